@@ -1,0 +1,99 @@
+"""What every forecaster and every explanation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stvlm.data.network import SensorNetwork
+
+MODALITIES = ("vision", "text", "series")
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # the bands that hold 95, 80 and 50 %, and the median
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Quantiles of the coming steps for each sensor.
+
+    Attributes:
+        network: N sensors.
+        quantity, unit: what is forecast, in which unit.
+        name: who made it ("stvlm", "persistence" ...).
+        times: (H,) datetime64[s], on the clock of the series.
+        levels: Q probabilities, rising, with 0.5 among them.
+        values: (Q, H, N) float32 in `unit`, rising along Q; NaN where nothing can be said.
+        timezone: as in SensorSeries.
+
+    Raises:
+        ValueError: shapes that differ, levels that do not rise or lack 0.5.
+    """
+
+    network: SensorNetwork
+    quantity: str
+    unit: str
+    name: str
+    times: np.ndarray
+    levels: tuple[float, ...]
+    values: np.ndarray
+    timezone: str = ""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.levels), len(self.times), self.network.n_sensors)
+        if self.values.shape != shape:
+            raise ValueError(f"values must be {shape} (quantiles, steps, sensors), not {self.values.shape}.")
+        if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
+            raise ValueError(f"levels must rise and hold 0.5: {self.levels}.")
+
+    @property
+    def median(self) -> np.ndarray:
+        """(H, N) float32 in `unit`."""
+        return self.values[self.levels.index(0.5)]
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The bands at hand, as the share that each should hold, narrow first: (0.5, 0.8, 0.95)."""
+        return tuple(round(1 - 2 * a, 6) for a in self.levels[: self.levels.index(0.5)][::-1] if round(1 - a, 6) in self.levels)
+
+    def band(self, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bound, each (H, N) in `unit`, of the central band that should hold `share` of all readings.
+
+        Raises:
+            ValueError: where the forecast has no such band.
+        """
+        low, high = round((1 - share) / 2, 6), round((1 + share) / 2, 6)
+        levels = [round(a, 6) for a in self.levels]
+        if low not in levels or high not in levels:
+            raise ValueError(f"The forecast has no band of {share:.0%}; it has {self.shares}.")
+        return self.values[levels.index(low)], self.values[levels.index(high)]
+
+
+@dataclass(frozen=True, eq=False)
+class FusionExplanation:
+    """What a forecast drew on, and what happens when that is taken away.
+
+    Attributes:
+        network: N sensors.
+        times: (H,) datetime64[s] of the forecast explained.
+        unit: of `deletion`.
+        modality_weights: (N, 3) share of vision, text, series in the fusion; rows sum to 1.
+        image_bounds: (west, south, east, north) in degrees of the image and so of `image_attention`.
+        image_attention: (N, g, g), north up, row 0 in the north; sums to 1 over g x g; all zero without images.
+        tokens: S texts, the prompt as the model reads it.
+        text_attention: (N, S); rows sum to 1; (N, 0) without a prompt.
+        sensor_attention: (N, N), row = the sensor that looks; rows sum to 1.
+        deletion: modality -> (H, N) change of the median, in `unit`, when that modality is taken away (measured, not derived).
+        prompt: the text itself.
+    """
+
+    network: SensorNetwork
+    times: np.ndarray
+    unit: str
+    modality_weights: np.ndarray
+    image_bounds: tuple[float, float, float, float]
+    image_attention: np.ndarray
+    tokens: tuple[str, ...]
+    text_attention: np.ndarray
+    sensor_attention: np.ndarray
+    deletion: dict[str, np.ndarray]
+    prompt: str = ""

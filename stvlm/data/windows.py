@@ -1,0 +1,142 @@
+"""One past and one future around a cutoff, and the parts of a series in time order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stvlm.data.series import SensorSeries
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The past that a model sees and the future that it forecasts: views, not copies.
+
+    Attributes:
+        series: the whole series.
+        cutoff: first step that is forecast, lookback <= cutoff <= T.
+        lookback: L, past steps shown to the model.
+        horizon: H, steps forecast; they may lie past the end of the series.
+
+    Raises:
+        ValueError: fewer than L steps before the cutoff, or a cutoff past the end.
+    """
+
+    series: SensorSeries
+    cutoff: int
+    lookback: int
+    horizon: int
+
+    def __post_init__(self) -> None:
+        if self.lookback < 1 or self.horizon < 1:
+            raise ValueError("lookback and horizon must be at least one step.")
+        if not self.lookback <= self.cutoff <= self.series.n_steps:
+            raise ValueError(
+                f"The cutoff {self.cutoff} needs {self.lookback} steps before it and at most {self.series.n_steps} in all."
+            )
+
+    @property
+    def past(self) -> np.ndarray:
+        """(L, N) float32 in the series' unit; NaN = missing."""
+        return self.series.values[self.cutoff - self.lookback : self.cutoff]
+
+    @property
+    def future(self) -> np.ndarray | None:
+        """(H, N) float32 in the series' unit, NaN = missing; None where the series ends before the horizon does."""
+        end = self.cutoff + self.horizon
+        return self.series.values[self.cutoff : end] if end <= self.series.n_steps else None
+
+    @property
+    def past_times(self) -> np.ndarray:
+        """(L,) datetime64[s]."""
+        return self.series.times[self.cutoff - self.lookback : self.cutoff]
+
+    @property
+    def future_times(self) -> np.ndarray:
+        """(H,) datetime64[s]."""
+        return self.series.times_after(self.cutoff, self.horizon)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test part of a series, in time order, as first steps.
+
+    Training is steps train_start .. train_end - 1, validation train_end .. val_end - 1, test test_start .. n_steps - 1.
+    A window belongs to the part in which its whole future lies; its lookback may reach back into the part before, but
+    never before `train_start` (which is 0 unless few-shot training starts later).
+    """
+
+    train_start: int
+    train_end: int
+    val_end: int
+    test_start: int
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.train_start < self.train_end <= self.val_end <= self.test_start <= self.n_steps:
+            raise ValueError(f"Parts must follow each other in time and training must not be empty: {self}.")
+
+    @classmethod
+    def from_shares(cls, n_steps: int, shares: tuple[float, float, float]) -> Split:
+        """Split by shares of training, validation and test: train_end = int(T a), test_start = int(T (a + b)).
+
+        Raises:
+            ValueError: shares that are negative or do not sum to 1, or an empty training part.
+        """
+        if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"A split is three shares that sum to 1, such as 0.6,0.2,0.2; got {shares}.")
+        train, val, _ = shares
+        test_start = int(n_steps * (train + val))
+        return cls(0, int(n_steps * train), test_start, test_start, n_steps)
+
+    def cutoffs(self, part: str, lookback: int, horizon: int) -> np.ndarray:
+        """(W,) int64: the cutoffs of all windows of a part ("train", "val", "test"), stride 1."""
+        start, end = {
+            "train": (self.train_start, self.train_end),
+            "val": (self.train_end, self.val_end),
+            "test": (self.test_start, self.n_steps),
+        }[part]
+        first = max(start, self.train_start + lookback)
+        return np.arange(first, max(end - horizon + 1, first))
+
+
+def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: int, horizon: int) -> Split:
+    """Keep a contiguous block, the last one, of the training part; validation shrinks with it.
+
+    Args:
+        split: the whole parts.
+        amount: a share of the training part (0.1 or "0.1"), days ("5days") or windows ("5windows").
+        series: gives the length of a step.
+        lookback, horizon: steps, for counting windows.
+
+    Returns:
+        A split whose training part is the block and whose validation part is never longer than the block.
+
+    Raises:
+        ValueError: an amount that cannot be read, or a block too short for one window.
+    """
+    whole = split.train_end - split.train_start
+    text = str(amount).strip()
+    if match := re.fullmatch(r"(\d+)\s*windows?", text):
+        block = lookback + horizon + int(match[1]) - 1
+    elif match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*days?", text):
+        block = round(float(match[1]) * 86400 / series.step_seconds)
+    else:
+        try:
+            share = float(text)
+        except ValueError:
+            share = -1.0
+        if not 0 < share <= 1:
+            raise ValueError(f"few-shot must be a share such as 0.1, days such as 5days or windows such as 5windows; got {amount!r}.")
+        block = round(whole * share)
+    if block < lookback + horizon:
+        raise ValueError(
+            f"few-shot {amount}: {block} training steps hold no window of {lookback} + {horizon} steps. Take more data or a shorter window."
+        )
+    block = min(block, whole)
+    val_end = min(split.val_end, split.train_end + max(block, horizon))
+    return replace(split, train_start=split.train_end - block, val_end=val_end)
