@@ -1,0 +1,240 @@
+"""The process that works on one run: `python -m stvlm.jobs.worker RUN_DIR`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stvlm.jobs.local import as_settings, list_runs, read_rows, status
+from stvlm.jobs.run import RunSpec, manifest, workspace, write_atomic, write_folder
+
+PULSE_SECONDS = 1.0
+SHOWN = (
+    "phase",
+    "step",
+    "total",
+    "loss",
+    "val_mae",
+    "anchor_val_mae",
+    "best_val_mae",
+    "seconds",
+    "eta_seconds",
+    "device",
+    "message",
+)
+KEPT = ("step", "phase", "loss", "val_mae", "anchor_val_mae", "best_val_mae", "seconds")
+
+Runner = Callable[[RunSpec, Path, str], Iterator[Any]]
+
+
+class Cancelled(Exception):  # noqa: N818  no error: it was asked for
+    """The run was asked to end."""
+
+
+class Report:
+    """Writes the status of a run: the only writer while the worker lives.
+
+    Used as a context: an exception that leaves it becomes the run's last word. A thread touches the file as a sign of life,
+    which also works on a full disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "status.json"
+        self._fields: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+        self._written = 0.0
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Report:
+        threading.Thread(target=self._pulse, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._ended.set()
+        done = {"eta_seconds": None, "ahead": None}
+        if error is None:
+            self.update(state="done", **done)
+        elif isinstance(error, Cancelled):
+            self.update(state="cancelled", message="Cancelled; the last checkpoint is kept.", **done)
+            return True
+        elif isinstance(error, Exception):
+            self.update(state="failed", message=_in_words(error), **done)
+        return False  # a signal leaves the status as it is: the run counts as lost and can be resumed
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the status; a change of progress alone is written at most five times a second."""
+        urgent = fields.get("state", self._fields.get("state")) != self._fields.get("state") or fields.get("phase") == "done"
+        self._fields |= fields
+        now = time.monotonic()
+        if urgent or now - self._written > 0.2:
+            write_atomic(self._path, self._fields, durable=urgent)
+            self._written = now
+
+    def check(self) -> None:
+        """Raise Cancelled if the run was asked to end."""
+        if (self.folder / "cancel").exists():
+            raise Cancelled
+
+    def _pulse(self) -> None:
+        while not self._ended.wait(PULSE_SECONDS):
+            os.utime(self._path, (time.time(), time.time()))
+
+
+def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
+    """The steps of a run of the kind "fit".
+
+    Args:
+        spec: what to do. folder: of the run; the checkpoint goes there. device: the one that was taken.
+    """
+    from stvlm.fit import FitConfig, fit
+
+    series = load_data(spec)
+    config = FitConfig(**(as_settings(spec.config) | {"device": device}))
+    for step in fit(series, config, checkpoint=folder / "checkpoint"):
+        if step.model is not None:
+            facts = {
+                "seed": config.seed,
+                "data": spec.data.model_dump(),
+                "data_sha256": series.fingerprint,
+                "run": spec.model_dump(mode="json"),
+            }
+            scores = {name: getattr(step, name) for name in ("val_mae", "anchor_val_mae", "best_val_mae", "seconds", "device")}
+            made = manifest(**facts, scores=scores, command_line=sys.argv)
+            write_folder(folder / "model", lambda part, model=step.model, made=made: model.save(part, made))
+        yield step
+
+
+def load_data(spec: RunSpec) -> Any:
+    """The SensorSeries that a run is about."""
+    if spec.data.sample is not None:
+        from stvlm.data.samples import load_sample
+
+        return load_sample(spec.data.sample)
+    from stvlm.data.store import load_series
+
+    return load_series(workspace() / "datasets" / str(spec.data.dataset))
+
+
+def main(arguments: list[str], runner: Runner = fit_run) -> int:
+    """Work on the run in the folder that is the only argument; `runner` gives its steps.
+
+    Returns:
+        0 when the run ended as it should or was cancelled, 1 when it failed, 2 for wrong arguments.
+    """
+    if len(arguments) != 1 or not (Path(arguments[0]) / "spec.json").exists():
+        print("usage: python -m stvlm.jobs.worker RUN_DIR", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0]).absolute()
+    os.environ["STVLM_HOME"] = str(folder.parents[1])
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with FileLock(folder / "run.lock", timeout=0):  # two workers never write into one run
+            return _work(folder, runner)
+    except Timeout:
+        print("This run has a worker already.", file=sys.stderr)
+        return 1
+
+
+def _work(folder: Path, runner: Runner) -> int:
+    spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+    with Report(folder) as report:
+        device, lock = _take_device(report, _devices(str(spec.config.get("device", "auto"))))
+        with lock:
+            report.update(state="running", device=device, ahead=None, message="Loads the data and the model.")
+            _follow(runner(spec, folder, device), report)
+    return 0
+
+
+def _follow(steps: Iterator[Any], report: Report) -> None:
+    """Write down one step after another, until the last or until the run is cancelled."""
+    path = report.folder / "losses.jsonl"
+    first = next(steps, None)
+    if first is None:
+        return
+    kept = [row for row in read_rows(path) if row["step"] < first.step]  # a resumed run does again what came after its checkpoint
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    with path.open("a", encoding="utf-8", buffering=1) as rows:
+        for step in itertools.chain([first], steps):
+            rows.write(json.dumps({name: _number(getattr(step, name)) for name in KEPT}) + "\n")
+            report.update(**{name: _number(getattr(step, name)) for name in SHOWN})
+            report.check()
+
+
+def _take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
+    """Wait until no earlier run waits for one of the devices, and one of them is free.
+
+    Returns:
+        The device, and its lock, held until the context is left or the process ends.
+    """
+    locks = workspace() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    report.update(device=",".join(devices))
+    while True:
+        report.check()
+        waiting, working = _before(report.folder.name, devices)
+        for device in devices if waiting == 0 else ():
+            try:
+                return device, FileLock(locks / f"{device.replace(':', '-')}.lock").acquire(timeout=0)
+            except Timeout:
+                continue
+        ahead = waiting + working
+        report.update(ahead=ahead, message=f"Waits for {' or '.join(devices)}: {ahead} before it.")
+        time.sleep(0.3)
+
+
+def _before(run_id: str, devices: tuple[str, ...]) -> tuple[int, int]:
+    """How many runs go before this one on its devices: those that wait since longer, those at work."""
+    own = status(run_id)
+    others = [run for run in list_runs() if run.is_live and run.run_id != run_id]
+    # the device of a run just submitted is not known yet: it may be ours
+    rivals = [run for run in others if not run.device or set(run.device.split(",")) & set(devices)]
+    waiting = [run for run in rivals if run.state == "queued"]
+    earlier = sum((run.queued, run.run_id) < (own.queued, own.run_id) for run in waiting)
+    return earlier, len(rivals) - len(waiting)
+
+
+def _devices(wanted: str) -> tuple[str, ...]:
+    """The devices that a run may get, by torch's names: every GPU for "auto", else the one that was named."""
+    if wanted == "cpu":
+        return ("cpu",)
+    import torch
+
+    gpus = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+    if wanted == "auto":
+        return gpus or (("mps",) if torch.backends.mps.is_available() else ("cpu",))
+    if wanted == "cuda":
+        return gpus or ("cuda:0",)
+    return (wanted,)
+
+
+def _terminated(*_: Any) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _number(value: Any) -> Any:
+    """JSON has no NaN: what is not finite becomes null."""
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"A file cannot be read or written: {error}"
+    return f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
