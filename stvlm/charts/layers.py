@@ -1,0 +1,136 @@
+"""What lies on the base map: sensors, the chosen sensor's ring, images, arcs."""
+
+from __future__ import annotations
+
+import folium
+import numpy as np
+from folium.utilities import JsCode
+
+from stvlm.charts.basemap import Bounds
+from stvlm.charts.images import on_map
+from stvlm.charts.offline import corners
+from stvlm.charts.palette import Theme
+from stvlm.charts.scale import Scale, format_value
+from stvlm.data.network import SensorNetwork
+
+MOST_ARCS = 300
+
+# The tooltip is made of text nodes only, so a name is never read as HTML.
+BIND_TOOLTIP = JsCode("""
+function (feature, layer) {
+  layer.bindTooltip(function () {
+    var p = feature.properties, text = document.createElement('span');
+    text.textContent = p.name + (p.value ? ' \\u00b7 ' + p.value : '') + (p.more ? '\\n' + p.more : '');
+    return text;
+  }, {sticky: true});
+}
+""")
+
+
+def sensor_layer(
+    network: SensorNetwork,
+    values: np.ndarray | None,
+    scale: Scale | None,
+    unit: str,
+    theme: Theme,
+    tooltips: tuple[str, ...] | None = None,
+) -> folium.GeoJson:
+    """One layer with one circle for each sensor; a missing value is a hollow grey circle.
+
+    Args:
+        network: N sensors.
+        values: (N,) in `unit`, NaN = missing; None draws all alike.
+        scale: colours of the values; None with `values` None.
+        unit: of the values.
+        theme: colours.
+        tooltips: N further texts, shown below name and value.
+
+    Returns:
+        A layer whose features have the properties id, node, name, value (text), more and style.
+    """
+    n = network.n_sensors
+    known = np.ones(n, dtype=bool) if values is None else np.isfinite(values)
+    fills = [theme.accent] * n if values is None else scale.hex(values)
+    features = []
+    for node in range(n):
+        properties = {"id": network.ids[node], "node": node, "name": network.name(node)}
+        if values is not None:
+            properties["value"] = format_value(float(values[node]), scale.decimals, unit)
+        if tooltips is not None:
+            properties["more"] = str(tooltips[node])
+        style = {"fillColor": fills[node]}
+        if not known[node]:
+            style = {"fillColor": theme.missing, "fillOpacity": 0.15, "color": theme.missing, "weight": 2, "dashArray": "2 3"}
+        features.append({"type": "Feature", "geometry": _point(network, node), "properties": {**properties, "style": style}})
+    marker = folium.CircleMarker(radius=radius_for(n), color=theme.outline, weight=0.8, opacity=0.9, fill=True, fill_opacity=0.95)
+    collection = {"type": "FeatureCollection", "features": features}
+    return folium.GeoJson(collection, marker=marker, on_each_feature=BIND_TOOLTIP, control=False)
+
+
+def ring(network: SensorNetwork, node: int, theme: Theme) -> folium.CircleMarker:
+    """A ring around the chosen sensor, which lets clicks through."""
+    lon, lat = _point(network, node)["coordinates"]
+    return folium.CircleMarker(
+        (lat, lon), radius=radius_for(network.n_sensors) + 5, color=theme.ring, weight=3, fill=False, interactive=False
+    )
+
+
+def image_layer(rgba: np.ndarray, bounds: Bounds) -> folium.raster_layers.ImageOverlay:
+    """A picture exactly on its bounds, above the land and below the sensors.
+
+    Args:
+        rgba: (R, C, 4) uint8 or float in 0..1, row 0 in the north.
+        bounds: (west, south, east, north) in degrees of its outer edges.
+    """
+    url, shown = on_map(np.asarray(rgba), bounds)
+    return folium.raster_layers.ImageOverlay(url, corners(shown), pane="image", control=False, pixelated=False, alt="")
+
+
+def image_edge(bounds: Bounds, theme: Theme) -> folium.Rectangle:
+    """A thin dashed line around a picture, which shows where it ends."""
+    return folium.Rectangle(
+        corners(bounds), pane="image", color=theme.muted, weight=1, dash_array="4 4", fill=False, interactive=False
+    )
+
+
+def arc_layer(
+    network: SensorNetwork, start: np.ndarray, end: np.ndarray, weight: np.ndarray, theme: Theme
+) -> folium.GeoJson | None:
+    """Bent lines between sensors, the wider the heavier; at most the 300 heaviest; None where there are none.
+
+    Args:
+        network: N sensors.
+        start, end: (E,) nodes. weight: (E,) >= 0.
+        theme: colours.
+    """
+    start, end, weight = np.asarray(start, "int64"), np.asarray(end, "int64"), np.asarray(weight, "f8")
+    keep = np.flatnonzero((start != end) & (weight > 0))
+    keep = keep[np.argsort(weight[keep], kind="stable")[-MOST_ARCS:]]
+    if keep.size == 0:
+        return None
+    place = np.stack([network.unwrapped_lon, network.lat], axis=-1)  # (N, 2)
+    features = []
+    for e in keep:
+        share = float(weight[e] / weight[keep].max())
+        line = _bend(place[start[e]], place[end[e]])
+        style = {"color": theme.ring, "weight": round(1 + 5 * share, 2), "opacity": round(0.35 + 0.5 * share, 2), "fill": False}
+        properties = {"from": int(start[e]), "to": int(end[e]), "style": style}
+        features.append({"type": "Feature", "geometry": {"type": "LineString", "coordinates": line}, "properties": properties})
+    return folium.GeoJson({"type": "FeatureCollection", "features": features}, pane="arcs", interactive=False, control=False)
+
+
+def radius_for(n_sensors: int) -> float:
+    """Pixels: fewer sensors, larger circles."""
+    return next((size for most, size in ((30, 8), (120, 7), (400, 5.5), (1200, 4.5)) if n_sensors <= most), 3.5)
+
+
+def _bend(a: np.ndarray, b: np.ndarray) -> list[list[float]]:
+    """16 places from a to b along a curve that leaves the straight line by a sixth of its length."""
+    t = np.linspace(0, 1, 16)[:, None]
+    across = np.array([-(b - a)[1], (b - a)[0]])
+    middle = (a + b) / 2 + across / 3
+    return np.round((1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * b, 5).tolist()
+
+
+def _point(network: SensorNetwork, node: int) -> dict:
+    return {"type": "Point", "coordinates": [round(float(network.unwrapped_lon[node]), 5), round(float(network.lat[node]), 5)]}

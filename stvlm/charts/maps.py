@@ -1,0 +1,268 @@
+"""Maps of a network: readings, forecasts, images, and what a forecast drew on. They need no network connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import folium
+import numpy as np
+
+from stvlm.charts.basemap import Bounds
+from stvlm.charts.images import colour_field, heat, heat_scale
+from stvlm.charts.layers import arc_layer, image_edge, image_layer, ring, sensor_layer
+from stvlm.charts.legend import Legend, legend_html
+from stvlm.charts.offline import OfflineMap, external_links, standalone_html
+from stvlm.charts.palette import CIVIDIS, theme_of
+from stvlm.charts.scale import fit_scale, format_times
+from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
+from stvlm.data.network import SensorNetwork
+
+__all__ = [
+    "Legend",
+    "MapView",
+    "OfflineMap",
+    "attention_map",
+    "external_links",
+    "forecast_map",
+    "image_map",
+    "legend_html",
+    "map_html",
+    "sensor_map",
+    "shares_map",
+    "view_bounds",
+]
+
+MOST_SENSORS_SHOWN = 12  # arcs to the sensors that one sensor drew on most
+
+Arcs = tuple[np.ndarray, np.ndarray, np.ndarray]  # (E,) from, (E,) to: nodes; (E,) weight
+
+
+@dataclass(frozen=True, eq=False)
+class MapView:
+    """A map in two parts, so that new numbers do not redraw the land nor move the view.
+
+    Attributes:
+        base: land, scale, view: the same as long as `key` is the same.
+        features: sensors, image, arcs: added to the base, or handed to st_folium as `feature_group_to_add`.
+        legend: what the colours mean; None where there is one colour.
+        key: text that names the base.
+        title: what the map shows, in one line.
+    """
+
+    base: folium.Map
+    features: folium.FeatureGroup
+    legend: Legend | None
+    key: str
+    title: str = ""
+
+
+def sensor_map(
+    network: SensorNetwork,
+    values: np.ndarray | None = None,
+    unit: str = "",
+    label: str = "",
+    theme: str = "light",
+    selected: int | None = None,
+    overlay: tuple[np.ndarray, Bounds] | None = None,
+    arcs: Arcs | None = None,
+    tooltips: tuple[str, ...] | None = None,
+    limits: tuple[float, float] | None = None,
+    kind: str = "sequential",
+    stops: tuple[str, ...] | None = None,
+    least_span: float = 0.0,
+) -> MapView:
+    """One number for each sensor.
+
+    Args:
+        network: N sensors.
+        values: (N,) in `unit`, NaN = missing; None draws all sensors alike.
+        unit, label: of the values, for legend and tooltips.
+        theme: "light" or "dark".
+        selected: node with a ring around it.
+        overlay: (R, C, 4) picture, row 0 in the north, and its bounds in degrees.
+        arcs: nodes from, nodes to, weights.
+        tooltips: N further texts below name and value.
+        limits: (low, high) of the colours; else the middle 96 % of the values.
+        kind: "sequential", or "diverging" around 0 for differences.
+        stops: other colours, from low to high.
+        least_span: the colours span at least this, in `unit`.
+
+    Raises:
+        ValueError: where values or tooltips are not one for each sensor, or `selected` is no node.
+    """
+    n = network.n_sensors
+    for name, given in (("values", values), ("tooltips", tooltips)):
+        if given is not None and len(given) != n:
+            raise ValueError(f"{name} must hold one entry for each of the {n} sensors, not {len(given)}.")
+    if selected is not None and not 0 <= selected < n:
+        raise ValueError(f"selected must be a node from 0 to {n - 1}, not {selected}.")
+    colours = theme_of(theme)
+    values = None if values is None else np.asarray(values, "f8")
+    scale = None if values is None else fit_scale(values, limits, kind, stops, least_span)
+    view = view_bounds(network, overlay[1] if overlay else None)
+    features = folium.FeatureGroup(name=label or "sensors", control=False)
+    if overlay is not None:
+        image_layer(*overlay).add_to(features)
+        image_edge(overlay[1], colours).add_to(features)
+    if arcs is not None and (lines := arc_layer(network, *arcs, colours)) is not None:
+        lines.add_to(features)
+    sensor_layer(network, values, scale, unit, colours, tooltips).add_to(features)
+    if selected is not None:
+        ring(network, selected, colours).add_to(features)
+    legend = None if scale is None else Legend.of(scale, label, unit, missing=bool(np.isnan(values).any()))
+    key = f"{theme}-" + "-".join(f"{x:.4f}" for x in view)
+    return MapView(OfflineMap(view, colours), features, legend, key, label)
+
+
+def forecast_map(
+    forecast: Forecast,
+    step: int,
+    theme: str = "light",
+    selected: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> MapView:
+    """The median forecast of one step; the colours mean the same at every step.
+
+    Args:
+        forecast: H steps of N sensors.
+        step: 0 .. H - 1.
+        theme, selected, limits: as in `sensor_map`; by default the colours span the forecast's whole horizon.
+
+    Raises:
+        IndexError: for a step outside the horizon.
+    """
+    if not 0 <= step < len(forecast.times):
+        raise IndexError(f"The forecast has steps 0 to {len(forecast.times) - 1}, not {step}.")
+    whole = fit_scale(forecast.median)
+    span = limits or (whole.low, whole.high)
+    when = format_times(forecast.times, forecast.timezone)[step]
+    view = sensor_map(
+        forecast.network,
+        forecast.median[step],
+        forecast.unit,
+        f"{forecast.quantity}, median forecast for {when}",
+        theme,
+        selected,
+        tooltips=_band_texts(forecast, step, fit_scale(forecast.median, span).decimals),
+        limits=span,
+    )
+    return view
+
+
+def shares_map(explanation: FusionExplanation, modality: str, theme: str = "light", selected: int | None = None) -> MapView:
+    """How much of each sensor's fusion came from one modality, in %.
+
+    Args:
+        explanation: of N sensors.
+        modality: "vision", "text" or "series".
+        theme, selected: as in `sensor_map`.
+
+    Raises:
+        ValueError: for another modality.
+    """
+    if modality not in MODALITIES:
+        raise ValueError(f"A modality is one of {', '.join(MODALITIES)}, not {modality!r}.")
+    percent = 100 * np.asarray(explanation.modality_weights, "f8")  # (N, 3)
+    texts = tuple(" · ".join(f"{name} {share:.1f} %" for name, share in zip(MODALITIES, row, strict=True)) for row in percent)
+    return sensor_map(
+        explanation.network,
+        percent[:, MODALITIES.index(modality)],
+        "%",
+        f"share of {modality} in the fusion",
+        theme,
+        selected,
+        tooltips=texts,
+        stops=CIVIDIS,
+        least_span=4.0,
+    )
+
+
+def attention_map(explanation: FusionExplanation, sensor: int, theme: str = "light") -> MapView:
+    """Where on the map one sensor's forecast looked: the image as heat, other sensors as arcs.
+
+    Without images, the sensors are coloured by the attention that they got.
+
+    Args:
+        explanation: of N sensors.
+        sensor: the node that looks; it gets the ring.
+        theme: "light" or "dark".
+    """
+    network = explanation.network
+    others = 100 * np.asarray(explanation.sensor_attention[sensor], "f8")  # (N,) %
+    texts = tuple("the sensor that looks" if i == sensor else f"{x:.1f} % of sensor attention" for i, x in enumerate(others))
+    top = np.argsort(others, kind="stable")[::-1][:MOST_SENSORS_SHOWN]
+    arcs = (np.full(len(top), sensor), top, others[top])
+    percent = 100 * np.asarray(explanation.image_attention[sensor], "f8")  # (g, g)
+    if percent.size == 0 or percent.max() <= 0:
+        label = "share of sensor attention"
+        return sensor_map(network, others, "%", label, theme, sensor, arcs=arcs, tooltips=texts, stops=CIVIDIS, least_span=1.0)
+    scale = heat_scale(percent, theme)
+    overlay = (heat(percent, scale), explanation.image_bounds)
+    view = sensor_map(network, None, "", "share of image attention", theme, sensor, overlay, arcs, texts)
+    legend = Legend.of(scale, "share of image attention", "%")
+    return MapView(view.base, view.features, legend, view.key, f"What the forecast of {network.name(sensor)} looked at")
+
+
+def image_map(
+    array: np.ndarray,
+    bounds: Bounds,
+    network: SensorNetwork,
+    unit: str = "",
+    label: str = "",
+    theme: str = "light",
+    selected: int | None = None,
+    limits: tuple[float, float] | None = None,
+    kind: str = "sequential",
+    smooth: bool = False,
+    opacity: float = 0.85,
+    values: np.ndarray | None = None,
+) -> MapView:
+    """An image in the unit of the readings, exactly where it lies, with the sensors on it.
+
+    Args:
+        array: (G, G) in `unit`, row 0 in the north; NaN is transparent.
+        bounds: (west, south, east, north) in degrees of the image's outer edges.
+        network: N sensors.
+        unit, label, theme, selected, limits, kind: as in `sensor_map`; limits and colours hold for image and sensors alike.
+        smooth: blend between pixels; else every pixel stays a crisp square.
+        opacity: of the image, 0..1.
+        values: (N,) readings in `unit` that colour the sensors; None draws them alike.
+    """
+    array = np.asarray(array, "f8")
+    scale = fit_scale(array if values is None else np.append(array.ravel(), values), limits, kind)
+    overlay = (colour_field(array, scale, smooth, opacity), bounds)
+    view = sensor_map(network, values, unit, label, theme, selected, overlay, limits=(scale.low, scale.high), kind=kind)
+    missing = values is not None and bool(np.isnan(values).any())
+    return MapView(view.base, view.features, Legend.of(scale, label, unit, missing), view.key, label)
+
+
+def map_html(view: MapView) -> str:
+    """The map as one HTML page that opens from a file, offline. The view's parts are joined: do not use it again elsewhere."""
+    view.features.add_to(view.base)
+    return standalone_html(view.base, view.title or "Map")
+
+
+def view_bounds(network: SensorNetwork, image: Bounds | None = None) -> Bounds:
+    """(west, south, east, north) in degrees around all sensors, at least 2 km wide, and around the image, where there is one."""
+    lon, lat = network.unwrapped_lon, network.lat
+    rim = 0.009  # degrees of latitude, about 1 km
+    rim_lon = rim / max(float(np.cos(np.radians(np.abs(lat).max()))), 0.05)
+    low, high = (lat.min(), lat.max()) if np.ptp(lat) > 2 * rim else (lat.mean() - rim, lat.mean() + rim)
+    left, right = (lon.min(), lon.max()) if np.ptp(lon) > 2 * rim_lon else (lon.mean() - rim_lon, lon.mean() + rim_lon)
+    bounds = np.array([left, low, right, high], "f8")
+    if image is not None:
+        bounds = np.concatenate([np.minimum(bounds[:2], image[:2]), np.maximum(bounds[2:], image[2:])])
+    bounds[[1, 3]] = np.clip(bounds[[1, 3]], -85.0, 85.0)
+    return tuple(float(x) for x in bounds)
+
+
+def _band_texts(forecast: Forecast, step: int, decimals: int) -> tuple[str, ...] | None:
+    """ "80 % band: 51.0 to 70.2 km/h" for each sensor, where the forecast has that band."""
+    if 0.8 not in forecast.shares:
+        return None
+    low, high = (bound[step] for bound in forecast.band(0.8))
+    known = np.isfinite(low) & np.isfinite(high)
+    return tuple(
+        f"80 % band: {a:,.{decimals}f} to {b:,.{decimals}f} {forecast.unit}".rstrip() if ok else ""
+        for a, b, ok in zip(low, high, known, strict=True)
+    )

@@ -1,0 +1,191 @@
+"""A folium map that asks nothing of any other host: same-origin Leaflet, bundled land, no tiles."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+
+import folium
+from branca.colormap import ColorMap
+from branca.element import Element
+from folium.elements import JSCSSMixin, MacroElement
+from folium.map import CustomPane
+from folium.template import Template
+
+from stvlm.charts.basemap import Bounds, land_around
+from stvlm.charts.palette import Theme
+
+ASSET_BASE = "../stvlm.ui.webassets.stvlm_webassets"  # seen from the map's own frame: a route of the same server
+PANES = {"land": 200, "image": 300, "arcs": 350}  # all below the points, which are in Leaflet's own pane at 400
+
+
+def leaflet_assets() -> Path:
+    """The folder with leaflet.js, leaflet.css and images/ that the app serves under `ASSET_BASE`.
+
+    Raises:
+        FileNotFoundError: where the package django-js-lib-leaflet is not installed.
+    """
+    spec = find_spec("js_lib_leaflet")  # finds without importing, so Django is not needed
+    folder = Path(spec.origin).parent / "static" / "js_lib_leaflet" if spec and spec.origin else None
+    if folder is None or not (folder / "leaflet.js").is_file():
+        raise FileNotFoundError("Maps need Leaflet's files: install the package django-js-lib-leaflet.")
+    return folder
+
+
+class OfflineMap(folium.Map):
+    """folium.Map whose only script and style are same-origin, without tiles."""
+
+    default_js = [("leaflet", f"{ASSET_BASE}/leaflet.js")]  # noqa: RUF012  as in folium.Map
+    default_css = [("leaflet_css", f"{ASSET_BASE}/leaflet.css")]  # noqa: RUF012
+
+    def __init__(self, view: Bounds, theme: Theme, free_below: int = 14) -> None:
+        """Land, scale bar and north mark, fitted to a view.
+
+        Args:
+            view: (west, south, east, north) in degrees that must be seen.
+            theme: colours.
+            free_below: pixels at the lower edge that the view leaves free.
+        """
+        west, south, east, north = view
+        super().__init__(
+            location=((south + north) / 2, (west + east) / 2),
+            tiles=None,
+            prefer_canvas=True,
+            zoom_snap=0.25,
+            zoom_delta=0.5,
+            wheel_px_per_zoom_level=90,
+            world_copy_jump=False,
+        )
+        for pane, z_index in PANES.items():
+            CustomPane(pane, z_index=z_index).add_to(self)
+        extent, shapes = land_around(view)
+        folium.GeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
+        credit = "Natural Earth" + (", US Census Bureau" if "state" in shapes else "")
+        _Frame(view, extent, theme, credit, free_below).add_to(self)
+
+
+def external_links(element: Element) -> list[str]:
+    """Every address that would make a browser leave this server: scripts, styles, tiles, linked images, colour bars.
+
+    Args:
+        element: a map, or any part of one.
+    """
+    found = []
+    if isinstance(element, ColorMap):
+        found.append("branca.ColorMap: d3js.org, cdnjs.cloudflare.com")  # put in by streamlit-folium
+    if isinstance(element, JSCSSMixin):
+        found += [url for _, url in [*element.default_js, *element.default_css]]
+    found += [str(getattr(element, name, None) or "") for name in ("tiles", "url", "embed_link")]
+    if type(element) is Element or not isinstance(element, MacroElement):
+        found += re.findall(r"""(?:src|href)=["']([^"']+)""", getattr(element, "_template_str", "") or "")
+    leaving = [url for url in found if "//" in url[:12] or url.startswith("branca")]
+    for child in element._children.values():
+        leaving += external_links(child)
+    return list(dict.fromkeys(leaving))
+
+
+def standalone_html(base: folium.Map, title: str = "Map") -> str:
+    """A whole page with Leaflet inside it, which opens from a file with no server and no network.
+
+    Args:
+        base: a map with all its features added.
+        title: of the page.
+    """
+    page = base.get_root().render()
+    folder = leaflet_assets()
+    script = (folder / "leaflet.js").read_text("utf-8").replace("</script", "<\\/script")
+    style = (folder / "leaflet.css").read_text("utf-8")
+    for tag, content in (
+        (f'<script src="{ASSET_BASE}/leaflet.js"></script>', f"<script>{script}</script>"),
+        (f'<link rel="stylesheet" href="{ASSET_BASE}/leaflet.css"/>', f"<style>{style}</style>"),
+        ("<head>", f"<head><title>{escape(title)}</title>"),
+    ):
+        page = page.replace(tag, content, 1)
+    return page
+
+
+def _styled(shapes: dict[str, dict], theme: Theme) -> dict:
+    """The base map's geometries as features that carry their style."""
+    styles = {
+        "land": {"stroke": False, "fillColor": theme.land, "fillOpacity": 1},
+        "border": {"color": theme.coast, "weight": 1, "fill": False},
+        "state": {"color": theme.border, "weight": 0.8, "fill": False, "dashArray": "3 3"},
+    }
+    features = [
+        {"type": "Feature", "geometry": shape, "properties": {"style": {**styles[name], "interactive": False}}}
+        for name, shape in shapes.items()
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+class _Frame(MacroElement):
+    """View, limits of panning, scale bar, north mark, attribution and colours of one map."""
+
+    _template = Template("""
+    {% macro header(this, kwargs) %}
+    <style>
+      .leaflet-container { font: 12px/1.4 sans-serif; }
+      .leaflet-bar a, .leaflet-bar a.leaflet-disabled, .leaflet-control-scale-line, .leaflet-tooltip, .stvlm-box,
+      .leaflet-container .leaflet-control-attribution { background: {{ this.theme.panel }}; color: {{ this.theme.text }}; }
+      .leaflet-bar a.leaflet-disabled { opacity: .5; }
+      .leaflet-bar a:hover { background: {{ this.theme.grid }}; }
+      .leaflet-control-scale-line { border-color: {{ this.theme.text }}; text-shadow: none; }
+      .leaflet-tooltip { border-color: {{ this.theme.muted }}; white-space: pre-line; }
+      .leaflet-tooltip:before { display: none; }
+      .stvlm-box { padding: 3px 6px; border-radius: 4px; font-weight: 600; text-align: center; line-height: 1.1; }
+    </style>
+    {% endmacro %}
+    {% macro script(this, kwargs) %}
+    (function () {
+      var map = {{ this._parent.get_name() }}, options = {{ this.settings | tojson }}, touched = false;
+      var box = map.getContainer();
+      box.style.background = options.sea;
+      ['pointerdown', 'wheel', 'keydown'].forEach(function (name) {
+        box.addEventListener(name, function () { touched = true; }, {passive: true});
+      });
+      function fit() {
+        if (touched || !map.getSize().x || !map.getSize().y) { return; }
+        map.setMinZoom(0);
+        map.fitBounds(options.view, {
+          paddingTopLeft: [14, 14], paddingBottomRight: [14, options.freeBelow], maxZoom: 16, animate: false
+        });
+        map.setMinZoom(Math.max(0, map.getZoom() - 1.5));
+      }
+      map.on('resize', fit);
+      fit();
+      map.setMaxBounds(options.extent);
+      map.attributionControl.setPrefix('Leaflet');
+      map.attributionControl.addAttribution(options.credit);
+      L.control.scale({imperial: false, maxWidth: 120}).addTo(map);
+      var north = L.control({position: 'topright'});
+      north.onAdd = function () {
+        var mark = L.DomUtil.create('div', 'stvlm-box');
+        mark.setAttribute('role', 'img');
+        mark.setAttribute('aria-label', 'north is up');
+        mark.textContent = '\\u25B2 N';
+        return mark;
+      };
+      north.addTo(map);
+    })();
+    {% endmacro %}
+    """)
+
+    def __init__(self, view: Bounds, extent: Bounds, theme: Theme, credit: str, free_below: int) -> None:
+        super().__init__()
+        self._name = "Frame"
+        self.theme = theme
+        self.settings = {
+            "view": corners(view),
+            "extent": corners(extent),
+            "sea": theme.sea,
+            "credit": credit,
+            "freeBelow": free_below,
+        }
+
+
+def corners(bounds: Bounds) -> list[list[float]]:
+    """(west, south, east, north) as Leaflet wants it: [[south, west], [north, east]]."""
+    west, south, east, north = (round(float(x), 6) for x in bounds)
+    return [[south, west], [north, east]]

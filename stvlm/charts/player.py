@@ -1,0 +1,181 @@
+"""A forecast played over time inside the browser: no rerun and no traffic while it plays."""
+
+from __future__ import annotations
+
+import hashlib
+
+import folium
+import numpy as np
+from folium.elements import MacroElement
+from folium.template import Template
+
+from stvlm.charts.layers import radius_for
+from stvlm.charts.legend import Legend
+from stvlm.charts.maps import MapView, view_bounds
+from stvlm.charts.offline import OfflineMap
+from stvlm.charts.palette import theme_of
+from stvlm.charts.scale import fit_scale, format_times
+from stvlm.data.forecast import Forecast
+
+
+def player_map(
+    forecast: Forecast,
+    theme: str = "light",
+    start: int = 0,
+    limits: tuple[float, float] | None = None,
+) -> MapView:
+    """A map of the median forecast with play, speed and a time slider in it.
+
+    The sensors are part of the base here, and `features` is empty: the browser recolours them itself.
+
+    Args:
+        forecast: H steps of N sensors.
+        theme: "light" or "dark".
+        start: step that is shown first.
+        limits: (low, high) of the colours; else the middle 96 % of the whole forecast.
+    """
+    network = forecast.network
+    scale = fit_scale(forecast.median, limits)
+    colours = theme_of(theme)
+    base = OfflineMap(view_bounds(network), colours, free_below=60)
+    values = np.round(forecast.median.astype("f8"), scale.decimals + 1)  # (H, N)
+    payload = {
+        "lat": network.lat.round(5).tolist(),
+        "lon": network.unwrapped_lon.round(5).tolist(),
+        "ids": list(network.ids),
+        "names": [network.name(node) for node in range(network.n_sensors)],
+        "times": format_times(forecast.times, forecast.timezone),
+        "values": [[x if np.isfinite(x) else None for x in row] for row in values.tolist()],
+        "colours": scale.hex(np.linspace(scale.low, scale.high, 64)),
+        "low": scale.low,
+        "high": scale.high,
+        "decimals": scale.decimals,
+        "unit": forecast.unit,
+        "radius": radius_for(network.n_sensors),
+        "outline": colours.outline,
+        "missing": colours.missing,
+        "start": int(np.clip(start, 0, len(forecast.times) - 1)),
+    }
+    TimePlayer(payload).add_to(base)
+    label = f"{forecast.quantity}, median forecast"
+    legend = Legend.of(scale, label, forecast.unit, missing=bool(np.isnan(forecast.median).any()))
+    key = f"player-{theme}-{_fingerprint(forecast)}-{scale.low:.6g}-{scale.high:.6g}"
+    return MapView(base, folium.FeatureGroup(control=False), legend, key, label)
+
+
+def _fingerprint(forecast: Forecast) -> str:
+    """A short text that differs between forecasts."""
+    digest = hashlib.sha256(forecast.network.fingerprint.encode())
+    digest.update(np.ascontiguousarray(forecast.median).tobytes() + forecast.times.tobytes())
+    return digest.hexdigest()[:16]
+
+
+class TimePlayer(MacroElement):
+    """Sensors that change colour over time, with the controls for it."""
+
+    _template = Template("""
+    {% macro header(this, kwargs) %}
+    <style>
+      .stvlm-player { display: flex; gap: 8px; align-items: center; flex-wrap: wrap;
+        max-width: min(92vw, 520px); font-weight: 400; }
+      .stvlm-player button, .stvlm-player select { font: inherit; color: inherit; background: transparent;
+        border: 1px solid currentColor; border-radius: 4px; padding: 3px 8px; min-height: 26px; cursor: pointer; }
+      .stvlm-player option { color: #000; background: #fff; }
+      .stvlm-player button:focus-visible, .stvlm-player select:focus-visible, .stvlm-player input:focus-visible {
+        outline: 2px solid #0072B2; outline-offset: 2px; }
+      .stvlm-player input { width: 170px; }
+      .stvlm-player output { min-width: 150px; text-align: left; font-variant-numeric: tabular-nums; }
+    </style>
+    {% endmacro %}
+    {% macro script(this, kwargs) %}
+    (function () {
+      var map = {{ this._parent.get_name() }}, data = {{ this.payload | tojson }};
+      var step = data.start, timer = null, last = data.times.length - 1;
+
+      function textOf(value) {
+        return value === null ? 'missing' : (value.toFixed(data.decimals) + ' ' + data.unit).trim();
+      }
+      function colourOf(value) {
+        var share = (value - data.low) / (data.high - data.low);
+        return data.colours[Math.round(Math.max(0, Math.min(1, share)) * (data.colours.length - 1))];
+      }
+      function styleOf(value) {
+        return value === null
+          ? {color: data.missing, weight: 2, dashArray: '2 3', fillColor: data.missing, fillOpacity: 0.15}
+          : {color: data.outline, weight: 0.8, dashArray: null, fillColor: colourOf(value), fillOpacity: 0.95};
+      }
+      var sensors = L.featureGroup().addTo(map);
+      var markers = data.ids.map(function (id, node) {
+        var marker = L.circleMarker([data.lat[node], data.lon[node]], {radius: data.radius});
+        marker.feature = {type: 'Feature', properties: {id: id, node: node, name: data.names[node]}};
+        marker.bindTooltip(function () {
+          var text = document.createElement('span');
+          text.textContent = data.names[node] + ' \\u00b7 ' + textOf(data.values[step][node]);
+          return text;
+        }, {sticky: true});
+        return marker.addTo(sensors);
+      });
+
+      function part(parent, tag, label) {
+        var made = L.DomUtil.create(tag, '', parent);
+        if (label) { made.setAttribute('aria-label', label); }
+        return made;
+      }
+      var control = L.control({position: 'bottomright'}), button, speed, slider, clock;
+      function show(next) {
+        step = next;
+        markers.forEach(function (marker, node) { marker.setStyle(styleOf(data.values[step][node])); });
+        slider.value = step;
+        slider.setAttribute('aria-valuetext', data.times[step]);
+        clock.textContent = data.times[step];
+      }
+      function stop() {
+        clearInterval(timer);
+        timer = null;
+        button.textContent = '\\u25B6';
+        button.setAttribute('aria-label', 'play');
+      }
+      function play() {
+        clearInterval(timer);
+        timer = setInterval(function () { show(step === last ? 0 : step + 1); }, 1000 / speed.value);
+        button.textContent = '\\u275A\\u275A';
+        button.setAttribute('aria-label', 'pause');
+      }
+      control.onAdd = function () {
+        var box = L.DomUtil.create('div', 'stvlm-box stvlm-player');
+        box.setAttribute('role', 'group');
+        box.setAttribute('aria-label', 'play the forecast over time');
+        L.DomEvent.disableClickPropagation(box);
+        L.DomEvent.disableScrollPropagation(box);
+        L.DomEvent.on(box, 'keydown', L.DomEvent.stopPropagation);
+        button = part(box, 'button', 'play');
+        button.type = 'button';
+        button.textContent = '\\u25B6';
+        slider = part(box, 'input', 'time step');
+        slider.type = 'range';
+        slider.min = 0;
+        slider.max = last;
+        slider.step = 1;
+        clock = part(box, 'output');
+        speed = part(box, 'select', 'speed, steps per second');
+        [1, 2, 4, 8].forEach(function (rate) {
+          var choice = part(speed, 'option');
+          choice.value = rate;
+          choice.textContent = rate + '/s';
+        });
+        speed.value = 2;
+        button.addEventListener('click', function () { if (timer) { stop(); } else { play(); } });
+        slider.addEventListener('input', function () { stop(); show(Number(slider.value)); });
+        speed.addEventListener('change', function () { if (timer) { play(); } });
+        show(step);
+        return box;
+      };
+      control.addTo(map);
+    })();
+    {% endmacro %}
+    """)
+
+    def __init__(self, payload: dict) -> None:
+        super().__init__()
+        self._name = "TimePlayer"
+        self.payload = payload
