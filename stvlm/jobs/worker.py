@@ -46,8 +46,8 @@ class Cancelled(Exception):  # noqa: N818  no error: it was asked for
 class Report:
     """Writes the status of a run: the only writer while the worker lives.
 
-    Used as a context: an exception that leaves it becomes the run's last word. A thread touches the file as a sign of life,
-    which also works on a full disk.
+    Used as a context: an exception that leaves it becomes the run's last word. A thread gives the sign of life, and writes
+    what came too fast to be written at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,6 +55,8 @@ class Report:
         self._path = folder / "status.json"
         self._fields: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
         self._written = 0.0
+        self._is_behind = False
+        self._lock = threading.RLock()
         self._ended = threading.Event()
 
     def __enter__(self) -> Report:
@@ -75,21 +77,29 @@ class Report:
 
     def update(self, **fields: Any) -> None:
         """Change fields of the status; a change of progress alone is written at most five times a second."""
-        urgent = fields.get("state", self._fields.get("state")) != self._fields.get("state") or fields.get("phase") == "done"
-        self._fields |= fields
-        now = time.monotonic()
-        if urgent or now - self._written > 0.2:
-            write_atomic(self._path, self._fields, durable=urgent)
-            self._written = now
+        with self._lock:
+            urgent = "state" in fields
+            self._fields |= fields
+            self._is_behind = True
+            if urgent or time.monotonic() - self._written > 0.2:
+                self._write(durable=urgent)
 
     def check(self) -> None:
         """Raise Cancelled if the run was asked to end."""
         if (self.folder / "cancel").exists():
             raise Cancelled
 
+    def _write(self, durable: bool) -> None:
+        write_atomic(self._path, self._fields, durable)
+        self._written, self._is_behind = time.monotonic(), False
+
     def _pulse(self) -> None:
         while not self._ended.wait(PULSE_SECONDS):
-            os.utime(self._path, (time.time(), time.time()))
+            with self._lock:
+                if self._is_behind:
+                    self._write(durable=False)
+                else:  # works on a full disk, too
+                    os.utime(self._path, (time.time(), time.time()))
 
 
 def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:

@@ -1,0 +1,178 @@
+"""What the tests share: small networks, the real data beside the checkout, a running app, a browser that sees this host only."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stvlm.data.network import SensorNetwork
+from stvlm.data.series import SensorSeries
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+OWN_HOSTS = ("127.0.0.1", "localhost")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    """Tests run beside each other: two threads each are enough."""
+    import torch
+
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace for runs and data sets."""
+    monkeypatch.setenv("STVLM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def small_series() -> SensorSeries:
+    """Six made-up sensors, 14 days by the hour, in km/h: a daily wave, one level per sensor, noise, a few gaps."""
+    rng = np.random.default_rng(7)
+    n_steps, n_sensors = 14 * 24, 6
+    times = np.datetime64("2024-03-04T00:00:00") + np.arange(n_steps) * np.timedelta64(1, "h")
+    level = np.linspace(40, 65, n_sensors)
+    wave = 10 * np.sin(2 * np.pi * np.arange(n_steps) / 24)[:, None]
+    values = (level + wave + rng.normal(0, 1.5, (n_steps, n_sensors))).astype("float32")
+    values[rng.random(values.shape) < 0.01] = np.nan
+    network = SensorNetwork(
+        ids=tuple(f"0{i}" for i in range(1, n_sensors + 1)),
+        lat=52.50 + rng.uniform(-0.05, 0.05, n_sensors),
+        lon=13.40 + rng.uniform(-0.08, 0.08, n_sensors),
+        facts=pd.DataFrame({"name": ["North gate", "Bridge", "Market", "Station", "Harbour", "Hill road"]}),
+    )
+    return SensorSeries(network, times, values, quantity="traffic speed", unit="km/h")
+
+
+@pytest.fixture(scope="session")
+def small_files(small_series: SensorSeries, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sensor table and the readings of `small_series` as CSV files."""
+    folder = tmp_path_factory.mktemp("small")
+    network = small_series.network
+    table = pd.DataFrame({"sensor_id": network.ids, "lat": network.lat, "lon": network.lon, "name": network.facts["name"]})
+    table.to_csv(folder / "sensors.csv", index=False)
+    readings = pd.DataFrame(small_series.values, index=pd.DatetimeIndex(small_series.times, name="timestamp"), columns=network.ids)
+    readings.to_csv(folder / "readings.csv")
+    return folder / "sensors.csv", folder / "readings.csv"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real networks beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("The real networks (../shared/data) are not beside this checkout.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium; without one the test is skipped, or fails where STVLM_REQUIRE_BROWSER=1."""
+    if CHROMIUM is None:
+        if os.environ.get("STVLM_REQUIRE_BROWSER") == "1":
+            pytest.fail("STVLM_REQUIRE_BROWSER=1, but there is no Chromium on the path.")
+        pytest.skip("There is no Chromium on the path (Debian: apt-get install chromium).")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a freshly started app with an empty workspace."""
+    folder = tmp_path_factory.mktemp("app")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
+    environment = os.environ | {"STVLM_HOME": str(folder / "home")}
+    with (folder / "app.log").open("wb") as log:
+        options = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen([*command, "--server.headless", "true"], **options)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, folder / "app.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait(timeout=10)
+
+
+def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.2)
+    pytest.fail(f"The app did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator:
+    """A headless Chromium that can find no host but this one."""
+    from playwright.sync_api import sync_playwright
+
+    rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", rules]
+        found = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def foreign_requests() -> list[str]:
+    """Every address outside this host that the `page` of this test asked for; the fixture `page` asserts that it is empty."""
+    return []
+
+
+@pytest.fixture
+def page(browser, foreign_requests: list[str]) -> Iterator:
+    """An empty page, 1280 x 900. After the test, no other host may have been asked for anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(30_000)
+
+    def guard(route) -> None:
+        if is_own(route.request.url):
+            route.continue_()
+        else:
+            foreign_requests.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", guard)
+    opened = context.new_page()
+    # web sockets do not pass through routes
+    opened.on("websocket", lambda socket_: None if is_own(socket_.url) else foreign_requests.append(socket_.url))
+    yield opened
+    context.close()
+    assert foreign_requests == []
+
+
+def is_own(url: str) -> bool:
+    """Whether an address stays on this host: loopback, or data made in the page."""
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob", "about") or parts.hostname in OWN_HOSTS
