@@ -1,0 +1,113 @@
+"""Forecasts as tables and files that others can open, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stvlm.data.files import InputError, open_source, show
+from stvlm.data.forecast import Forecast
+from stvlm.data.tables import open_table
+from stvlm.data.times import parse_times
+
+COLUMNS = ("timestamp", "sensor_id", "value", "lower_80", "upper_80")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
+
+
+def forecast_table(forecast: Forecast) -> pd.DataFrame:
+    """A forecast as rows, ordered by time, then sensor.
+
+    Returns:
+        Columns timestamp (datetime64[s]; with the zone UTC where the series knows its zone), sensor_id, value (the median),
+        lower_80, upper_80 (float32, in the forecast's unit; NaN where the forecast has no such band).
+    """
+    n_steps, n_sensors = forecast.median.shape
+    no_band = np.full(forecast.median.shape, np.nan, dtype="float32")
+    lower, upper = forecast.band(0.8) if 0.8 in forecast.shares else (no_band, no_band)
+    times = pd.DatetimeIndex(np.repeat(forecast.times.astype("datetime64[s]"), n_sensors))
+    return pd.DataFrame(
+        {
+            "timestamp": times.tz_localize("UTC") if forecast.timezone else times,
+            "sensor_id": pd.array(list(forecast.network.ids) * n_steps, dtype="str"),
+            "value": forecast.median.ravel().astype("float32"),
+            "lower_80": lower.ravel().astype("float32"),
+            "upper_80": upper.ravel().astype("float32"),
+        }
+    )
+
+
+def write_forecast(forecast: Forecast, path: Path | str) -> None:
+    """Write a forecast as .csv, .parquet or .geojson (one point per sensor and step), whole or not at all.
+
+    Raises:
+        InputError: another ending.
+    """
+    path = Path(path)
+    writers = {".csv": _write_csv, ".parquet": _write_parquet, ".geojson": _write_geojson}
+    if path.suffix.lower() not in writers:
+        raise InputError(f"{show(path.name)}: a forecast is written as .csv, .parquet or .geojson. Choose one of these endings.")
+    part = path.with_name(f".{path.name}.part")
+    writers[path.suffix.lower()](forecast, part)
+    os.replace(part, path)
+
+
+def defuse(column: pd.Series) -> pd.Series:
+    """Text that no spreadsheet takes for a formula: an apostrophe stands before a first = + - @, tab or return."""
+    return column.where(~column.str.startswith(FORMULA), "'" + column)
+
+
+def _write_csv(forecast: Forecast, path: Path) -> None:
+    table = forecast_table(forecast)
+    table["sensor_id"] = defuse(table["sensor_id"])
+    table["timestamp"] = _iso(table["timestamp"])
+    table.to_csv(path, index=False)
+
+
+def _write_parquet(forecast: Forecast, path: Path) -> None:
+    forecast_table(forecast).to_parquet(path, index=False)
+
+
+def _write_geojson(forecast: Forecast, path: Path) -> None:
+    table = forecast_table(forecast)
+    table["timestamp"] = _iso(table["timestamp"])
+    network = forecast.network
+    names = [network.name(i) for i in range(network.n_sensors)]
+    features = []
+    for i, row in enumerate(table.to_dict("records")):
+        node = i % network.n_sensors
+        facts = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+        facts |= {"name": names[node], "quantity": forecast.quantity, "unit": forecast.unit, "model": forecast.name}
+        place = [float(network.lon[node]), float(network.lat[node])]
+        features.append({"type": "Feature", "geometry": {"type": "Point", "coordinates": place}, "properties": facts})
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False), encoding="utf-8")
+
+
+def _iso(times: pd.Series) -> pd.Series:
+    """2020-04-03 08:00:00, with +00:00 behind it where the zone is known."""
+    zone = "+00:00" if isinstance(times.dtype, pd.DatetimeTZDtype) else ""
+    return times.dt.strftime("%Y-%m-%d %H:%M:%S") + zone
+
+
+def read_forecast(path: Path | str) -> pd.DataFrame:
+    """Read what `write_forecast` wrote: the columns of `forecast_table`.
+
+    Raises:
+        InputError: a file without these columns.
+    """
+    file = open_source(Path(path))
+    table = open_table(file)
+    absent = [c for c in COLUMNS if c not in table.columns]
+    if absent:
+        raise InputError(f"{file.name}, header: no column {', '.join(absent)}. Write it with write_forecast.")
+    cells = table.read(["timestamp", "sensor_id"], list(COLUMNS[2:]))
+    clock = parse_times(cells["timestamp"], file.name, table.first_row)
+    times = pd.DatetimeIndex(clock.times)
+    cells["timestamp"] = times.tz_localize("UTC") if clock.zoned else times
+    if file.kind == "text":
+        armed = cells["sensor_id"].str.match(r"'[=+\-@\t\r]")
+        cells["sensor_id"] = cells["sensor_id"].where(~armed, cells["sensor_id"].str.slice(1))
+    return cells[list(COLUMNS)]

@@ -1,0 +1,299 @@
+"""Files to tables of sensors, readings, closeness and context, nothing mended yet; forecasts to files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from stvlm.data.arrays import read_h5, read_npz
+from stvlm.data.exports import forecast_table, read_forecast, write_forecast
+from stvlm.data.files import InputError, Source, SourceFile, open_source, show
+from stvlm.data.relations import read_adjacency
+from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_text
+from stvlm.data.times import Clock, parse_times
+
+__all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
+
+SPELLINGS = {  # our word -> other usual spellings, the surest first
+    "sensor_id": (
+        *(
+            "sensor_id",
+            "sensorid",
+            "sensor",
+            "station_id",
+            "stationid",
+            "station_code",
+            "stationcode",
+            "station",
+            "detector_id",
+            "detector",
+        ),
+        *("site_id", "site", "device_id", "node_id", "node", "gauge_id", "gauge", "id", "code", "identifier", "uid", "fid", "name"),
+    ),
+    "lat": (
+        "lat",
+        "latitude",
+        "lat_dd",
+        "lat_deg",
+        "latitude_deg",
+        "latitude_wgs84",
+        "breite",
+        "y",
+        "y_coord",
+        "northing",
+        "utm_y",
+    ),
+    "lon": (
+        "lon",
+        "lng",
+        "long",
+        "longitude",
+        "lon_dd",
+        "lon_deg",
+        "longitude_deg",
+        "longitude_wgs84",
+        "x",
+        "x_coord",
+        "easting",
+        "utm_x",
+    ),
+    "timestamp": ("timestamp", "time", "datetime", "date_time", "date", "ts", "day", "period", "zeit", "datum"),
+    "value": ("value", "reading", "measurement", "val", "speed", "flow", "count", "target"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RawTables:
+    """What the files hold, as they hold it: with its gaps, repetitions and errors.
+
+    Attributes:
+        sensors: one row per sensor: sensor_id (text), lat, lon (float64 degrees as written, NaN = absent), further facts.
+        readings: (rows, sensors) float32; index datetime64[s] as in the file, columns = ids; NaN = missing.
+        names: role ("sensors", "series", "adjacency", "context") -> file name.
+        notes: what was recognised and how it was read, one sentence each.
+        adjacency: rows `from`, `to`, `weight` (closeness >= 0); None where none was given.
+        context: facts that are no reading, index datetime64[s], numeric or text columns; None where none was given.
+        timezone: IANA name of the zone that the readings' file named; "" for none.
+        zoned: True where the readings' times were converted to UTC.
+        fixes: names of the fixes applied so far.
+    """
+
+    sensors: pd.DataFrame
+    readings: pd.DataFrame
+    names: dict[str, str]
+    notes: tuple[str, ...] = ()
+    adjacency: pd.DataFrame | None = None
+    context: pd.DataFrame | None = None
+    timezone: str = ""
+    zoned: bool = False
+    fixes: tuple[str, ...] = field(default=())
+
+
+def read_tables(
+    sensors: Source,
+    series: Source,
+    adjacency: Source | None = None,
+    context: Source | None = None,
+    *,
+    start: str | None = None,
+    step_minutes: float | None = None,
+) -> RawTables:
+    """Read a sensor table and a readings table, and what there is beside them.
+
+    Args:
+        sensors, series, adjacency, context: paths, or (file name, bytes) of uploads.
+        start, step_minutes: time of the first reading and minutes between two, for files without times (.npz).
+
+    Raises:
+        InputError: one line for each file that cannot be read.
+    """
+    problems: list[str] = []
+
+    def attempt(read: Callable, *args: object) -> tuple | None:
+        try:
+            return read(*args)
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    places = attempt(_read_sensors, sensors)
+    ids = () if places is None else tuple(places[0]["sensor_id"])
+    readings = attempt(_read_readings, series, ids, start, step_minutes)
+    edges = attempt(lambda: read_adjacency(open_source(adjacency), ids)) if adjacency is not None and ids else None
+    facts = attempt(_read_context, context) if context is not None else None
+    if facts is not None and readings is not None:
+        facts = attempt(_same_clock, facts, readings[1], _name(context))
+    if problems or places is None or readings is None:
+        raise InputError(problems)
+    given = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context}
+    return RawTables(
+        sensors=places[0],
+        readings=readings[0],
+        names={role: _name(source) for role, source in given.items() if source is not None},
+        notes=places[1] + readings[1].notes + (edges[1] if edges else ()) + (facts[1].notes if facts else ()),
+        adjacency=edges[0] if edges else None,
+        context=facts[0] if facts else None,
+        timezone=readings[1].timezone,
+        zoned=readings[1].zoned,
+    )
+
+
+def _name(source: Source) -> str:
+    return show(re.split(r"[\\/]", source[0] if isinstance(source, tuple) else str(source))[-1], 80)
+
+
+def _find(columns: Sequence[str], word: str) -> str | None:
+    """The column that means `word`, by its usual spellings."""
+    plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in reversed(columns)}
+    return next((plain[s] for s in SPELLINGS[word] if s in plain), None)
+
+
+def _read_sensors(source: Source) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    file = open_source(source)
+    table = open_table(file)
+    found = {word: _find(table.columns, word) for word in ("sensor_id", "lat", "lon")}
+    absent = [word for word, column in found.items() if column is None]
+    if absent:
+        raise InputError(
+            f"{file.name}, header: no column {' and no column '.join(absent)}; it has {_list(table.columns)}. "
+            "A sensor table needs sensor_id, lat, lon."
+        )
+    notes = [f"{file.name}: column '{show(c)}' is read as {word}." for word, c in found.items() if c != word]
+    cells = table.read([c for c in table.columns if c], [])
+    sensors = pd.DataFrame({"sensor_id": to_text(cells[found["sensor_id"]])})
+    for word in ("lat", "lon"):
+        values, bad = parse_numbers(cells[found[word]], table.decimal)
+        if bad.any():
+            i = int(bad.argmax())
+            raise InputError(
+                f"{file.name}, row {i + table.first_row}, column '{show(found[word])}': '{show(cells[found[word]].iloc[i])}' is not a number. "
+                "Write degrees such as 48.137."
+            )
+        sensors[word] = values
+    blank = sensors["sensor_id"] == ""
+    if blank.any():
+        raise InputError(
+            f"{file.name}, row {int(blank.argmax()) + table.first_row}: the sensor id is missing. Fill it in or delete the row."
+        )
+    for column in table.columns:
+        if column and column not in found.values():
+            fact = "fact " + column if column in sensors.columns else column
+            is_label = column.lower() in SPELLINGS["sensor_id"]  # a name such as 773869 is no quantity
+            sensors[fact] = to_text(cells[column]) if is_label else tidy_column(cells[column], table.decimal)
+    return sensors, (*table.notes, *notes)
+
+
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(f"'{show(c, 24)}'" for c in columns[:6]) + (" …" if len(columns) > 6 else "")
+
+
+def _read_readings(
+    source: Source, ids: tuple[str, ...], start: str | None, step_minutes: float | None
+) -> tuple[pd.DataFrame, Clock]:
+    file = open_source(source)
+    if file.kind == "HDF5":
+        return read_h5(file)
+    if file.kind == "zip":
+        return read_npz(file, ids, start, step_minutes)
+    if file.kind == "JSON":
+        raise InputError(f"{file.name}: GeoJSON can hold the sensors, not the readings. Give readings as CSV or Parquet.")
+    table = open_table(file)
+    time, sensor = _find(table.columns, "timestamp"), _find(table.columns, "sensor_id")
+    if time is not None and sensor is not None and sensor not in ids:
+        return _read_long(file, table, time, sensor)
+    return _read_wide(file, table, time)
+
+
+def _read_wide(file: SourceFile, table: Table, time: str | None) -> tuple[pd.DataFrame, Clock]:
+    if len(table.columns) < 2:
+        raise InputError(
+            f"{file.name}, header: only the column '{show(table.columns[0])}'. Readings need a time column and one per sensor."
+        )
+    time = table.columns[0] if time is None else time
+    unnamed = [c for c in table.columns if c != time and (not c or c.startswith(("unnamed ", "Unnamed: ")))]
+    sensors = [c for c in table.columns if c != time and c not in unnamed]
+    if re.match(r"\d{4}-\d\d-\d\d", sensors[0] if sensors else ""):
+        raise InputError(
+            f"{file.name}, header: the times stand in the header. Turn the table: one row per time, one column per sensor."
+        )
+    first = table.read([time], [])  # times first: a wrong time column has the clearest message
+    clock = parse_times(first[time], file.name, table.first_row)
+    readings = table.read([], sensors)
+    readings.index = pd.DatetimeIndex(clock.times, name="timestamp")
+    notes = table.notes + clock.notes
+    if unnamed:
+        notes += (f"{file.name}: {len(unnamed)} column(s) without a name left out.",)
+    return readings, Clock(clock.times, clock.zoned, clock.timezone, notes)
+
+
+def _read_long(file: SourceFile, table: Table, time: str, sensor: str) -> tuple[pd.DataFrame, Clock]:
+    others = [c for c in table.columns if c not in (time, sensor) and c]
+    value = _find(others, "value") if len(others) != 1 else others[0]
+    if value is None:
+        raise InputError(
+            f"{file.name}, header: which column holds the reading? It has {_list(others)}. A long table needs timestamp, sensor_id, value."
+        )
+    cells = table.read([time, sensor], [value])
+    clock = parse_times(cells[time], file.name, table.first_row)
+    blank = cells[sensor] == ""
+    if blank.any():
+        raise InputError(
+            f"{file.name}, row {int(blank.argmax()) + table.first_row}: the sensor id is missing. Fill it in or delete the row."
+        )
+    node, ids = pd.factorize(cells[sensor])
+    step, times = pd.factorize(clock.times, sort=True)
+    repeat = cells.groupby([step, node]).cumcount().to_numpy()  # the same time and sensor again: a further row
+    row, keys = pd.factorize(step.astype("int64") * (int(repeat.max()) + 1) + repeat, sort=True)
+    file.check_cells(len(keys), len(ids))
+    values = np.full((len(keys), len(ids)), np.nan, dtype="float32")
+    values[row, node] = cells[value].to_numpy()
+    index = pd.DatetimeIndex(np.asarray(times)[keys // (int(repeat.max()) + 1)], name="timestamp")
+    notes = (*table.notes, *clock.notes, f"{file.name}: read as a long table ({time}, {sensor}, {value}).")
+    left = [c for c in others if c != value]
+    if left:
+        notes += (f"{file.name}: columns {_list(left)} left out.",)
+    return pd.DataFrame(values, index=index, columns=pd.Index(ids, dtype="str")), Clock(
+        clock.times, clock.zoned, clock.timezone, notes
+    )
+
+
+def _read_context(source: Source) -> tuple[pd.DataFrame, Clock]:
+    file = open_source(source)
+    table = open_table(file)
+    time = _find(table.columns, "timestamp")
+    if time is None:
+        raise InputError(
+            f"{file.name}, header: no column timestamp, time or date; it has {_list(table.columns)}. Context needs times."
+        )
+    columns = [c for c in table.columns if c and c != time]
+    if not columns:
+        raise InputError(f"{file.name}, header: nothing beside the times. Context needs at least one more column.")
+    cells = table.read([time, *columns], [])
+    clock = parse_times(cells[time], file.name, table.first_row)
+    facts = pd.DataFrame({c: tidy_column(cells[c], table.decimal) for c in columns})
+    facts.index = pd.DatetimeIndex(clock.times, name="timestamp")
+    order = facts.index.argsort(kind="stable")
+    facts = facts.iloc[order]
+    twice = facts.index.duplicated(keep=False)
+    if twice.any():
+        raise InputError(f"{file.name}: the time {facts.index[twice.argmax()]} stands there more than once. Keep one row per time.")
+    return facts, Clock(clock.times, clock.zoned, clock.timezone, table.notes + clock.notes)
+
+
+def _same_clock(facts: tuple[pd.DataFrame, Clock], readings: Clock, name: str) -> tuple[pd.DataFrame, Clock]:
+    """Context on the clock of the readings: times without a zone are local times of the readings' zone."""
+    table, clock = facts
+    if clock.zoned == readings.zoned:
+        return facts
+    if clock.zoned:
+        raise InputError(f"{name}: its times have a zone, those of the readings have none. Write the zone in both or in none.")
+    if not readings.timezone:
+        raise InputError(f"{name}: its times have no zone, those of the readings have one. Write the zone in both or in none.")
+    local = table.index.tz_localize(readings.timezone, ambiguous=True, nonexistent="shift_forward")
+    table = table.set_axis(pd.DatetimeIndex(local.tz_convert("UTC").tz_localize(None).as_unit("s"), name="timestamp"))
+    note = f"{name}: times without a zone, taken as local times of {readings.timezone}."
+    return table, Clock(table.index.to_numpy(), True, readings.timezone, (*clock.notes, note))
