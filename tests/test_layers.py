@@ -1,0 +1,127 @@
+"""The house stands: imports only run down, each outside library has one door, pages are thin."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = {
+    "stvlm.data": 1,
+    "stvlm.anchor": 2,
+    "stvlm.modalities": 3,
+    "stvlm.model": 4,
+    "stvlm.fit": 5,
+    "stvlm.predict": 5,
+    "stvlm.evaluation": 5,
+    "stvlm.charts": 5,
+    "stvlm.jobs": 6,
+    "stvlm.ui": 7,
+    "stvlm.__main__": 8,
+    "stvlm.cli": 8,
+    "app": 8,
+    "pages": 8,
+}
+SAME_FLOOR = {  # who may ask a neighbour on its floor, downhill in this order: a forecast is scored, a fit is backtested
+    ("stvlm.fit", "stvlm.predict"),
+    ("stvlm.evaluation", "stvlm.fit"),
+    ("stvlm.evaluation", "stvlm.predict"),
+}
+CHARTS_KNOW = ("stvlm.data", "stvlm.charts")
+DOORS = {
+    "streamlit": ("app.py", "pages/", "stvlm/ui/"),
+    "streamlit_folium": ("stvlm/ui/",),
+    "folium": ("stvlm/charts/",),
+    "plotly": ("stvlm/charts/",),
+    "transformers": ("stvlm/model/backbone.py",),
+    "peft": ("stvlm/model/adapters.py",),
+    "ray": ("stvlm/jobs/ray.py",),
+}
+NOT_IN_PAGES = ("numpy", "pandas", "torch", "scipy")
+NEVER = ("pickle", "dill", "joblib", "shelve")
+FILES = sorted(p for p in [ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("stvlm/**/*.py")] if p.exists())
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room(module: str) -> str:
+    """The part of the house that a module belongs to: "stvlm.data" for "stvlm.data.series"."""
+    return next((name for name in FLOORS if module == name or module.startswith(name + ".")), "")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, full module name) of all imports of a file, those inside functions too."""
+    package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])]) if node.level else node.module
+            )
+            yield node.lineno, base
+            if base == "stvlm" or room(base) == "":  # `from stvlm import predict` names a module
+                yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def code_lines(path: Path) -> int:
+    """Lines with code on them: without docstrings, comments and blank lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documents = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    return sum(bool(text.strip()) and not text.strip().startswith("#") and i not in documents for i, text in lines)
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports_only_run_down(path):
+    own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for line, module in imports(path):
+        other = room(module)
+        if own and other and other != own and (own, other) not in SAME_FLOOR:
+            assert FLOORS[other] < FLOORS[own], f"{place(path)}:{line} {own} (floor {FLOORS[own]}) imports {module}"
+        if own == "stvlm.charts" and module.startswith("stvlm."):
+            assert module.startswith(CHARTS_KNOW), f"{place(path)}:{line} charts know data types only, not {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_each_outside_library_has_one_door(path):
+    for line, module in imports(path):
+        library = module.split(".")[0]
+        assert library not in NEVER, f"{place(path)}:{line} imports {library}: files may be hostile"
+        if library in DOORS:
+            assert place(path).startswith(DOORS[library]), f"{place(path)}:{line} imports {library}, whose door is {DOORS[library]}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if place(p) == "app.py" or place(p).startswith("pages/")], ids=place)
+def test_a_page_is_thin_and_does_no_arithmetic(path):
+    assert code_lines(path) <= 60
+    for line, module in imports(path):
+        assert module.split(".")[0] not in NOT_IN_PAGES, f"{place(path)}:{line} imports {module}: a room below should do it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_a_file_is_short_and_says_what_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert len(text.splitlines()) <= 350
+    assert path.name not in ("utils.py", "helpers.py", "common.py", "misc.py")
+    assert not text.strip() or ast.get_docstring(tree), f"{place(path)} begins with a sentence that says what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 70, f"{place(path)}:{node.lineno} {node.name} is long"
+
+
+def test_the_checker_itself_sees_relative_and_inner_imports(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / "stvlm" / "data" / "x.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("from ..model import head\nfrom . import series\ndef f():\n    import streamlit.web\nfrom stvlm import fit\n")
+    assert [name for _, name in imports(path)] == ["stvlm.model", "stvlm.data", "stvlm", "stvlm.fit", "streamlit.web"]
