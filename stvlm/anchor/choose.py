@@ -1,0 +1,331 @@
+"""Fit every kind of closed-form forecaster on the training part and take the one that does best on the validation part.
+
+Season profiles are cross-fitted: the profile that a training window sees leaves out the block of time in which the window's
+future lies. Otherwise the training departures look too small, and the weights learn to undo their own mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stvlm.anchor.features import Departures
+from stvlm.anchor.ridge import Anchor, Member, departures, numeric_context, offset_of, shifts
+from stvlm.anchor.transform import Transform, candidates
+from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Split
+
+TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sensor): for fitting, choosing, least absolute errors
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the number of rows
+MAX_FOLDS = 8
+MAX_MEMBERS, ROUNDS = 8, 6  # of the blend
+BASE = ("constant", "own", "lags", "ahead")
+KINDS = {
+    "own past": BASE,
+    "neighbours": (*BASE, "near"),
+    "directions": (*BASE, "near", "directions"),
+    "graph": (*BASE, "near", "directions", "graph"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Windows and sensors as rows of one regression, on one working scale and profile."""
+
+    member: Member  # without weights
+    view: Departures
+    train: np.ndarray  # (W, N, F)
+    train_target: np.ndarray  # (W, N, H), NaN = missing
+    val: np.ndarray  # (V, N, F)
+    val_cutoffs: np.ndarray
+    val_truth: np.ndarray  # (V, H, N) in the unit of the series
+
+
+def fit_anchor(
+    series: SensorSeries,
+    split: Split,
+    lookback: int,
+    horizon: int,
+    seasons_minutes: tuple[int, ...] = (),
+    context_steps: int | None = None,
+) -> Anchor:
+    """Fit and choose the closed-form forecaster.
+
+    Args:
+        series: readings; only the training and validation parts are looked at.
+        split: the parts.
+        lookback, horizon: L, H in steps.
+        seasons_minutes: seasons whose profile is tried (1440, 10080, 525600).
+        context_steps: how many steps of the longer past may be used; None: as far as pays, 0: only the lookback.
+
+    Returns:
+        The forecaster with the smallest mean absolute error on the validation part; `choice` says what else was tried.
+
+    Raises:
+        ValueError: the training part holds no window, or no reading.
+    """
+    train = split.cutoffs("train", lookback, horizon)
+    if len(train) == 0:
+        raise ValueError(
+            f"The training part ({split.train_end - split.train_start} steps) holds no window of {lookback} + {horizon} steps. "
+            "Take more data, or a shorter lookback or horizon."
+        )
+    if not np.isfinite(series.values[split.train_start : split.train_end]).any():
+        raise ValueError("The training part holds no reading at all.")
+    val = split.cutoffs("val", lookback, horizon)
+    if len(val) == 0 or not np.isfinite(series.values[split.train_end : split.val_end]).any():
+        keep = max(1, len(train) - max(len(train) // 5, 1))
+        train, val = train[:keep], train[keep:] if len(train) > 1 else train
+    context_steps = min(64 * lookback, (split.train_end - split.train_start) // 2) if context_steps is None else context_steps
+    tried, best = [], []
+    for rows in _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps):
+        by_offset: dict[str, tuple[float, str, Member]] = {}
+        for member, label in _candidates(rows):
+            mae = val_mae(member, rows)
+            tried.append((mae, label))
+            if member.offset not in by_offset or mae < by_offset[member.offset][0]:
+                by_offset[member.offset] = (mae, label, member)
+        best += [(*found, rows) for found in by_offset.values()]
+    best = sorted(best, key=lambda found: found[0])[:MAX_MEMBERS]
+    best = sorted(((*_refined(member, mae, label, rows), rows) for mae, label, member, rows in best), key=lambda found: found[0])
+    anchor = _blend(best)
+    tried = sorted({label: mae for mae, label, *_ in [*tried, *best]}.items(), key=lambda pair: pair[1])
+    low = np.nanmin(series.values[split.train_start : split.train_end])
+    return replace(
+        anchor,
+        floor=0.0 if low >= 0 else None,
+        choice=anchor.choice | {"tried": [{"kind": kind, "val_mae": mae} for kind, mae in tried[:12]], "n_tried": len(tried)},
+    )
+
+
+def _refined(member: Member, mae: float, label: str, rows: Rows) -> tuple[float, str, Member]:
+    """Least absolute errors and weights for each sensor, each taken where it does better by a clear margin."""
+    for refine, name in ((_absolute, "absolute errors"), (_own_weights, "weights for each sensor")):
+        options = [(val_mae(candidate, rows), candidate) for candidate in refine(member, rows)]
+        if options and min(options, key=lambda o: o[0])[0] < mae * 0.997:
+            mae, member = min(options, key=lambda o: o[0])
+            label = f"{label}, {name}"
+    return mae, label, member
+
+
+def _blend(best: list[tuple[float, str, Member, Rows]]) -> Anchor:
+    """Add the member that lowers the validation error most, with repetition, ROUNDS times (Caruana et al. 2004)."""
+    forecasts = [_val_forecast(member, rows) for _, _, member, rows in best]
+    truth = best[0][3].val_truth
+    total, counts, mae = np.zeros_like(truth), np.zeros(len(best), int), np.inf
+    for done in range(ROUNDS):
+        errors = [np.nanmean(np.abs((total + f) / (done + 1) - truth), dtype="f8") for f in forecasts]
+        if counts.sum() and min(errors) > mae * 0.9999:
+            break
+        pick = int(np.argmin(errors))
+        total, mae = total + forecasts[pick], float(errors[pick])
+        counts[pick] += 1
+    used = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], best[i][0]))
+    shares = tuple(float(counts[i] / counts.sum()) for i in used)
+    taken = [{"kind": best[i][1], "share": share, "val_mae": best[i][0]} for i, share in zip(used, shares, strict=True)]
+    return Anchor(tuple(best[i][2] for i in used), shares, choice={"taken": taken, "val_mae": mae})
+
+
+def val_mae(member: Member, rows: Rows) -> float:
+    """Mean absolute error on the validation rows, observed cells only, in the unit of the series."""
+    return float(np.nanmean(np.abs(_val_forecast(member, rows) - rows.val_truth), dtype="f8"))
+
+
+def _val_forecast(member: Member, rows: Rows) -> np.ndarray:
+    """(V, H, N) float32 in the unit of the series."""
+    return member.unscale(member.scaled_from(rows.val, rows.view), rows.view, rows.val_cutoffs)
+
+
+def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps) -> Iterator[Rows]:
+    """One set of rows for each working scale and profile worth trying."""
+    n = series.network.n_sensors
+    train = _thin(train, TRAIN_ROWS // n)
+    val = _thin(val, VAL_ROWS // n)
+    columns, column_scale = _known_ahead(series, split)
+    seasons = [season for season, minutes in ((DAY, 1440), (WEEK, 10080), (YEAR, 525600)) if minutes in seasons_minutes]
+    lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
+    span = slice(split.train_start, split.train_end)
+    for transform in candidates(series.values[span]):
+        view = departures(series, transform, lookback, horizon, context_steps, lags, columns, column_scale)
+        for season in (0, *seasons):
+            profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
+            folds = list(_folds(view, split, season, series.step_seconds))
+            parts = [view.values[start:stop] - p.at(view.seconds[start:stop]) for start, stop, p in folds]
+            scale = scale_of(np.concatenate(parts))
+            features, targets = [], []
+            for start, stop, fold_profile in folds:
+                cutoffs = train[(train >= start) & (train < stop)]
+                if len(cutoffs):
+                    features.append(view.features(cutoffs, fold_profile, scale))
+                    targets.append(view.future(cutoffs, fold_profile, scale).swapaxes(1, 2))
+            n_features = features[0].shape[-1]
+            member = Member(
+                lookback, horizon, context_steps, transform, profile, scale, lags, columns, column_scale, "none",
+                np.zeros((n_features, horizon), "f4"),
+            )  # fmt: skip
+            truth = series.values[val[:, None] + np.arange(horizon)]
+            yield Rows(
+                member, view, np.concatenate(features), np.clip(np.concatenate(targets), -CLIP, CLIP),
+                view.features(val, profile, scale), val, truth,
+            )  # fmt: skip
+
+
+def _candidates(rows: Rows) -> Iterator[tuple[Member, str]]:
+    """Every offset, kind and penalty on one set of rows, and the simple forecasts that they contain."""
+    groups, flags = rows.view.groups(), shifts(rows.view)
+    season = {0: "mean", DAY: "day", WEEK: "week", YEAR: "year"}[rows.member.profile.season_seconds]
+    for offset in ("none", "last", "mean"):
+        shift = offset_of(rows.train, rows.view, offset)[..., None]
+        features, target = rows.train - shift * flags, rows.train_target - shift
+        name = f"{rows.member.transform.kind}, profile {season}, offset {offset}"
+        yield replace(rows.member, offset=offset), f"{name}, nothing else"
+        kinds = {k: [g for g in names if g in groups] for k, names in KINDS.items() if k in ("own past",) or groups_present(groups, k)}
+        if rows.member.context_steps > rows.member.lookback:
+            kinds |= {f"{k} + long past": [*names, "long"] for k, names in kinds.items()}
+        systems = _normal_equations(features, target)
+        for kind, names in kinds.items():
+            pick = np.concatenate([np.arange(groups[g].start, groups[g].stop) for g in names])
+            for penalty, weights in _solve(systems, pick, len(flags)):
+                yield replace(rows.member, offset=offset, weights=weights), f"{name}, {kind}, penalty {penalty:g}"
+
+
+def groups_present(groups: dict[str, slice], kind: str) -> bool:
+    """Whether the group that makes a kind what it is has any feature."""
+    last = groups[KINDS[kind][-1]]
+    return last.stop > last.start
+
+
+def _normal_equations(features: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None):
+    """[(G (F, F), C (F, h), rows, steps)]: one system for all steps where the rows are whole, else one for each step.
+
+    Args:
+        features: (W, N, F). target: (W, N, H), NaN = missing. weight: (W, N, H) or None.
+    """
+    rows, wanted = features.reshape(-1, features.shape[-1]), target.reshape(-1, target.shape[-1])
+    seen = np.isfinite(wanted)
+    whole = seen.all(axis=1)
+    if weight is None and whole.mean() > 0.5:
+        f, y = rows[whole], wanted[whole]
+        return [(f.T @ f, f.T @ y, len(f), slice(None))]
+    systems = []
+    for step in range(wanted.shape[1]):
+        f, y = rows[seen[:, step]], wanted[seen[:, step], step]
+        w = np.ones(len(y), "f4") if weight is None else weight.reshape(wanted.shape)[seen[:, step], step]
+        systems.append(((f * w[:, None]).T @ f, ((f * w[:, None]).T @ y)[:, None], max(float(w.sum()), 1.0), slice(step, step + 1)))
+    return systems
+
+
+def _solve(systems, pick: np.ndarray, n_features: int) -> Iterator[tuple[float, np.ndarray]]:
+    """(penalty, weights (F, H)) for each penalty, by one eigendecomposition a system."""
+    horizon = sum(c.shape[1] for _, c, _, _ in systems)
+    solved = []
+    for gram, cross, n_rows, steps in systems:
+        value, vector = np.linalg.eigh(gram[np.ix_(pick, pick)].astype("f8"))
+        solved.append((np.maximum(value, 0), vector, vector.T @ cross[pick].astype("f8"), n_rows, steps))
+    for penalty in PENALTIES:
+        weights = np.zeros((n_features, horizon), "f4")
+        for value, vector, turned, n_rows, steps in solved:
+            weights[pick, steps] = vector @ (turned / (value + penalty * max(n_rows, 1))[:, None])
+        yield penalty, weights
+
+
+def _absolute(member: Member, rows: Rows) -> Iterator[Member]:
+    """Weights for the median instead of the mean: least absolute errors by iteratively reweighted least squares."""
+    used = np.flatnonzero(np.abs(member.weights).sum(axis=1))
+    if len(used) == 0:
+        return
+    step = max(1, rows.train.shape[0] * rows.train.shape[1] // MEDIAN_ROWS)
+    train, target = rows.train[::step], rows.train_target[::step]
+    shift = offset_of(train, rows.view, member.offset)[..., None]
+    features, target = train - shift * shifts(rows.view), target - shift
+    weights = member.weights
+    for _ in range(3):
+        error = np.abs(target - features @ weights)
+        floor = 0.05 * np.nanmedian(error) + 1e-6
+        weight = np.nan_to_num(1 / np.maximum(error, floor)) * floor * member.scale[None, :, None]
+        systems = _normal_equations(features, target, weight / member.scale.mean())
+        options = [replace(member, weights=w) for _, w in _solve(systems, used, len(weights))]
+        best = min(options, key=lambda a: val_mae(a, rows))
+        weights = best.weights
+    yield best
+
+
+def _own_weights(member: Member, rows: Rows) -> Iterator[Member]:
+    """Weights of each sensor's own, on top of the shared ones, where there is data enough for them."""
+    used = np.flatnonzero(np.abs(member.weights).sum(axis=1))
+    w, n, n_features = rows.train.shape
+    if len(used) == 0 or w < 4 * len(used) or n * len(used) * member.horizon > 20_000_000:
+        return
+    shift = offset_of(rows.train, rows.view, member.offset)[..., None]
+    features = (rows.train - shift * shifts(rows.view))[..., used].swapaxes(0, 1)  # (N, W, f)
+    error = (rows.train_target - shift).swapaxes(0, 1) - features @ member.weights[used]  # (N, W, H)
+    seen = np.isfinite(error).all(axis=-1)
+    features, error = features * seen[..., None], np.where(seen[..., None], error, 0)
+    gram = (features.swapaxes(1, 2) @ features).astype("f8")
+    cross = (features.swapaxes(1, 2) @ error).astype("f8")
+    for penalty in (0.03, 0.3, 3.0):
+        ridge = penalty * np.maximum(seen.sum(axis=1), 1)[:, None, None] * np.eye(len(used))
+        own = np.zeros((n, n_features, member.horizon), "f4")
+        own[:, used] = np.linalg.solve(gram + ridge, cross)
+        yield replace(member, own=own)
+
+
+def _folds(view: Departures, split: Split, season: int, step_seconds: int) -> Iterator[tuple[int, int, SeasonalProfile]]:
+    """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles."""
+    start, stop = split.train_start, split.train_end
+    cycles = (stop - start) * step_seconds // season if season else 0
+    n_folds = int(min(cycles, MAX_FOLDS))
+    if n_folds < 2 or season == YEAR:  # a mean or a smooth curve over many readings: leaving out changes nothing
+        yield start, stop, SeasonalProfile.fit(view.values[start:stop], view.seconds[start:stop], season, step_seconds)
+        return
+    edges = np.linspace(start, stop, n_folds + 1).astype(int)
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        keep = np.r_[start:first, last:stop]
+        yield first, last, SeasonalProfile.fit(view.values[keep], view.seconds[keep], season, step_seconds)
+
+
+def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[tuple[int, int, Anchor]]:
+    """The forecaster as a training window must see it: (start, stop, forecaster for windows with start <= cutoff < stop).
+
+    Each member's profile leaves out the block of time in which the window lies, as when its weights were fitted.
+    """
+    pieces = [list(_folds(m.departures(series), split, m.profile.season_seconds, m.profile.step_seconds)) for m in anchor.members]
+    edges = sorted({edge for folds in pieces for start, stop, _ in folds for edge in (start, stop)})
+    out = []
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        profiles = [next(p for first, last, p in folds if first <= start < last) for folds in pieces]
+        members = tuple(replace(m, profile=p) for m, p in zip(anchor.members, profiles, strict=True))
+        out.append((start, stop, replace(anchor, members=members)))
+    return out
+
+
+def _lags(seasons: list[int], step_seconds: int, lookback: int, horizon: int, split: Split) -> tuple[int, ...]:
+    """Steps back to the same phase: the first whole number of seasons that clears the horizon, where it lies before the lookback."""
+    lags = []
+    for season in seasons:
+        period = season // step_seconds
+        if season == YEAR or period < 1:
+            continue
+        lag = period * -(-horizon // period)
+        if lag > lookback and lag < (split.train_end - split.train_start) // 2:
+            lags.append(lag)
+    return tuple(dict.fromkeys(lags))
+
+
+def _known_ahead(series: SensorSeries, split: Split) -> tuple[tuple[str, ...], np.ndarray]:
+    """Numeric columns known ahead, and their mean and spread (2, C) on the training part."""
+    if not series.known_ahead:
+        return (), np.zeros((2, 0))
+    numbers = numeric_context(series, series.known_ahead)[split.train_start : split.train_end]
+    spread = numbers.std(axis=0)
+    use = spread > 1e-9
+    return tuple(c for c, u in zip(series.known_ahead, use, strict=True) if u), np.stack([numbers.mean(axis=0)[use], spread[use]])
+
+
+def _thin(cutoffs: np.ndarray, at_most: int) -> np.ndarray:
+    """At most so many cutoffs (but 50 where there are), evenly spread."""
+    keep = min(len(cutoffs), max(at_most, 50))
+    return cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, keep).astype(int))]

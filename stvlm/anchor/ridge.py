@@ -1,0 +1,190 @@
+"""The closed-form forecaster that every network departs from: ridge on departures, its kind chosen on the validation part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from stvlm.anchor.features import Departures, Neighbourhood
+from stvlm.anchor.transform import Transform
+from stvlm.data.scaler import CLIP, SeasonalProfile, local_seconds
+from stvlm.data.series import SensorSeries
+
+BLOCK = 12_000_000  # feature values held at once
+OFFSETS = ("none", "last", "mean")
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One fitted ridge forecaster. No weight is tied to a sensor but its profile, its scale and, where it pays, `own`.
+
+    Attributes:
+        lookback, horizon: L, H in steps. context_steps: how far the longer past goes; 0 keeps to the lookback.
+        transform: working scale. profile: usual reading by phase, on that scale. scale: (N,) float32 spread of departures.
+        lags: steps back to the same phase. columns: context columns known ahead. column_scale: (2, C) mean and spread.
+        offset: "none", "last" or "mean": what is taken from every departure first and added back.
+        weights: (F, H) float32, shared by all sensors. own: (N, F, H) float32 added for each sensor, or None.
+    """
+
+    lookback: int
+    horizon: int
+    context_steps: int
+    transform: Transform
+    profile: SeasonalProfile
+    scale: np.ndarray
+    lags: tuple[int, ...]
+    columns: tuple[str, ...]
+    column_scale: np.ndarray
+    offset: str
+    weights: np.ndarray
+    own: np.ndarray | None = None
+
+    def departures(self, series: SensorSeries) -> Departures:
+        """The windows of a series as this forecaster sees them."""
+        return departures(
+            series, self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns, self.column_scale
+        )
+
+    def scaled(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32: the forecast as scaled departures from the profile."""
+        return self.scaled_from(view.features(cutoffs, self.profile, self.scale), view)
+
+    def scaled_from(self, features: np.ndarray, view: Departures) -> np.ndarray:
+        """(W, H, N) float32 scaled departures from ready-made features (W, N, F)."""
+        shift = offset_of(features, view, self.offset)  # (W, N)
+        features = features - shift[..., None] * shifts(view)
+        out = features @ self.weights
+        if self.own is not None:
+            out += np.einsum("wnf,nfh->wnh", features, self.own, optimize=True)
+        return (np.clip(out + shift[..., None], -CLIP, CLIP)).swapaxes(1, 2)
+
+    def unscale(self, scaled: np.ndarray, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
+        """Scaled departures (..., W, H, N) → readings in the unit of the series."""
+        steps = cutoffs[:, None] + np.arange(self.horizon)
+        return self.transform.inverse(self.profile.at(view.seconds[steps]) + self.scale * scaled).astype("f4")
+
+    def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
+        view, cutoffs = self.departures(series), np.asarray(cutoffs)
+        blocks = [self.unscale(self.scaled(view, c), view, c) for c in in_blocks(cutoffs, view)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.horizon, series.network.n_sensors), "f4")
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were estimated: profile, scale and weights."""
+        return self.profile.table.size + self.scale.size + self.weights.size + (0 if self.own is None else self.own.size)
+
+    def select(self, nodes: np.ndarray) -> Member:
+        """The same forecaster for some of its sensors, in the order given."""
+        profile = replace(self.profile, table=self.profile.table[:, nodes])
+        return replace(self, profile=profile, scale=self.scale[nodes], own=None if self.own is None else self.own[nodes])
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A weighted mean of ridge forecasters that differ in working scale, profile and offset.
+
+    Attributes:
+        members: the first one does best alone; its working scale, profile and scale are the network's frame.
+        shares: one for each member, > 0, summing to 1.
+        floor: forecasts are never below it, in the unit of the readings; None where the training part went below 0.
+        choice: what was tried on the validation part and what was taken, in the unit of the readings.
+    """
+
+    members: tuple[Member, ...]
+    shares: tuple[float, ...]
+    floor: float | None = None
+    choice: dict = field(default_factory=dict)
+
+    @property
+    def frame(self) -> Member:
+        """The member whose departures the network works on."""
+        return self.members[0]
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were estimated, over all members."""
+        return sum(m.n_parameters for m in self.members)
+
+    def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
+        total = np.zeros((len(cutoffs), self.frame.horizon, series.network.n_sensors), "f4")
+        for share, member in zip(self.shares, self.members, strict=True):
+            total += share * member.forecast(series, cutoffs)
+        return total if self.floor is None else np.maximum(total, self.floor)
+
+    def select(self, nodes: np.ndarray) -> Anchor:
+        """The same forecaster for some of its sensors, in the order given."""
+        return replace(self, members=tuple(m.select(nodes) for m in self.members))
+
+
+def departures(
+    series: SensorSeries,
+    transform: Transform,
+    lookback: int,
+    horizon: int,
+    context_steps: int,
+    lags: tuple[int, ...],
+    columns: tuple[str, ...],
+    column_scale: np.ndarray,
+) -> Departures:
+    """The windows of a series on a working scale.
+
+    Raises:
+        ValueError: a context column that the forecaster needs is missing.
+    """
+    covariates = None
+    if columns:
+        covariates = (numeric_context(series, columns, horizon) - column_scale[0]) / column_scale[1]
+    return Departures(
+        values=transform.forward(series.values),
+        seconds=local_seconds(series, horizon),
+        covariates=None if covariates is None else covariates.astype("f4"),
+        lags=lags,
+        lookback=lookback,
+        horizon=horizon,
+        context_steps=context_steps,
+        neighbourhood=Neighbourhood(series.network),
+    )
+
+
+def numeric_context(series: SensorSeries, columns: tuple[str, ...], extra: int = 0) -> np.ndarray:
+    """(T + extra, C) float64 context columns as numbers; gaps carry the last value forward, then 0; so do the `extra` steps past the end.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    table = pd.DataFrame(index=range(series.n_steps)) if series.context is None else series.context
+    missing = [c for c in columns if c not in table.columns]
+    if missing:
+        raise ValueError(f"The model was trained with context columns that are not there: {', '.join(missing)}. Give the same context file.")
+    numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").reset_index(drop=True)
+    return numbers.reindex(range(series.n_steps + extra)).ffill().fillna(0).to_numpy("f8")
+
+
+def shifts(view: Departures) -> np.ndarray:
+    """(F,) float32: 1 for features that move with the level of the departures, 0 for the constant and the covariates."""
+    groups = view.groups()
+    flags = np.ones(max(g.stop for g in groups.values()), "f4")
+    for name in ("constant", "ahead"):
+        flags[groups[name]] = 0
+    return flags
+
+
+def offset_of(features: np.ndarray, view: Departures, offset: str) -> np.ndarray:
+    """(W, N) float32: the level that is taken from every departure first."""
+    own = features[..., view.groups()["own"]]
+    if offset == "last":
+        return own[..., -1]
+    return own.mean(axis=-1) if offset == "mean" else np.zeros(own.shape[:2], "f4")
+
+
+def in_blocks(cutoffs: np.ndarray, view: Departures) -> Iterator[np.ndarray]:
+    """Cutoffs in blocks that keep the features of a block within memory."""
+    n_features = max(g.stop for g in view.groups().values())
+    size = max(1, BLOCK // (n_features * view.values.shape[1]))
+    for start in range(0, len(cutoffs), size):
+        yield cutoffs[start : start + size]

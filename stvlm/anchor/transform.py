@@ -1,0 +1,48 @@
+"""Scales on which skewed readings look symmetric: identity, root, logarithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A rising map of readings to a working scale and back.
+
+    Attributes:
+        kind: "identity", "root" (square root of value + shift) or "log" (logarithm of value + shift).
+        shift: in the unit of the readings, > 0 for "log".
+    """
+
+    kind: str = "identity"
+    shift: float = 0.0
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """Readings → working scale, same shape, float32; readings below -shift count as -shift."""
+        if self.kind == "identity":
+            return values
+        moved = np.maximum(values + self.shift, 0 if self.kind == "root" else 1e-6 * self.shift)
+        return (np.sqrt(moved) if self.kind == "root" else np.log(moved)).astype("f4")
+
+    def inverse(self, scaled):
+        """Working scale → readings. Takes numpy arrays and torch tensors alike; rising everywhere."""
+        if self.kind == "identity":
+            return scaled
+        if self.kind == "root":
+            return scaled * abs(scaled) - self.shift
+        exp = np.exp if isinstance(scaled, np.ndarray) else type(scaled).exp
+        return exp(scaled.clip(-30, 30)) - self.shift
+
+
+def candidates(values: np.ndarray) -> list[Transform]:
+    """The transforms worth trying on the readings (T, N) of a training part: others than identity only for positive, skewed ones."""
+    seen = values[np.isfinite(values)]
+    if seen.size == 0 or seen.min() < 0 or values.size > 50_000_000:
+        return [Transform()]
+    spread = seen.std()
+    skew = float(((seen - seen.mean()) ** 3).mean() / max(spread, 1e-9) ** 3)
+    if skew < 0.5:
+        return [Transform()]
+    return [Transform(), Transform("root"), Transform("log", max(float(0.1 * np.median(seen)), 0.02 * float(spread), 1e-6))]

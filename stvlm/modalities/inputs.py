@@ -1,0 +1,129 @@
+"""Many windows → one batch: images, prompts, series features, anchor and truth together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from stvlm.anchor.ridge import Anchor
+from stvlm.data.forecast import MODALITIES
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Window
+from stvlm.modalities.image import ImageConfig, SpatialRaster, paint_views
+from stvlm.modalities.prompt import PromptConfig, describe_window
+from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What a model sees of a window.
+
+    Attributes:
+        modalities: some of vision, text, series. image, prompt, series: how each is made.
+    """
+
+    modalities: tuple[str, ...] = MODALITIES
+    image: ImageConfig = field(default_factory=ImageConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    series: SeriesConfig = field(default_factory=SeriesConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInputs:
+    """One batch, on one device.
+
+    Attributes:
+        series: (B, N, F) float32 features of the series tokens; all zero without the modality.
+        places: (N, 2) float32 east and north of the centre, in half extents.
+        anchor: (B, H, N) float32 the anchor's forecast, in the unit of the readings.
+        centre: (B, H, N) float32 the same as scaled departures; base: (B, H, N) the profile on the working scale.
+        scale: (N,) float32 spread of the departures, on the working scale.
+        images: (B, V, 3, G, G) in 0 … 1, or None. prompts: B texts, or None.
+        target: (B, H, N) float32 truth in the unit, NaN = left out; None where it is not known.
+    """
+
+    series: torch.Tensor
+    places: torch.Tensor
+    anchor: torch.Tensor
+    centre: torch.Tensor
+    base: torch.Tensor
+    scale: torch.Tensor
+    images: torch.Tensor | None
+    prompts: tuple[str, ...] | None
+    target: torch.Tensor | None = None
+
+    def to(self, device: torch.device | str) -> ModelInputs:
+        """The same batch on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **moved)
+
+    def without(self, modality: str) -> ModelInputs:
+        """The same batch with one modality taken away. Without the series the anchor too falls back to the profile."""
+        if modality == "vision":
+            return replace(self, images=None)
+        if modality == "text":
+            return replace(self, prompts=None)
+        return replace(self, series=torch.zeros_like(self.series), centre=torch.zeros_like(self.centre))
+
+
+class InputBuilder:
+    """Builds batches from one series for one model; holds what is the same for every window."""
+
+    def __init__(self, series: SensorSeries, anchor: Anchor, config: InputConfig, count_tokens: Callable[[str], int]) -> None:
+        self.lookback, self.horizon = anchor.frame.lookback, anchor.frame.horizon
+        self.series, self.anchor, self.config = series, anchor, config
+        self.view = anchor.frame.departures(series)
+        self.context = scaled_context(series, config.series)
+        self.raster = SpatialRaster.build(series.network, config.image)
+        self.places = torch.tensor(places(self.view), dtype=torch.float32)
+        self._count_tokens = count_tokens
+        self._prompts: dict[int, str] = {}
+
+    def numbers(self, cutoffs: np.ndarray, anchor: Anchor | None = None) -> dict[str, np.ndarray]:
+        """Everything of many windows but images and prompts, as arrays with the windows first.
+
+        Args:
+            cutoffs: (W,). anchor: the forecaster these windows must see (a training fold's), else the fitted one.
+        """
+        anchor = anchor or self.anchor
+        frame, view = anchor.frame, self.view
+        steps = cutoffs[:, None] + np.arange(self.horizon)
+        base = frame.profile.at(view.seconds[steps])  # (W, H, N)
+        forecast = anchor.forecast(self.series, cutoffs)
+        centre = np.clip((frame.transform.forward(forecast) - base) / frame.scale, -12, 12).astype("f4")
+        past, observed = view.past(cutoffs, frame.profile, frame.scale)
+        features = series_features(view, frame, cutoffs, centre, past, observed, self.context, self.config.series)
+        target = np.full_like(forecast, np.nan)
+        known = steps[:, -1] < self.series.n_steps
+        target[known] = self.series.values[steps[known]]
+        return {"series": features, "anchor": forecast, "centre": centre, "base": base, "past": past, "observed": observed, "target": target}
+
+    def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray]) -> ModelInputs:
+        """The batch of windows whose `numbers` are at hand."""
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in numbers.items()}
+        past, observed = tensors.pop("past"), tensors.pop("observed")
+        shown = self.config.modalities
+        if "series" not in shown:
+            tensors["series"] = torch.zeros_like(tensors["series"])
+        return ModelInputs(
+            places=self.places,
+            scale=torch.from_numpy(self.anchor.frame.scale),
+            images=paint_views(self.raster, past, observed, self.config.image) if "vision" in shown else None,
+            prompts=tuple(self.prompt(int(c)) for c in cutoffs) if "text" in shown else None,
+            **tensors,
+        )
+
+    def build(self, cutoffs: np.ndarray) -> ModelInputs:
+        """The batch of windows at cutoffs (B,)."""
+        cutoffs = np.asarray(cutoffs)
+        return self.batch(cutoffs, self.numbers(cutoffs))
+
+    def prompt(self, cutoff: int) -> str:
+        """The prompt of one window, within the token budget; kept, for windows come again in training."""
+        if cutoff not in self._prompts:
+            window = Window(self.series, cutoff, self.lookback, self.horizon)
+            self._prompts[cutoff] = describe_window(window, self.config.prompt, self._count_tokens).text
+        return self._prompts[cutoff]

@@ -1,0 +1,161 @@
+"""Attention-aware fusion of vision, text and series in the first decoder layer of the backbone.
+
+Queries are the series tokens; keys and values are the image patches, the prompt tokens and the series tokens, through that
+layer's own norm and q, k, v, o. Two additive biases are learned inside the layer's softmax:
+
+    logit(n, k) = q_n . k_k / sqrt(D_head) + gate(n, modality of k) + place(n, k)
+
+A bias per modality inside one softmax is the same as a softmax per modality with a gate on top: with lse_m the log-sum-exp over
+the keys of modality m, the share of m is softmax_m(lse_m + gate_m). At zero bias the pretrained layer is exactly itself, and all
+biases start at zero. `place` is -w |x_k - (x_n + u)|^2 for keys with a place on earth (patches, sensors), with a width and a
+direction u for each head ("look upstream"), times a strength that starts at zero.
+
+Every bias is a product of a part of the query and a part of the key. So they are written as a few more dimensions of q and k,
+and the shares of the modalities as three more dimensions of v: one fused attention kernel gives tokens and shares, with no
+(N, keys) matrix in memory. The whole matrix is made only for the sensors whose attention is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stvlm.model.backbone import Backbone
+
+VISION, TEXT, SERIES = 0, 1, 2
+HIDDEN = -1e4  # logit of a key that is padding: its probability is exactly 0
+N_EXTRA = 8  # dimensions added to q and k: 3 gate, 1 padding, 4 place
+
+
+@dataclass(frozen=True, eq=False)
+class FusionOutput:
+    """What the first layer made of the three modalities.
+
+    Attributes:
+        tokens: (B, N, D) the series tokens after the layer.
+        modality_weights: (B, N, 3) shares of vision, text, series, mean over the heads; rows sum to 1; 0 for an absent one.
+        image_attention: (B, K, P) over the image tokens; text_attention: (B, K, S); sensor_attention: (B, K, N), for the K
+            sensors asked for, mean over the heads; each row sums to 1 (to 0 where the modality is absent). None unless asked.
+    """
+
+    tokens: torch.Tensor
+    modality_weights: torch.Tensor
+    image_attention: torch.Tensor | None = None
+    text_attention: torch.Tensor | None = None
+    sensor_attention: torch.Tensor | None = None
+
+
+class FirstLayerFusion(nn.Module):
+    """The new parameters of the fusion: gate, places, directions. All start closed.
+
+    Args:
+        hidden_size: D of the backbone. n_heads: its attention heads.
+    """
+
+    def __init__(self, hidden_size: int, n_heads: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(hidden_size, 3)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+        angle = torch.arange(n_heads) * (torch.pi / 2)  # heads look east, north, west, south, east ...
+        self.direction = nn.Parameter(0.35 * torch.stack([angle.cos(), angle.sin()], dim=-1))  # (heads, 2), half extents
+        self.log_width = nn.Parameter(torch.full((n_heads,), 0.25).log())  # of the half extent
+        self.strength = nn.Parameter(torch.zeros(n_heads))
+
+    def forward(
+        self,
+        backbone: Backbone,
+        layer: nn.Module,
+        series: torch.Tensor,
+        places: torch.Tensor,
+        image: torch.Tensor | None = None,
+        image_places: torch.Tensor | None = None,
+        text: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+        explain: torch.Tensor | None = None,
+    ) -> FusionOutput:
+        """Fuse the modalities in `layer`.
+
+        Args:
+            series: (B, N, D) series tokens. places: (N, 2) east and north of the centre, in half extents.
+            image: (B, P, D) image tokens or None. image_places: (P, 2) centres of their patches, in half extents.
+            text: (B, S, D) prompt tokens or None. text_mask: (B, S) bool, False = padding.
+            explain: (K,) sensors whose attention is wanted, or None.
+        """
+        tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask)
+        n_other = tokens.shape[1] - series.shape[1]
+        positions = _positions(tokens, n_other, padding)
+        normed = layer.input_layernorm(tokens)
+        q, k, v = backbone.heads(layer, normed, backbone.rotary(positions, tokens))
+        q = q[:, :, n_other:]  # (B, heads, N, D_head)
+        head_dim = q.shape[-1]
+        q = torch.cat([q, self._query_biases(normed[:, n_other:], places, q) * head_dim**0.5], dim=-1)
+        k = torch.cat([k, _key_biases(modality, padding, spots, k)], dim=-1)
+        shares = F.one_hot(modality, 3).to(v).expand(*v.shape[:2], -1, 3)
+        v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3)], dim=-1)
+        mixed = F.scaled_dot_product_attention(q, k, v, scale=head_dim**-0.5)  # (B, heads, N, D_head + 8)
+        weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
+        mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
+        fused = series + layer.self_attn.o_proj(mixed)
+        fused = fused + layer.mlp(layer.post_attention_layernorm(fused))
+        attention = (None, None, None) if explain is None else _attention(q[:, :, explain], k, head_dim, modality)
+        return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention)
+
+    def _keys(self, series, places, image, image_places, text, text_mask):
+        """All keys in the order image, text, series: tokens, modality (S,), padding (B, S), places (S, 3: x, y, has a place)."""
+        b, device = series.shape[0], series.device
+        parts, kinds, padding, spots = [], [], [], []
+        for tokens, kind, mask, spot in (
+            (image, VISION, None, image_places),
+            (text, TEXT, text_mask, None),
+            (series, SERIES, None, places),
+        ):
+            if tokens is None:
+                continue
+            n = tokens.shape[1]
+            parts.append(tokens)
+            kinds.append(torch.full((n,), kind, device=device))
+            padding.append(torch.zeros(b, n, dtype=torch.bool, device=device) if mask is None else ~mask)
+            spots.append(torch.zeros(n, 3, device=device) if spot is None else F.pad(spot, (0, 1), value=1.0))
+        return torch.cat(parts, dim=1), torch.cat(kinds), torch.cat(padding, dim=1), torch.cat(spots)
+
+    def _query_biases(self, normed: torch.Tensor, places: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        """(B, heads, N, 8): gate (3), 1 for padding, and the place bias -w |x - c|^2 = -w|x|^2 + 2w x.c - w|c|^2."""
+        b, heads, n, _ = q.shape
+        gate = self.gate(normed)[:, None].expand(b, heads, n, 3)
+        width = self.strength.tanh() / (2 * self.log_width.exp() ** 2)  # (heads,)
+        centre = places[None] + self.direction[:, None]  # (heads, N, 2)
+        w = width[:, None, None].expand(heads, n, 1)
+        place = torch.cat([-w, 2 * w * centre, -w * (centre**2).sum(-1, keepdim=True)], dim=-1)  # (heads, N, 4)
+        return torch.cat([gate, gate.new_ones(b, heads, n, 1), place.to(gate)[None].expand(b, -1, -1, -1)], dim=-1).to(q)
+
+
+def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """(B, heads, S, 8): modality, padding, and |x|^2, x, y, 1 for keys with a place."""
+    b, heads, s, _ = k.shape
+    onehot = F.one_hot(modality, 3).to(k).expand(b, s, 3)
+    x = spots[:, :2]
+    place = torch.cat([(x**2).sum(-1, keepdim=True), x, spots[:, 2:]], dim=-1) * spots[:, 2:]  # (S, 4)
+    out = torch.cat([onehot, (padding * HIDDEN).to(k)[..., None], place.to(k).expand(b, s, 4)], dim=-1)
+    return out[:, None].expand(b, heads, s, N_EXTRA)
+
+
+def _positions(tokens: torch.Tensor, n_other: int, padding: torch.Tensor) -> torch.Tensor:
+    """(B, S) rotary positions: image and text in order without the padding, then one position shared by all series tokens."""
+    before = (~padding[:, :n_other]).long().cumsum(dim=1)  # (B, S - N)
+    last = before[:, -1:] if n_other else torch.zeros(len(tokens), 1, dtype=torch.long, device=tokens.device)
+    return torch.cat([(before - 1).clamp(min=0), last.expand(-1, tokens.shape[1] - n_other)], dim=1)
+
+
+def _attention(q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The rows of attention of chosen sensors within each modality: three of (B, K, keys of the modality)."""
+    logits = q.float() @ k.float().transpose(-1, -2) * head_dim**-0.5
+    weights = logits.softmax(dim=-1).mean(dim=1)  # (B, K, S)
+    rows = []
+    for kind in (VISION, TEXT, SERIES):
+        part = weights[..., modality == kind]
+        rows.append(part / part.sum(dim=-1, keepdim=True).clamp(min=1e-12))
+    return tuple(rows)

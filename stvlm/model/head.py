@@ -1,0 +1,58 @@
+"""Series tokens in, quantiles out: a departure from the anchor."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from stvlm.data.forecast import LEVELS
+
+MEDIAN = LEVELS.index(0.5)
+
+
+class QuantileHead(nn.Module):
+    """Shift of the median and width of the bands for each step; all zero at the start, so that the forecast is the anchor.
+
+    Args:
+        hidden_size: D. horizon: H.
+    """
+
+    def __init__(self, hidden_size: int, horizon: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden_size)
+        self.out = nn.Linear(2 * hidden_size, 3 * horizon)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hidden: torch.Tensor, token: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Read the fused tokens.
+
+        Args:
+            hidden: (B, N, D) after the backbone. token: (B, N, D) before it, so that the series path alone can forecast.
+
+        Returns:
+            shift, log_low, log_high: (B, H, N) each: shift of the median in scaled departures, and the logarithm by which the
+            lower and the upper half of every band is wider than usual (within a factor of 20).
+        """
+        out = self.out(torch.cat([self.norm(hidden), token], dim=-1))  # (B, N, 3 H)
+        shift, low, high = out.swapaxes(1, 2).chunk(3, dim=1)
+        return shift, 3 * torch.tanh(low / 3), 3 * torch.tanh(high / 3)
+
+
+def departures_of_levels(
+    shift: torch.Tensor, log_low: torch.Tensor, log_high: torch.Tensor, spread: torch.Tensor, levels: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    """Scaled departures from the anchor for each quantile; they never cross.
+
+    Args:
+        shift, log_low, log_high: (B, H, N). spread: (Q, H), rising along Q, 0 at the median: usual distance of each quantile
+            from the median. levels: which of the Q quantiles; None for all.
+
+    Returns:
+        (q, B, H, N).
+    """
+    rows = []
+    for level in range(len(spread)) if levels is None else levels:
+        width = log_low.exp() if level < MEDIAN else log_high.exp()
+        rows.append(shift if level == MEDIAN else shift + width * spread[level][None, :, None])
+    return torch.stack(rows)

@@ -1,0 +1,228 @@
+"""The whole model: backbone, first-layer fusion, series tokens and quantile head around the anchor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from stvlm.anchor import files as anchor_files
+from stvlm.anchor.ridge import Anchor
+from stvlm.data.forecast import LEVELS
+from stvlm.data.series import SensorSeries
+from stvlm.modalities.image import ImageConfig
+from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
+from stvlm.modalities.prompt import PromptConfig
+from stvlm.modalities.series import SeriesConfig, fourier
+from stvlm.model import backbone as backbones
+from stvlm.model.adapters import AdapterConfig, adapt
+from stvlm.model.fusion import FirstLayerFusion, FusionOutput
+from stvlm.model.head import QuantileHead, departures_of_levels
+
+FORMAT = 1
+FUSION_PLACES = ("first", "middle", "last")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model was made with; travels in its folder.
+
+    Attributes:
+        lookback, horizon: L, H in steps. n_features: F of the series tokens.
+        backbone: name. n_layers: decoder layers kept, None for all. seed: of a random backbone and of the new parts.
+        inputs: what it sees. adapter: how the backbone was tuned. fusion: decoder layer that fuses. dropout: of the series tokens.
+    """
+
+    lookback: int
+    horizon: int
+    n_features: int
+    backbone: str = "tiny"
+    n_layers: int | None = None
+    seed: int = 0
+    inputs: InputConfig = field(default_factory=InputConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    fusion: str = "first"
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput:
+    """One forward pass: the forecast as departures from the anchor, and the fusion behind it.
+
+    Attributes:
+        shift, log_low, log_high: (B, H, N) as QuantileHead returns them, the shift already shrunk.
+        fusion: tokens, shares, and attention where asked for.
+    """
+
+    shift: torch.Tensor
+    log_low: torch.Tensor
+    log_high: torch.Tensor
+    fusion: FusionOutput
+
+
+class STVLM(nn.Module):
+    """A vision-language model that forecasts every sensor of a network as a departure from a closed-form anchor.
+
+    Args:
+        config: settings. anchor: the fitted closed-form forecaster. backbone: with its weights.
+    """
+
+    def __init__(self, config: ModelConfig, anchor: Anchor, backbone: backbones.Backbone) -> None:
+        super().__init__()
+        self.config, self.anchor, self.backbone = config, anchor, backbone
+        self.manifest: dict = {}
+        size = backbone.hidden_size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.token = nn.Sequential(
+                nn.Linear(config.n_features, 2 * size), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(2 * size, size)
+            )
+            self.fusion = FirstLayerFusion(size, backbone.n_heads)
+            self.image_place = nn.Linear(16, size, bias=False)
+            nn.init.zeros_(self.image_place.weight)
+            self.head = QuantileHead(size, config.horizon)
+        adapt(backbone, config.adapter)
+        self.register_buffer("spread", torch.zeros(len(LEVELS), config.horizon))
+        self.register_buffer("shrinkage", torch.ones(()))
+        side = backbone.grid_side(config.inputs.image.size)
+        steps = (torch.arange(side) + 0.5) / side * 2 - 1
+        centre = torch.stack([steps.repeat(side), -steps.repeat_interleave(side)], dim=-1)  # (g g, 2), row 0 in the north
+        self.register_buffer("patch_places", centre.float(), persistent=False)
+
+    @property
+    def is_anchor(self) -> bool:
+        """Whether the network was not accepted on the validation part, so that forecasts are the anchor's."""
+        return float(self.shrinkage) == 0
+
+    @property
+    def fusion_layer(self) -> int:
+        """Place of the decoder layer that fuses."""
+        n = len(self.backbone.layers)
+        return {"first": 0, "middle": n // 2, "last": n - 1}[self.config.fusion]
+
+    def forward(self, inputs: ModelInputs, explain: torch.Tensor | None = None) -> ModelOutput:
+        """Fuse and forecast.
+
+        Args:
+            inputs: one batch. explain: (K,) sensors whose attention is wanted, or None.
+        """
+        token = self.token(inputs.series)  # (B, N, D)
+        image = image_places = text = text_mask = None
+        if inputs.images is not None:
+            image = self.backbone.embed_images(inputs.images)  # (B, V g g, D)
+            views = image.shape[1] // len(self.patch_places)
+            place = torch.as_tensor(fourier(self.patch_places.cpu().numpy()), dtype=image.dtype, device=image.device)
+            image = image + self.image_place(place).repeat(views, 1)
+            image_places = self.patch_places.repeat(views, 1)
+        if inputs.prompts is not None:
+            ids, text_mask = (t.to(token.device) for t in self.backbone.tokenize(list(inputs.prompts)))
+            text = self.backbone.embed_text(ids)  # (B, S, D)
+        hidden, fused = token, None
+        for i, layer in enumerate(self.backbone.layers):
+            if i == self.fusion_layer:
+                fused = self.fusion(
+                    self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain
+                )  # fmt: skip
+                hidden = fused.tokens
+            else:
+                hidden = self.backbone.run(layer, hidden)
+        shift, low, high = self.head(self.backbone.final_norm(hidden), token)
+        return ModelOutput(shift * self.shrinkage, low, high, fused)
+
+    def quantiles(self, output: ModelOutput, inputs: ModelInputs, levels: tuple[int, ...] | None = None) -> torch.Tensor:
+        """(q, B, H, N) in the unit of the readings; with nothing learned the median is the anchor, exactly.
+
+        Args:
+            output: of `forward`. inputs: the same batch. levels: which of LEVELS; None for all.
+        """
+        inverse = self.anchor.frame.transform.inverse
+        scale = inputs.scale
+        departure = departures_of_levels(output.shift, output.log_low, output.log_high, self.spread, levels)
+        start = inverse(inputs.base + scale * inputs.centre)
+        moved = inputs.anchor + (inverse(inputs.base + scale * (inputs.centre + departure)) - start)
+        return moved if self.anchor.floor is None else moved.clamp(min=self.anchor.floor)
+
+    def builder(self, series: SensorSeries) -> InputBuilder:
+        """Batches of a series as this model must see them.
+
+        Raises:
+            ValueError: the series has other sensors than the model was trained on, or lacks context columns.
+        """
+        n = len(self.anchor.frame.scale)
+        ids = self.manifest.get("sensors")
+        if series.network.n_sensors != n or (ids is not None and list(series.network.ids) != list(ids)):
+            raise ValueError(f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one.")
+        return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
+
+    def save(self, folder: Path, manifest: dict) -> None:
+        """Write the model as one folder, all or nothing: config.json, model.safetensors, anchor.safetensors, backbone/, manifest.json."""
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as name:
+            work = Path(name) / "model"
+            work.mkdir()
+            (work / "config.json").write_text(json.dumps({"format": FORMAT} | asdict(self.config), indent=1))
+            (work / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str))
+            save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, work / "model.safetensors")
+            anchor_files.save(self.anchor, work)
+            self.backbone.save_config(work / "backbone")
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(work, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> STVLM:
+        """Read a model folder; its forecasts are bit-equal to those of the model that was saved.
+
+        Raises:
+            ValueError: not a model folder, a damaged one, or one of another format.
+        """
+        folder = Path(folder)
+        try:
+            stored = json.loads((folder / "config.json").read_text())
+            manifest = json.loads((folder / "manifest.json").read_text())
+            config = config_from_dict(stored)
+            model = cls(config, anchor_files.load(folder), backbones.build_empty(folder / "backbone", config.backbone))
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+            raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
+        model.manifest = manifest
+        return model.eval()
+
+
+def config_from_dict(stored: dict) -> ModelConfig:
+    """ModelConfig from what `config.json` holds.
+
+    Raises:
+        ValueError: another format. TypeError: unknown settings.
+    """
+    stored = dict(stored)
+    if stored.pop("format", None) != FORMAT:
+        raise ValueError(f"The model folder has another format than {FORMAT}; train it again with this version.")
+    inputs = dict(stored.pop("inputs"))
+    parts = {"image": ImageConfig, "prompt": PromptConfig, "series": SeriesConfig}
+    for name, kind in parts.items():
+        inputs[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in inputs[name].items()})
+    inputs["modalities"] = tuple(inputs["modalities"])
+    return ModelConfig(inputs=InputConfig(**inputs), adapter=AdapterConfig(**stored.pop("adapter")), **stored)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(all, trainable) parameters."""
+    parameters: Sequence[nn.Parameter] = list(model.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def set_spread(model: STVLM, spread: np.ndarray) -> None:
+    """Set how far each quantile usually lies from the median, (Q, H) in scaled departures."""
+    model.spread.copy_(torch.as_tensor(spread, dtype=torch.float32))

@@ -1,0 +1,155 @@
+"""Model + window → forecast and explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Window
+from stvlm.modalities.image import SpatialRaster
+from stvlm.modalities.inputs import ModelInputs
+from stvlm.modalities.prompt import Prompt, describe_window
+from stvlm.model.head import MEDIAN
+from stvlm.model.stvlm import STVLM
+
+CELLS = 40_000  # sensors times windows that run at once
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model sees of one window.
+
+    Attributes:
+        images: (V, 3, G, G) float32 in 0 … 1, the very tensor that the backbone gets; None without vision.
+        prompt: text with its budget; None without text. tokens: the prompt cut at its token borders.
+        raster: where each pixel lies on earth.
+    """
+
+    images: np.ndarray | None
+    prompt: Prompt | None
+    tokens: tuple[str, ...]
+    raster: SpatialRaster
+
+
+def predict(model: STVLM, window: Window) -> Forecast:
+    """Forecast one window.
+
+    Args:
+        model: trained on this network. window: of the model's lookback; its horizon may be shorter than the model's.
+
+    Raises:
+        ValueError: another network, another lookback, or a longer horizon than the model was trained for.
+    """
+    values = predict_many(model, check_window(model, window).series, np.array([window.cutoff]))[:, 0, : window.horizon]
+    series = window.series
+    return Forecast(series.network, series.quantity, series.unit, "stvlm", window.future_times, LEVELS, values, series.timezone)
+
+
+@torch.no_grad()
+def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+    """Forecast many windows of one series.
+
+    Args:
+        model: trained on this network. series: readings. cutoffs: (W,), each with the model's lookback before it.
+
+    Returns:
+        (Q, W, H, N) float32 in the unit of the series, quantiles LEVELS.
+
+    Raises:
+        ValueError: another network, missing context columns, or a cutoff with too little past.
+    """
+    cutoffs = np.asarray(cutoffs)
+    if len(cutoffs) and (cutoffs.min() < model.config.lookback or cutoffs.max() > series.n_steps):
+        raise ValueError(f"Cutoffs must lie between {model.config.lookback} and {series.n_steps} steps.")
+    model.eval()
+    builder = model.builder(series)
+    device = next(model.parameters()).device
+    size = int(np.clip(CELLS // series.network.n_sensors, 1, 64))
+    blocks = []
+    for start in range(0, len(cutoffs), size):
+        inputs = builder.build(cutoffs[start : start + size]).to(device)
+        blocks.append(model.quantiles(model(inputs), inputs).float().cpu().numpy())
+    shape = (len(LEVELS), 0, model.config.horizon, series.network.n_sensors)
+    return np.concatenate(blocks, axis=1) if blocks else np.zeros(shape, "f4")
+
+
+def check_window(model: STVLM, window: Window) -> Window:
+    """The window, where it suits the model.
+
+    Raises:
+        ValueError: another lookback, or a longer horizon than the model was trained for.
+    """
+    if window.lookback != model.config.lookback or window.horizon > model.config.horizon:
+        raise ValueError(
+            f"This model sees {model.config.lookback} steps and forecasts up to {model.config.horizon}; "
+            f"the window has {window.lookback} and {window.horizon}."
+        )
+    return window
+
+
+def model_inputs(model: STVLM, window: Window) -> Seen:
+    """What the model sees of a window: images, prompt and where the pixels lie."""
+    builder = model.builder(check_window(model, window).series)
+    inputs = builder.build(np.array([window.cutoff]))
+    prompt = None
+    if inputs.prompts is not None:
+        full = Window(window.series, window.cutoff, model.config.lookback, model.config.horizon)
+        prompt = describe_window(full, model.config.inputs.prompt, model.backbone.count_tokens)
+    return Seen(
+        None if inputs.images is None else inputs.images[0].numpy(),
+        prompt,
+        () if prompt is None else model.backbone.token_texts(prompt.text),
+        builder.raster,
+    )
+
+
+@torch.no_grad()
+def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplanation:
+    """What the forecast of a window drew on, and how it changes without each modality.
+
+    Args:
+        model: trained on this network. window: as in `predict`.
+        deletion: also forecast again without each modality that the model has.
+
+    Raises:
+        ValueError: as `predict`.
+    """
+    series, n = check_window(model, window).series, window.series.network.n_sensors
+    model.eval()
+    builder = model.builder(series)
+    inputs = builder.build(np.array([window.cutoff])).to(next(model.parameters()).device)
+    output = model(inputs, explain=torch.arange(n, device=inputs.series.device))
+    fused, side = output.fusion, model.backbone.grid_side(model.config.inputs.image.size)
+    images = fused.image_attention[0].float().cpu().numpy()  # (N, V g g)
+    images = images.reshape(n, -1, side, side).sum(axis=1) if images.shape[1] else np.zeros((n, side, side), "f4")
+    tokens = () if inputs.prompts is None else model.backbone.token_texts(inputs.prompts[0])
+    changes = {}
+    if deletion:
+        whole = model.quantiles(output, inputs, (MEDIAN,))[0, 0]
+        for modality in model.config.inputs.modalities:
+            changes[modality] = (_median_without(model, inputs, modality) - whole)[: window.horizon].cpu().numpy()
+    return FusionExplanation(
+        network=series.network,
+        times=window.future_times,
+        unit=series.unit,
+        modality_weights=fused.modality_weights[0].float().cpu().numpy(),
+        image_bounds=builder.raster.bounds,
+        image_attention=images,
+        tokens=tokens,
+        text_attention=fused.text_attention[0, :, : len(tokens)].float().cpu().numpy(),
+        sensor_attention=fused.sensor_attention[0].float().cpu().numpy(),
+        deletion={m: changes[m] for m in MODALITIES if m in changes},
+        prompt="" if inputs.prompts is None else inputs.prompts[0],
+    )
+
+
+def _median_without(model: STVLM, inputs: ModelInputs, modality: str) -> torch.Tensor:
+    """(H, N): the median with one modality taken away; without the series the anchor is the usual reading at that time."""
+    less = inputs.without(modality)
+    if modality == "series":
+        less = replace(less, anchor=model.anchor.frame.transform.inverse(inputs.base))
+    return model.quantiles(model(less), less, (MEDIAN,))[0, 0]
