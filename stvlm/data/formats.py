@@ -170,8 +170,8 @@ def _read_sensors(source: Source) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if bad.any():
             i = int(bad.argmax())
             raise InputError(
-                f"{file.name}, row {i + table.first_row}, column '{show(found[word])}': '{show(cells[found[word]].iloc[i])}' is not a number. "
-                "Write degrees such as 48.137."
+                f"{file.name}, row {i + table.first_row}, column '{show(found[word])}': "
+                f"'{show(cells[found[word]].iloc[i])}' is not a number. Write degrees such as 48.137."
             )
         sensors[word] = values
     blank = sensors["sensor_id"] == ""
@@ -235,7 +235,8 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str) -> tuple[
     value = _find(others, "value") if len(others) != 1 else others[0]
     if value is None:
         raise InputError(
-            f"{file.name}, header: which column holds the reading? It has {_list(others)}. A long table needs timestamp, sensor_id, value."
+            f"{file.name}, header: which column holds the reading? It has {_list(others)}. "
+            "A long table needs timestamp, sensor_id, value."
         )
     cells = table.read([time, sensor], [value])
     clock = parse_times(cells[time], file.name, table.first_row)

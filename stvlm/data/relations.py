@@ -43,7 +43,8 @@ def read_adjacency(file: SourceFile, ids: tuple[str, ...]) -> tuple[pd.DataFrame
     if bad.any():
         row = edges[bad].iloc[0]
         raise InputError(
-            f"{file.name}, from '{show(row['from'])}' to '{show(row['to'])}': {row['weight']} is no closeness. Use numbers from 0 up, without gaps."
+            f"{file.name}, from '{show(row['from'])}' to '{show(row['to'])}': {row['weight']} is no closeness. "
+            "Use numbers from 0 up, without gaps."
         )
     known = edges["from"].isin(ids) & edges["to"].isin(ids)
     if not known.any():

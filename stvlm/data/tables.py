@@ -99,8 +99,8 @@ class Table:
             i, n = int(bad.argmax()), int(bad.sum())
             more = f" (and {n - 1} more in this column)" if n > 1 else ""
             raise InputError(
-                f"{self.file.name}, row {i + self.first_row}, column '{show(column.name)}': '{show(column.iloc[i])}' is not a number{more}. "
-                "Correct it or leave the cell empty."
+                f"{self.file.name}, row {i + self.first_row}, column '{show(column.name)}': "
+                f"'{show(column.iloc[i])}' is not a number{more}. Correct it or leave the cell empty."
             )
         return values.astype("float32")
 

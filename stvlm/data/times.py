@@ -90,8 +90,8 @@ def _parse_text(text: pd.Series, rows: np.ndarray, place: str) -> Clock:
     if iso.any() and slashed.any():
         a, b = int(np.argmax(iso)), int(np.argmax(slashed))
         raise InputError(
-            f"{place}: times are written in two ways, '{show(text.iloc[a])}' (row {rows[a]}) and '{show(text.iloc[b])}' (row {rows[b]}). "
-            "Write all as 2020-04-03 08:00."
+            f"{place}: times are written in two ways, '{show(text.iloc[a])}' (row {rows[a]}) and "
+            f"'{show(text.iloc[b])}' (row {rows[b]}). Write all as 2020-04-03 08:00."
         )
     return _parse_iso(text, rows, place) if iso.any() or not len(text) else _parse_slashed(text, rows, place)
 

@@ -1,0 +1,220 @@
+"""Mend tables as read, one named fix at a time; what was done is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+
+from stvlm.data.checks import NICE_STEPS, usual_step, words_for
+from stvlm.data.files import FOR_PATHS, InputError, show
+from stvlm.data.formats import RawTables
+
+SENTINELS = (-9999.0, -999.0, -99.9, -99.0)
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One way to mend tables.
+
+    Attributes:
+        label: for a button. describe: what it does, in a sentence.
+        apply: (tables, parameter as text, "" for none) -> tables.
+        parameter: what may stand after the colon of its name, "reproject:25832"; "" for none.
+    """
+
+    label: str
+    describe: str
+    apply: Callable[[RawTables, str], RawTables]
+    parameter: str = ""
+
+
+def apply_fixes(raw: RawTables, names: Iterable[str]) -> RawTables:
+    """Apply fixes in the order in which they make sense, whatever the order of `names`.
+
+    Args:
+        names: of FIXES, some with a parameter: "resample", "resample:60", "reproject:25832", "local-time:Europe/Berlin".
+
+    Returns:
+        Mended tables; `fixes` lists what was applied, in order.
+
+    Raises:
+        InputError: an unknown name, or a parameter that cannot be read.
+    """
+    wanted = {n.partition(":")[0]: n for n in names}
+    unknown = [n for n in wanted if n not in FIXES]
+    if unknown:
+        raise InputError(f"--fix {show(unknown[0])}: there is no such fix. Choose from {', '.join(FIXES)}.")
+    for name in FIXES:
+        if name in wanted:
+            raw = FIXES[name].apply(raw, wanted[name].partition(":")[2].strip())
+            raw = replace(raw, fixes=(*raw.fixes, wanted[name]))
+    return raw
+
+
+def _swap(raw: RawTables, _: str) -> RawTables:
+    return replace(raw, sensors=raw.sensors.assign(lat=raw.sensors["lon"], lon=raw.sensors["lat"]))
+
+
+def _reproject(raw: RawTables, code: str) -> RawTables:
+    """lat holds northing, lon holds easting, in metres of the named system."""
+    if not code:
+        raise InputError("--fix reproject: which coordinates? Write the EPSG code, such as reproject:25832.")
+    try:
+        system = pyproj.CRS.from_epsg(int(code.upper().removeprefix("EPSG:")))
+    except (ValueError, pyproj.exceptions.CRSError):
+        raise InputError(f"--fix reproject:{show(code)}: no such EPSG code. Write it such as reproject:25832.") from None
+    points = gpd.GeoSeries(gpd.points_from_xy(raw.sensors["lon"], raw.sensors["lat"]), crs=system).to_crs(4326)
+    return replace(raw, sensors=raw.sensors.assign(lat=points.y.to_numpy(), lon=points.x.to_numpy()))
+
+
+def _keep_sensors(raw: RawTables, keep: np.ndarray) -> RawTables:
+    gone = set(raw.sensors["sensor_id"][~keep]) - set(raw.sensors["sensor_id"][keep])
+    if not keep.any():
+        raise InputError(f"{raw.names['sensors']}: this fix would leave no sensor. Correct the file.")
+    readings = raw.readings[[c for c in raw.readings.columns if c not in gone]] if gone else raw.readings
+    return replace(raw, sensors=raw.sensors[keep].reset_index(drop=True), readings=readings)
+
+
+def _drop_duplicates(raw: RawTables, _: str) -> RawTables:
+    return _keep_sensors(raw, ~raw.sensors["sensor_id"].duplicated().to_numpy())
+
+
+def _drop_unplaced(raw: RawTables, _: str) -> RawTables:
+    lat, lon = raw.sensors["lat"].to_numpy(), raw.sensors["lon"].to_numpy()
+    return _keep_sensors(raw, (np.abs(lat) <= 90) & (np.abs(lon) <= 180) & ~((lat == 0) & (lon == 0)))
+
+
+def _drop_unknown(raw: RawTables, _: str) -> RawTables:
+    known = set(raw.sensors["sensor_id"])
+    return replace(raw, readings=raw.readings[[c for c in raw.readings.columns if c in known]])
+
+
+def _drop_dead(raw: RawTables, _: str) -> RawTables:
+    alive = set(raw.readings.columns[np.isfinite(raw.readings.to_numpy()).any(axis=0)])
+    return _keep_sensors(raw, raw.sensors["sensor_id"].isin(alive).to_numpy())
+
+
+def _hide(raw: RawTables, values: Iterable[float]) -> RawTables:
+    hidden = np.isin(raw.readings.to_numpy(), np.asarray([*values], dtype="float32"))
+    return replace(raw, readings=raw.readings.mask(hidden))
+
+
+def _sort(raw: RawTables, _: str) -> RawTables:
+    return replace(raw, readings=raw.readings.sort_index(kind="stable"))
+
+
+def _local_time(raw: RawTables, zone: str) -> RawTables:
+    """Local times to UTC. Where a time stands twice, as in autumn, the first is summer time."""
+    if raw.zoned:
+        raise InputError(f"{raw.names['series']}: its times have a zone already. Leave --fix local-time out.")
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InputError(f"--fix local-time:{show(zone)}: no such zone. Write it such as local-time:Europe/Berlin.") from None
+    index = raw.readings.index
+    local = index.tz_localize(zone, ambiguous=~index.duplicated(), nonexistent="NaT")
+    unreal = np.asarray(local.isna())
+    if np.isfinite(raw.readings.to_numpy()[unreal]).any():
+        raise InputError(
+            f"{raw.names['series']}: {index[unreal][0]} does not exist in {zone}, where clocks jump. Choose another zone."
+        )
+    utc = local[~unreal].tz_convert("UTC").tz_localize(None).as_unit("s").rename("timestamp")
+    readings = raw.readings[~unreal].set_axis(utc).sort_index(kind="stable")
+    context = raw.context
+    if context is not None:
+        moved = context.index.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").tz_convert("UTC").tz_localize(None)
+        context = context.set_axis(moved.as_unit("s").rename("timestamp"))
+    return replace(raw, readings=readings, context=context, timezone=zone, zoned=True)
+
+
+def _average(raw: RawTables, _: str) -> RawTables:
+    readings = raw.readings
+    again = readings.index.duplicated(keep=False)
+    if not again.any():
+        return raw
+    means = readings[again].groupby(level=0).mean()
+    values = readings.to_numpy().copy()
+    first = again & ~readings.index.duplicated()
+    values[first] = means.loc[readings.index[first]].to_numpy()
+    kept = ~readings.index.duplicated()
+    return replace(raw, readings=pd.DataFrame(values[kept], index=readings.index[kept], columns=readings.columns))
+
+
+def _resample(raw: RawTables, minutes: str) -> RawTables:
+    """Readings on an even clock: the mean of what falls into each step, missing where nothing does."""
+    times = raw.readings.index.to_numpy().astype("datetime64[s]").astype("int64")
+    unique = np.unique(times)
+    usual = usual_step(unique)
+    try:
+        step = round(float(minutes) * 60) if minutes else usual
+    except ValueError:
+        step = 0
+    if step < 1 or len(unique) < 2:
+        raise InputError(
+            f"--fix resample{':' + show(minutes) if minutes else ''}: no such step. Write minutes, such as resample:60."
+        )
+    if step > usual or step in NICE_STEPS:
+        phases, counts = np.unique(unique % step, return_counts=True)
+        phase = int(phases[counts.argmax()]) if step == usual else 0
+    else:
+        phase = int(unique[0] % step)
+    shift = step // 2 if step == usual else 0  # jitter goes to the nearest step; a longer step begins at its own time
+    place = (times - phase + shift) // step
+    place -= place.min()
+    start = int((times.min() - phase + shift) // step * step + phase)
+    n_steps, n_sensors = int(place.max()) + 1, raw.readings.shape[1]
+    if n_steps * n_sensors > min(FOR_PATHS.cells, 64 * len(times) * max(n_sensors, 1) + 1_000_000):
+        raise InputError(
+            f"{raw.names['series']}: steps of {words_for(step)} make {n_steps:,} steps, mostly empty. "
+            "Choose a longer step, such as resample:60."
+        )
+    index = pd.DatetimeIndex((start + np.arange(n_steps) * step).astype("datetime64[s]"), name="timestamp")
+    values = np.full((n_steps, n_sensors), np.nan, dtype="float32")
+    if len(np.unique(place)) == len(place):
+        values[place] = raw.readings.to_numpy()
+    else:
+        means = raw.readings.groupby(place).mean()
+        values[means.index.to_numpy()] = means.to_numpy()
+    return replace(raw, readings=pd.DataFrame(values, index=index, columns=raw.readings.columns))
+
+
+def _close_gaps(raw: RawTables, _: str) -> RawTables:
+    times = np.unique(raw.readings.index.to_numpy().astype("datetime64[s]"))
+    if len(times) != len(raw.readings):
+        raise InputError(f"{raw.names['series']}: times stand there twice. Add --fix average-duplicates.")
+    even = times[0] + np.arange(len(times)) * np.timedelta64(usual_step(times), "s")
+    readings = raw.readings.sort_index().set_axis(pd.DatetimeIndex(even, name="timestamp"))
+    return replace(raw, readings=readings)
+
+
+FIXES: dict[str, Fix] = {  # in the order in which they are applied
+    "swap-lat-lon": Fix("Swap latitude and longitude", "Reads lat as lon and lon as lat.", _swap),
+    "reproject": Fix("Convert metres to degrees", "Converts x and y of an EPSG system to lat and lon.", _reproject, "EPSG code"),
+    "drop-duplicate-sensors": Fix("Keep the first of each id", "Leaves out sensors whose id stood there before.", _drop_duplicates),
+    "drop-unplaced-sensors": Fix("Leave out sensors without a place", "Also those at 0, 0 or outside the earth.", _drop_unplaced),
+    "drop-unknown-sensors": Fix("Leave out unknown sensors", "Leaves out readings of sensors that the table lacks.", _drop_unknown),
+    "sentinel-is-missing": Fix(
+        "Take -999 as missing", "Takes -9999, -999, -99.9 and -99 as missing.", lambda raw, _: _hide(raw, SENTINELS)
+    ),
+    "zero-is-missing": Fix("Take 0 as missing", "Takes every reading of exactly 0 as missing.", lambda raw, _: _hide(raw, (0.0,))),
+    "local-time": Fix(
+        "Take times as local", "Converts local times with summer time to UTC.", _local_time, "zone, such as Europe/Berlin"
+    ),
+    "sort-times": Fix("Sort by time", "Puts the rows in order of time.", _sort),
+    "average-duplicates": Fix("Average repeated times", "Averages the readings of one sensor at one time.", _average),
+    "resample": Fix(
+        "Put on an even clock", "Averages within equal steps; steps without readings are missing.", _resample, "minutes"
+    ),
+    "close-gaps": Fix(
+        "Close the gaps",
+        "Counts the rows on as if no step were missing; times after a gap are then early by its length.",
+        _close_gaps,
+    ),
+    "drop-dead-sensors": Fix("Leave out silent sensors", "Leaves out sensors without one reading.", _drop_dead),
+}

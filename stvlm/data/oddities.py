@@ -1,0 +1,226 @@
+"""What is not wrong but worth knowing: silent, stuck, jumping or lonely sensors, zeros that may be missing, clocks that jump."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from stvlm.data.checks import Problem, some, usual_step, words_for
+from stvlm.data.files import show
+from stvlm.data.fixes import SENTINELS
+from stvlm.data.formats import RawTables
+from stvlm.data.network import SensorNetwork
+
+BLOCK = 4_000_000  # cells looked at in one go
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Figures per sensor of the readings, each (sensors,).
+
+    Attributes:
+        observed: number of readings. longest_gap: steps missing in a row between two readings. longest_run: steps of one value
+            other than 0 in a row.
+        zeros, after_drop: zeros, and zeros that come straight after a reading of at least 3/4 of the usual level.
+        zero_falls: times that a reading is followed by a zero.
+        sentinels: readings that are -999 or the like.
+        middle, spread: median, and distance from the 25 % to the 75 % quantile, of at most 5000 rows. low: their 1 % quantile.
+        worst: reading farthest from the median. worst_row: its row. outliers: number of readings over 20 spreads away (its own or
+            the usual one, whichever is larger).
+    """
+
+    observed: np.ndarray
+    longest_gap: np.ndarray
+    longest_run: np.ndarray
+    zeros: np.ndarray
+    zero_falls: np.ndarray
+    after_drop: np.ndarray
+    sentinels: np.ndarray
+    middle: np.ndarray
+    spread: np.ndarray
+    worst: np.ndarray
+    worst_row: np.ndarray
+    outliers: np.ndarray
+
+
+def measure(values: np.ndarray) -> Columns:
+    """Look at all readings once, some sensors at a time.
+
+    Args:
+        values: (T, N) float32, NaN = missing; T > 0.
+    """
+    width = max(1, BLOCK // max(len(values), 1))
+    blocks = [_measure_block(np.asarray(values[:, i : i + width])) for i in range(0, values.shape[1], width)]
+    return Columns(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    n_steps, n_sensors = values.shape
+    seen = np.isfinite(values)
+    sample = values[:: max(1, n_steps // 5000)]
+    live = np.where(seen.any(axis=0), sample, np.float32(0))  # a column without readings has quantiles 0
+    live = np.where(np.isfinite(live).any(axis=0), live, np.float32(0))
+    low, middle, high = np.nanquantile(live, [0.25, 0.5, 0.75], axis=0)
+    spread = high - low
+    away = np.abs(np.where(seen, values, middle.astype("float32")) - middle)
+    worst_row = away.argmax(axis=0)
+    worst = values[worst_row, np.arange(n_sensors)]
+    limit = np.where(spread > 0, 20 * np.maximum(spread, np.median(spread)), np.inf)  # a calm sensor may jump as the others do
+    same = np.zeros_like(seen)
+    same[1:] = (values[1:] == values[:-1]) & (values[1:] != 0)
+    zero = values == 0
+    positive = np.where(live > 0, live, np.nan)
+    level = np.nanmedian(np.where(np.isfinite(positive).any(axis=0), positive, 1.0), axis=0)
+    falls = zero[1:] & seen[:-1] & ~zero[:-1]
+    drop = falls & (values[:-1] >= 0.75 * level)
+    between = ~seen & (np.maximum.accumulate(seen, axis=0)) & (np.maximum.accumulate(seen[::-1], axis=0)[::-1])
+    return (
+        seen.sum(axis=0),
+        _longest(between),
+        np.where(seen.any(axis=0), _longest(same) + 1, 0),
+        zero.sum(axis=0),
+        falls.sum(axis=0),
+        drop.sum(axis=0),
+        np.isin(values, np.asarray(SENTINELS, dtype="float32")).sum(axis=0),
+        middle,
+        spread,
+        worst,
+        worst_row,
+        (away > limit).sum(axis=0),
+    )
+
+
+def _longest(flags: np.ndarray) -> np.ndarray:
+    """(N,) int: the most True in a row of (T, N) flags."""
+    rows = np.arange(1, len(flags) + 1, dtype="int32")[:, None]
+    last_false = np.maximum.accumulate(np.where(flags, np.int32(0), rows), axis=0)
+    return (rows - last_false).max(axis=0)
+
+
+def find_oddities(raw: RawTables, columns: Columns) -> Iterator[Problem]:
+    """Warnings and notes on tables that may still hold errors."""
+    yield from _silence(raw, columns)
+    yield from _odd_values(raw, columns)
+    yield from _odd_clock(raw)
+    yield from _odd_places(raw)
+
+
+def _silence(raw: RawTables, columns: Columns) -> Iterator[Problem]:
+    file, ids, n_steps = raw.names["series"], raw.readings.columns, len(raw.readings)
+    known = set(raw.sensors["sensor_id"])
+    alive = set(ids[columns.observed > 0])
+    dead = tuple(i for i in raw.sensors["sensor_id"] if i not in alive)
+    if dead and alive & known:
+        what = f"{len(dead)} of {len(known)} sensors have not one reading: {some(dead)}."
+        yield Problem(
+            "dead-sensors", "warning", what, file, "They can be forecast only from their neighbours.", "drop-dead-sensors", dead
+        )
+    share = columns.observed / n_steps
+    thin = tuple(ids[(share > 0) & (share < 0.5)])
+    if thin:
+        what = f"{len(thin)} sensors are observed less than half of the time: {some(thin)}."
+        yield Problem("low-coverage", "warning", what, file, "Trust their forecasts less.", None, thin)
+    long = columns.longest_gap >= max(24, n_steps // 20)
+    if long.any():
+        names, worst = tuple(ids[long]), int(columns.longest_gap.argmax())
+        what = f"{len(names)} sensors fell silent for long, most {show(ids[worst], 24)} ({columns.longest_gap[worst]:,} steps in a row)."
+        yield Problem("long-gaps", "warning", what, file, "Windows in a gap tell little.", None, names)
+
+
+def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
+    file, ids = raw.names["series"], raw.readings.columns
+    stuck = columns.longest_run >= max(24, 3 * float(np.median(columns.longest_run)))
+    stuck |= (columns.longest_run == columns.observed) & (columns.observed >= 10)
+    if stuck.any():
+        names, worst = tuple(ids[stuck]), int(np.where(stuck, columns.longest_run, 0).argmax())
+        what = f"{len(names)} sensors stood still, longest {show(ids[worst], 24)} ({columns.longest_run[worst]:,} equal readings in a row)."
+        yield Problem("stuck", "warning", what, file, "A stuck sensor looks easy to forecast, and is not.", None, names)
+    falls, drops = int(columns.zero_falls.sum()), int(columns.after_drop.sum())
+    if falls >= 5 and drops > 0.5 * falls and columns.zeros.sum() < 0.5 * columns.observed.sum():
+        names = tuple(ids[columns.after_drop > 0])
+        what = f"{int(columns.zeros.sum()):,} readings are exactly 0, mostly straight after usual ones: {some(names)}."
+        yield Problem("zero-runs", "warning", what, file, "They look like missing readings.", "zero-is-missing", names)
+    marked = columns.sentinels > 0
+    if marked.any() and (columns.middle[marked] > -50).any():
+        names = tuple(ids[marked])
+        what = f"{int(columns.sentinels.sum()):,} readings are -999 or the like: {some(names)}."
+        yield Problem(
+            "sentinels", "warning", what, file, "Many loggers write so where nothing was read.", "sentinel-is-missing", names
+        )
+    far = columns.outliers > 0
+    if far.any():
+        size = np.where(far, np.abs(columns.worst - columns.middle) / np.where(columns.spread > 0, columns.spread, 1), 0)
+        i = int(size.argmax())
+        place = f"{file}, sensor {show(ids[i], 24)}, {raw.readings.index[columns.worst_row[i]]}"
+        count = f"{int(columns.outliers.sum()):,} readings of {int(far.sum())} sensors"
+        what = f"{count} lie far outside; here {columns.worst[i]:.6g}, usual {columns.middle[i]:.4g}."
+        yield Problem("outliers", "warning", what, place, "Look whether they are real.", None, tuple(ids[far]))
+
+
+def _odd_clock(raw: RawTables) -> Iterator[Problem]:
+    """A missing hour on a Sunday in spring or a doubled one in autumn: local times with daylight saving."""
+    times = np.unique(raw.readings.index.to_numpy())
+    step = usual_step(times)
+    if raw.zoned or not 0 < step <= 3600:
+        return
+    before = pd.DatetimeIndex(times[:-1][np.diff(times.astype("int64")) == step + 3600])
+    again = raw.readings.index[raw.readings.index.duplicated()]
+    spring = before[(before.dayofweek == 6) & before.month.isin([3, 4, 9, 10]) & (before.hour <= 3)]
+    autumn = again[(again.dayofweek == 6) & again.month.isin([3, 4, 10, 11]) & (again.hour <= 3)]
+    if len(spring) + len(autumn) == 0:
+        return
+    first = min([*spring, *autumn])
+    what = f"an hour is missing or doubled around {first}, as where clocks change to or from summer time."
+    why = "Name the zone, such as local-time:Europe/Berlin, and the hours fall into place."
+    yield Problem("daylight-saving", "warning", what, raw.names["series"], why, "local-time")
+
+
+def _odd_places(raw: RawTables) -> Iterator[Problem]:
+    file, table = raw.names["sensors"], raw.sensors
+    lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
+    if not ((np.abs(lat) <= 90) & (np.abs(lon) <= 180)).all() or table["sensor_id"].duplicated().any():
+        return  # named as an error
+    ids = table["sensor_id"]
+    if len(ids) == 1:
+        yield Problem("one-sensor", "note", "one sensor only.", file, "Nothing can be learnt from neighbours.", None, tuple(ids))
+        return
+    null = (lat == 0) & (lon == 0)
+    if null.any():
+        what = f"{int(null.sum())} sensors lie at 0, 0 in the Atlantic: {some(tuple(ids[null]))}."
+        yield Problem(
+            "null-island", "warning", what, file, "That is often an empty place.", "drop-unplaced-sensors", tuple(ids[null])
+        )
+    if (lat < -60).all():
+        what = f"all sensors lie south of 60° south, the first at lat {lat[0]:.4f}, lon {lon[0]:.4f}."
+        yield Problem(
+            "polar", "warning", what, file, "Unless this is Antarctica, latitude and longitude are swapped.", "swap-lat-lon"
+        )
+    spots = pd.DataFrame({"lat": lat.round(5), "lon": lon.round(5)})
+    shared = spots.duplicated(keep=False).to_numpy()
+    if shared.any():
+        names = tuple(ids[shared])
+        what = f"{len(names)} sensors share their place with another: {some(names)}."
+        yield Problem("co-located", "note", what, file, "On the map one hides the other.", None, names)
+    if len(ids) > 3:
+        network = SensorNetwork(tuple(ids), lat, lon)
+        away = network.neighbours(1)[1][:, 0]
+        lonely = away > max(20 * network.spacing_km, 3 * float(np.quantile(away, 0.95)), 5.0)
+        if lonely.any():
+            names, i = tuple(ids[lonely]), int(away.argmax())
+            farthest = f"farthest {show(ids.iloc[i], 24)} ({away[i]:,.0f} km; usual {network.spacing_km:.3g} km)"
+            what = f"{len(names)} sensors lie far from all others, {farthest}."
+            yield Problem("isolated", "warning", what, file, "Check their place; neighbours cannot help them.", None, names)
+
+
+def summary(raw: RawTables, columns: Columns) -> Problem:
+    """One note on size, clock and coverage."""
+    times = np.unique(raw.readings.index.to_numpy())
+    share = columns.observed.sum() / max(raw.readings.size, 1)
+    step = usual_step(times)
+    clock = f"every {words_for(step)}, {raw.readings.index.min()} to {raw.readings.index.max()}" if step else "one time"
+    zone = "UTC" if raw.zoned else "the file's own clock"
+    what = f"{raw.readings.shape[1]:,} sensors x {len(times):,} times, {clock} ({zone}); {share:.1%} observed."
+    return Problem("summary", "note", what, raw.names["series"], "")

@@ -1,0 +1,225 @@
+"""Is the data fit to forecast with? Name every problem and its fix, mend what was asked for, make the series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+
+from stvlm.data.checks import Problem, find_errors, usual_step, words_for
+from stvlm.data.files import InputError, Source, show
+from stvlm.data.fixes import FIXES, Fix, apply_fixes
+from stvlm.data.formats import RawTables, read_tables
+from stvlm.data.network import SensorNetwork
+from stvlm.data.oddities import find_oddities, measure, summary
+from stvlm.data.relations import to_matrix
+from stvlm.data.series import SensorSeries
+
+__all__ = ["FIXES", "Fix", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
+
+
+@dataclass(frozen=True, eq=False)
+class QualityReport:
+    """All that was found.
+
+    Attributes:
+        problems: errors first, then warnings, then notes.
+        coverage: index = sensor ids of the sensor table, share of times with a reading, 0 ... 1.
+        n_sensors: of the sensor table. n_times: points in time. step_minutes: usual step; 0 where there is none.
+    """
+
+    problems: tuple[Problem, ...]
+    coverage: pd.Series
+    n_sensors: int
+    n_times: int
+    step_minutes: float
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What must be fixed first."""
+        return tuple(p for p in self.problems if p.severity == "error")
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """The fixes on offer, each once."""
+        return tuple(dict.fromkeys(p.fix for p in self.problems if p.fix))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        keys = ("code", "severity", "what", "where", "why", "fix", "sensors")
+        return {
+            "ok": not self.errors,
+            "n_sensors": self.n_sensors,
+            "n_times": self.n_times,
+            "step_minutes": self.step_minutes,
+            "coverage": {str(k): round(float(v), 6) for k, v in self.coverage.items()},
+            "problems": [{k: getattr(p, k) for k in keys} for p in self.problems],
+        }
+
+
+def inspect(raw: RawTables) -> QualityReport:
+    """Find errors, oddities and what was recognised; nothing is changed."""
+    errors, ids = find_errors(raw), raw.sensors["sensor_id"]
+    notes = [_note(note) for note in raw.notes]
+    times = np.unique(raw.readings.index.to_numpy())
+    coverage = pd.Series(0.0, index=pd.Index(ids.unique(), name="sensor_id"), name="coverage")
+    odd: list[Problem] = []
+    if raw.readings.size:
+        columns = measure(raw.readings.to_numpy())
+        odd = [*find_oddities(raw, columns), summary(raw, columns)]
+        shares = pd.Series(columns.observed / len(raw.readings), index=raw.readings.columns)
+        coverage.update(shares[shares.index.isin(coverage.index)])
+    if raw.context is not None:
+        notes.append(_context_note(raw, usual_step(times)))
+    order = {"error": 0, "warning": 1, "note": 2}
+    problems = sorted([*errors, *odd, *notes], key=lambda p: order[p.severity])
+    return QualityReport(tuple(problems), coverage, len(ids), len(times), usual_step(times) / 60)
+
+
+def to_series(
+    raw: RawTables,
+    quantity: str = "reading",
+    unit: str = "",
+    known_ahead: Iterable[str] = (),
+    timezone: str | None = None,
+) -> SensorSeries:
+    """Tables without errors as a series, sensors in the order of the sensor table.
+
+    Args:
+        quantity, unit: what was measured.
+        known_ahead: columns of the context that are known before they happen.
+        timezone: IANA name for showing times; None takes the zone that the file named. Times of a file without a zone are then
+            taken as UTC (fix "local-time:ZONE" where they are local).
+
+    Raises:
+        InputError: one line for each error left, an unknown column or zone.
+    """
+    lines = [p.line for p in find_errors(raw)]
+    known_ahead = tuple(known_ahead)
+    columns = () if raw.context is None else tuple(raw.context.columns)
+    absent = [c for c in known_ahead if c not in columns]
+    if absent:
+        have = f"it has {', '.join(show(c) for c in columns)}" if columns else "there is no context"
+        wanted = ", ".join(show(c) for c in absent)
+        lines.append(f"{raw.names.get('context', 'context')}: no column {wanted}; {have}. Name one that is there.")
+    zone = raw.timezone if timezone is None else timezone
+    if zone and not _is_zone(zone):
+        lines.append(f"timezone '{show(zone)}': there is no such zone. Write it such as Europe/Berlin.")
+    if lines:
+        raise InputError(lines)
+    ids = tuple(raw.sensors["sensor_id"])
+    readings = raw.readings if tuple(raw.readings.columns) == ids else raw.readings.reindex(columns=list(ids))
+    facts = raw.sensors.drop(columns=["sensor_id", "lat", "lon"]).reset_index(drop=True)
+    network = SensorNetwork(
+        ids=ids,
+        lat=raw.sensors["lat"].to_numpy(),
+        lon=raw.sensors["lon"].to_numpy(),
+        adjacency=None if raw.adjacency is None else to_matrix(raw.adjacency, ids),
+        facts=facts if len(facts.columns) else None,
+    )
+    times = readings.index.to_numpy().astype("datetime64[s]")
+    return SensorSeries(
+        network=network,
+        times=times,
+        values=np.ascontiguousarray(readings.to_numpy(), dtype="float32"),
+        quantity=quantity,
+        unit=unit,
+        context=None if raw.context is None else align_context(raw.context, times),
+        known_ahead=known_ahead,
+        timezone=zone,
+    )
+
+
+def load(
+    sensors: Source,
+    series: Source,
+    adjacency: Source | None = None,
+    context: Source | None = None,
+    fixes: Iterable[str] = (),
+    quantity: str = "reading",
+    unit: str = "",
+    known_ahead: Iterable[str] = (),
+    timezone: str | None = None,
+    *,
+    start: str | None = None,
+    step_minutes: float | None = None,
+) -> SensorSeries:
+    """Read, mend and make the series in one call; see `read_tables`, `apply_fixes`, `to_series`.
+
+    Raises:
+        InputError: one line for each problem.
+    """
+    raw = read_tables(sensors, series, adjacency, context, start=start, step_minutes=step_minutes)
+    return to_series(apply_fixes(raw, fixes), quantity, unit, known_ahead, timezone)
+
+
+def need_steps(series: SensorSeries, lookback: int, horizon: int) -> None:
+    """Refuse a series that holds no window.
+
+    Raises:
+        InputError: fewer than lookback + horizon steps.
+    """
+    if series.n_steps < lookback + horizon:
+        raise InputError(
+            f"series: {series.n_steps} steps, but a window needs {lookback} + {horizon}. "
+            "Give more readings, or a shorter lookback or horizon."
+        )
+
+
+def align_context(context: pd.DataFrame, times: np.ndarray) -> pd.DataFrame:
+    """Context on the clock of the readings: each row holds from its time until the next (a daily value for the whole day).
+
+    Rows that come at uneven times hold for one step of the readings.
+
+    Args:
+        context: index datetime64[s], rising. times: (T,) datetime64[s].
+
+    Returns:
+        T rows; numbers NaN and texts "" where nothing holds.
+    """
+    stamps, clock = context.index.to_numpy().astype("datetime64[s]").astype("int64"), times.astype("int64")
+    row = np.searchsorted(stamps, clock, side="right") - 1
+    held = (row >= 0) & (clock - stamps[np.maximum(row, 0)] < _context_step(stamps, int(clock[1] - clock[0])))
+    aligned = context.iloc[np.maximum(row, 0)].reset_index(drop=True)
+    for column in aligned.columns:
+        empty = np.nan if pd.api.types.is_numeric_dtype(aligned[column].dtype) else ""
+        aligned[column] = aligned[column].where(held, empty)
+    return aligned
+
+
+def _context_step(stamps: np.ndarray, step: int) -> int:
+    """How many seconds a row of context holds."""
+    gaps = np.diff(stamps)
+    if not len(gaps) or gaps.min() < 0.85 * np.median(gaps):
+        return step
+    usual = int(np.median(gaps))
+    return int(gaps.max()) if gaps.max() <= 1.2 * usual else usual
+
+
+def _note(text: str) -> Problem:
+    """What the reader recognised, "file: words", as a finding."""
+    where, _, what = text.partition(": ")
+    return Problem("read-as", "note", what, where, "")
+
+
+def _context_note(raw: RawTables, step: int) -> Problem:
+    stamps = raw.context.index.to_numpy().astype("datetime64[s]").astype("int64")
+    holds = _context_step(stamps, max(step, 1))
+    what = f"{', '.join(show(c) for c in raw.context.columns)}: each row holds for {words_for(holds)} from its time on."
+    if holds > step > 0:
+        what += f" It repeats over {holds // step} steps of the readings."
+    elif holds < step:
+        what += " Of several within a step, the one at its beginning counts."
+    return Problem("context-clock", "note", what, raw.names["context"], "")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
