@@ -220,9 +220,9 @@ def _read_wide(file: SourceFile, table: Table, time: str | None) -> tuple[pd.Dat
         raise InputError(
             f"{file.name}, header: the times stand in the header. Turn the table: one row per time, one column per sensor."
         )
-    first = table.read([time], [])  # times first: a wrong time column has the clearest message
-    clock = parse_times(first[time], file.name, table.first_row)
-    readings = table.read([], sensors)
+    cells = table.read([time], sensors)
+    clock = parse_times(cells[time], file.name, table.first_row)
+    readings = cells[sensors]
     readings.index = pd.DatetimeIndex(clock.times, name="timestamp")
     notes = table.notes + clock.notes
     if unnamed:

@@ -126,7 +126,8 @@ def _silence(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     long = columns.longest_gap >= max(24, n_steps // 20)
     if long.any():
         names, worst = tuple(ids[long]), int(columns.longest_gap.argmax())
-        what = f"{len(names)} sensors fell silent for long, most {show(ids[worst], 24)} ({columns.longest_gap[worst]:,} steps in a row)."
+        most = f"most {show(ids[worst], 24)} ({columns.longest_gap[worst]:,} steps in a row)"
+        what = f"{len(names)} sensors fell silent for long, {most}."
         yield Problem("long-gaps", "warning", what, file, "Windows in a gap tell little.", None, names)
 
 
@@ -136,7 +137,8 @@ def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     stuck |= (columns.longest_run == columns.observed) & (columns.observed >= 10)
     if stuck.any():
         names, worst = tuple(ids[stuck]), int(np.where(stuck, columns.longest_run, 0).argmax())
-        what = f"{len(names)} sensors stood still, longest {show(ids[worst], 24)} ({columns.longest_run[worst]:,} equal readings in a row)."
+        longest = f"longest {show(ids[worst], 24)} ({columns.longest_run[worst]:,} equal readings in a row)"
+        what = f"{len(names)} sensors stood still, {longest}."
         yield Problem("stuck", "warning", what, file, "A stuck sensor looks easy to forecast, and is not.", None, names)
     falls, drops = int(columns.zero_falls.sum()), int(columns.after_drop.sum())
     if falls >= 5 and drops > 0.5 * falls and columns.zeros.sum() < 0.5 * columns.observed.sum():
