@@ -1,0 +1,135 @@
+"""The networks that the app can show: the samples, and those that were uploaded to the workspace."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.data import quality, store
+from stvlm.data.formats import RawTables
+from stvlm.data.samples import SAMPLES, Sample, load_sample
+from stvlm.data.series import SensorSeries
+from stvlm.jobs.run import workspace, write_atomic
+
+SAMPLE = "sample:"
+
+
+class UnknownNetworkError(LookupError):
+    """No network has this id on this server."""
+
+
+def sample(data: str) -> Sample | None:
+    """The sample that an id names, or None for an uploaded network."""
+    return SAMPLES.get(data.removeprefix(SAMPLE)) if data.startswith(SAMPLE) else None
+
+
+def folder(data: str) -> Path:
+    """Where an uploaded network lies.
+
+    Raises:
+        UnknownNetworkError: an id that is none, or of which there is nothing here.
+    """
+    if re.fullmatch(r"[0-9a-f]{16}", data):
+        path = _root() / data
+        if path.is_dir():
+            return path
+    raise UnknownNetworkError(data)
+
+
+def load(data: str) -> SensorSeries:
+    """The readings of a network, shared by all sessions: never change them in place.
+
+    Raises:
+        UnknownNetworkError: where the server has none of this id.
+    """
+    if data.startswith(SAMPLE):
+        if sample(data) is None:
+            raise UnknownNetworkError(data)
+    else:
+        folder(data)
+    return _load(data)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Reading the network …")
+def _load(data: str) -> SensorSeries:
+    found = sample(data)
+    return load_sample(found.name) if found else store.load_series(folder(data))
+
+
+def title(data: str) -> str:
+    """What people call a network; the id itself where nothing better is known. An uploader's own text: not markdown."""
+    if found := sample(data):
+        return found.title
+    try:
+        return str(card(data)["title"])
+    except UnknownNetworkError:
+        return data
+
+
+def card(data: str) -> dict[str, object]:
+    """What was noted when a network was uploaded: title, files, fixes, time.
+
+    Raises:
+        UnknownNetworkError: where the server has none of this id.
+    """
+    path = folder(data).with_suffix(".json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {"title": data, "files": [], "fixes": []}
+
+
+def add(series: SensorSeries, name: str, files: list[str], fixes: tuple[str, ...]) -> str:
+    """Put an uploaded network into the workspace, under the hash of its content.
+
+    Args:
+        series: the checked readings. name: what to call it. files: names of the files it came from. fixes: those applied.
+
+    Returns:
+        Its id, for the URL.
+    """
+    data = series.fingerprint[:16]
+    _root().mkdir(parents=True, exist_ok=True)
+    store.save_series(series, _root() / data)
+    note = {"title": name or data, "files": files, "fixes": list(fixes), "added": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_atomic(_root() / f"{data}.json", note)
+    _load.clear(data)
+    return data
+
+
+def uploaded() -> list[str]:
+    """Ids of the uploaded networks, newest first."""
+    cards = sorted(_root().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True) if _root().is_dir() else []
+    return [path.stem for path in cards if path.with_suffix("").is_dir()]
+
+
+def _root() -> Path:
+    return workspace() / "datasets"  # where the worker of a run looks too
+
+
+@st.cache_data(max_entries=8, show_spinner="Checking the readings …")
+def report(data: str) -> quality.QualityReport:
+    """What is wrong with a network that is already in use: what its fixes left."""
+    series = load(data)
+    sensors = pd.DataFrame({"sensor_id": series.network.ids, "lat": series.network.lat, "lon": series.network.lon})
+    readings = pd.DataFrame(series.values, index=pd.DatetimeIndex(series.times), columns=list(series.network.ids))
+    return quality.inspect(
+        RawTables(sensors, readings, {"sensors": "sensor table", "series": "readings"}, zoned=bool(series.timezone))
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def coverage(data: str) -> np.ndarray:
+    """(N,) float64 in percent: how much of each sensor's readings is there."""
+    return load(data).observed.mean(axis=0) * 100
+
+
+def window_sizes(data: str, series: SensorSeries) -> tuple[int, int, tuple[float, float, float]]:
+    """Lookback and horizon in steps, and the split, to begin with: the sample's own, else what suits the length of the series."""
+    if found := sample(data):
+        return found.lookback, found.horizon, found.split
+    size = max(1, min(12, series.n_steps // 30))
+    return max(size, 2), size, (0.6, 0.2, 0.2)

@@ -1,0 +1,141 @@
+"""The Forecast page: map, time plot and table of one forecast, linked by the sensor and the step in view."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts import lines, maps
+from stvlm.charts.scale import format_times
+from stvlm.data.forecast import Forecast
+from stvlm.data.formats import write_forecast
+from stvlm.data.windows import Window
+from stvlm.ui import frame, models, session, show, widgets
+
+_MIME = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet", ".geojson": "application/geo+json"}
+
+
+@st.fragment
+def linked_views(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
+    """Map, plot and table; a click in one moves all, and only this part of the page is drawn again.
+
+    Args:
+        window: what was forecast from; its future is the truth where it is known. forecast: of the model.
+        rivals: of simple methods.
+    """
+    network = forecast.network
+    left, right = st.columns(2)
+    with left:
+        step = _pick_step(forecast)
+    with right:
+        sensor = widgets.pick_sensor(network, "Sensor (or click one on the map or in the table)")
+    when = format_times(forecast.times, forecast.timezone)[step]
+    with left:
+        alt = f"Map: median forecast of {forecast.quantity} for {when}; {_in_words(forecast, step, sensor)}"
+        show.show_map(maps.forecast_map(forecast, step, frame.theme(), sensor), network, "forecast", alt, height=400)
+    with right:
+        shown = st.pills(
+            "Simple methods beside it", [r.name for r in rivals], selection_mode="multi", key="rivals", persist_state="session"
+        )
+        figure = lines.forecast_lines(
+            window.series,
+            forecast,
+            sensor,
+            baselines=tuple(r for r in rivals if r.name in (shown or ())),
+            step=step,
+            theme=frame.theme(),
+        )
+        alt = f"Forecast of {widgets.sensor_label(network, sensor)} with bands; the table below has its numbers."
+        show.plot(figure, "lines", alt)
+    one, every = st.tabs([f"{widgets.plain(widgets.sensor_label(network, sensor))}, all steps", f"All sensors, {when}"])
+    with one:
+        widgets.table(_steps_table(window, forecast, rivals, sensor), f"The forecast of one sensor, {len(forecast.times)} rows.")
+    with every:
+        show.sensor_table(
+            _sensors_table(window, forecast, step), network, "every", f"The forecast of {network.n_sensors} sensors for {when}."
+        )
+
+
+def about(choice: models.Choice, forecast: Forecast) -> None:
+    """Who made the forecast, and what its bands held when they could be checked."""
+    st.caption(f"Made by {widgets.plain(choice.label)}. {widgets.plain(models.coverage_note(choice))}")
+
+
+def downloads(forecast: Forecast, key: str) -> None:
+    """The whole forecast as files."""
+    with st.container(horizontal=True):
+        for suffix, label in ((".csv", "CSV"), (".parquet", "Parquet"), (".geojson", "GeoJSON")):
+            st.download_button(
+                label,
+                _as_file(key, suffix, forecast),
+                f"forecast{suffix}",
+                _MIME[suffix],
+                icon=":material/download:",
+                on_click="ignore",
+                help=f"{forecast.network.n_sensors} sensors × {len(forecast.times)} steps: forecast and 80 % band.",
+            )
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def _as_file(key: str, suffix: str, _forecast: Forecast) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"forecast{suffix}"
+        write_forecast(_forecast, path)
+        return path.read_bytes()
+
+
+def _pick_step(forecast: Forecast) -> int:
+    """Choose a step of the horizon by its time; the URL has it as 1 .. H."""
+    times = format_times(forecast.times, forecast.timezone)
+    options = [str(step + 1) for step in range(len(times))]
+    step = session.chosen("step", options, options[0])
+    if len(options) == 1:
+        st.text(f"Step: {times[0]}")
+        return 0
+    key = session.tied("step", step)
+    st.select_slider(
+        f"Step of the forecast ({forecast.timezone or 'clock of the file'})",
+        options,
+        key=key,
+        format_func=lambda s: f"{times[int(s) - 1]} (step {s})",
+        on_change=session.taken,
+        args=("step", key, str),
+    )
+    return int(step) - 1
+
+
+def _in_words(forecast: Forecast, step: int, sensor: int) -> str:
+    value = forecast.median[step, sensor]
+    name = widgets.sensor_label(forecast.network, sensor)
+    return f"{name}: {value:.4g} {forecast.unit}." if np.isfinite(value) else f"{name}: no forecast."
+
+
+def _steps_table(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...], sensor: int) -> pd.DataFrame:
+    unit = f", {forecast.unit}" if forecast.unit else ""
+    columns = {"Time": format_times(forecast.times, forecast.timezone), f"Forecast{unit}": forecast.median[:, sensor]}
+    for share in forecast.shares:
+        low, high = forecast.band(share)
+        columns[f"{share:.0%} band from{unit}"], columns[f"{share:.0%} band to{unit}"] = low[:, sensor], high[:, sensor]
+    columns[f"Measured{unit}"] = models.truth(window)[:, sensor]
+    columns |= {f"{r.name}{unit}": r.median[:, sensor] for r in rivals}
+    return pd.DataFrame(columns).round(3)
+
+
+def _sensors_table(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
+    unit = f", {forecast.unit}" if forecast.unit else ""
+    network = forecast.network
+    columns = {
+        "Sensor": network.ids,
+        "Name": [network.name(n) for n in range(network.n_sensors)],
+        f"Forecast{unit}": forecast.median[step],
+    }
+    if 0.8 in forecast.shares:
+        low, high = forecast.band(0.8)
+        columns |= {f"80% band from{unit}": low[step], f"80% band to{unit}": high[step]}
+    measured = models.truth(window)[step]
+    columns |= {f"Measured{unit}": measured, f"Off by{unit}": forecast.median[step] - measured}
+    return pd.DataFrame(columns).round(3)

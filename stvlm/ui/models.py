@@ -1,0 +1,192 @@
+"""The one place where pages meet models: loaded once, chosen by name, their answers remembered by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+import stvlm
+from stvlm.data.forecast import Forecast, FusionExplanation
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Window
+from stvlm.jobs import local
+from stvlm.ui import datasets, frame, session, widgets
+
+if TYPE_CHECKING:
+    from stvlm.model.stvlm import STVLM
+    from stvlm.predict import Seen
+
+CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
+ANCHOR = "anchor"
+_lock = threading.Lock()  # one model answers one question at a time: all sessions share it
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A forecaster that can be chosen for the network in view.
+
+    Attributes:
+        name: its word in the URL. label: what people call it.
+        folder: of the model; None for the closed-form anchor, which is fitted here.
+        lookback, horizon: in steps.
+    """
+
+    name: str
+    label: str
+    folder: Path | None
+    lookback: int
+    horizon: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the model does."""
+        if self.folder is None:
+            return f"{ANCHOR} {self.lookback} {self.horizon} {stvlm.__version__}"
+        weights = (self.folder / "model.safetensors").stat()
+        manifest = (self.folder / "manifest.json").read_bytes()
+        return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
+
+
+def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
+    """The forecasters at hand for a network, the best to begin with first: shipped, trained here, closed form."""
+    found = []
+    sample = datasets.sample(data)
+    if sample and (CHECKPOINTS / sample.name / "manifest.json").is_file():
+        found.append(_of_folder("shipped", "the model that comes with the sample", CHECKPOINTS / sample.name))
+    for run in local.list_runs():
+        source = run.spec.data
+        if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
+            found.append(_of_folder(f"run-{run.run_id}", f"run {run.title}", run.model_folder))
+    lookback, horizon, _ = datasets.window_sizes(data, series)
+    found.append(Choice(ANCHOR, "the closed-form anchor, fitted on the spot", None, lookback, horizon))
+    return tuple(found)
+
+
+def pick_model(series: SensorSeries, explains: bool = False) -> Choice:
+    """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
+    at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.folder or not explains}
+    if not at_hand:
+        st.info("There is no trained model of this network yet. Train one: on the Train page the settings work as they are.")
+        frame.page_link("train", "Train a model")
+        st.stop()
+    name = session.chosen("model", tuple(at_hand), next(iter(at_hand)))
+    key = session.tied("model", name)
+    st.selectbox(
+        "Forecaster",
+        tuple(at_hand),
+        key=key,
+        format_func=lambda n: at_hand[n].label,
+        on_change=session.taken,
+        args=("model", key, str),
+    )
+    return at_hand[name]
+
+
+def pick_window(series: SensorSeries, choice: Choice | None = None) -> Window:
+    """Choose the moment from which is forecast; at first the last one whose truth is known."""
+    choice = choice or choices(session.data_id(), series)[0]
+    first, last = choice.lookback, series.n_steps
+    if first > last:
+        st.error(
+            f"The readings have {last} steps; this forecaster needs {first} before the cutoff. Choose another, or take more data."
+        )
+        st.stop()
+    default = max(first, last - choice.horizon)
+    cutoff = widgets.pick_time(series, "cutoff", first, last, default, "Forecast from")
+    return Window(series, cutoff, choice.lookback, choice.horizon)
+
+
+def key(choice: Choice, window: Window) -> str:
+    """What a forecast depends on, as one text: the key of caches."""
+    return f"{choice.fingerprint} {window.series.fingerprint} {window.cutoff}"
+
+
+def forecast(choice: Choice, window: Window) -> Forecast:
+    """The forecast of a window, remembered."""
+    return _forecast(key(choice, window), _ready(choice, window.series), window)
+
+
+def explanation(choice: Choice, window: Window) -> FusionExplanation:
+    """What the forecast of a window drew on, remembered."""
+    return _explanation(key(choice, window), _ready(choice, window.series), window)
+
+
+def seen(choice: Choice, window: Window) -> Seen:
+    """What the model gets of a window: images, prompt, raster; remembered."""
+    return _seen(key(choice, window), _ready(choice, window.series), window)
+
+
+def truth(window: Window) -> np.ndarray:
+    """(H, N) float32 in the unit: what was measured after the cutoff, as far as it is known; NaN beyond."""
+    known = window.series.values[window.cutoff : window.cutoff + window.horizon]
+    missing = np.full((window.horizon - len(known), known.shape[1]), np.nan, "f4")
+    return np.concatenate([known, missing])
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+def _load(fingerprint: str, _folder: Path) -> STVLM:
+    from stvlm.model.stvlm import STVLM
+
+    return STVLM.load(_folder)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Fitting the closed-form forecaster to this network …")
+def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    """The untrained model, whose forecast is the anchor, with bands set by the validation part."""
+    from stvlm.fit import FitConfig, fit
+
+    *_, last = fit(_series, FitConfig(**_config, max_steps=0, device="cpu"))
+    return last.model
+
+
+def _ready(choice: Choice, series: SensorSeries) -> STVLM:
+    """The model of a choice; where the readings do not suffice for one, say why and end the page."""
+    if choice.folder is not None:
+        return _load(choice.fingerprint, choice.folder)
+    data = session.data_id()
+    sample = datasets.sample(data)
+    split = datasets.window_sizes(data, series)[2]
+    config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
+    config["seasons_minutes"] = sample.seasons_minutes if sample else None
+    try:
+        return _fit_anchor(f"{choice.fingerprint} {series.fingerprint}", series, config)
+    except ValueError as error:
+        st.error(widgets.plain(str(error)), icon=":material/error:")
+        st.stop()
+
+
+@st.cache_data(max_entries=128, show_spinner="Forecasting …")
+def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
+    from stvlm.predict import predict
+
+    with _lock:
+        made = predict(_model, _window)
+    return replace(made, name="anchor") if _model.is_anchor else made
+
+
+@st.cache_data(max_entries=64, show_spinner="Asking the model what it drew on …")
+def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
+    from stvlm.predict import explain
+
+    with _lock:
+        return explain(_model, _window)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _seen(key: str, _model: STVLM, _window: Window) -> Seen:
+    from stvlm.predict import model_inputs
+
+    with _lock:
+        return model_inputs(_model, _window)
+
+
+def _of_folder(name: str, label: str, folder: Path) -> Choice:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    return Choice(name, label, folder, int(config["lookback"]), int(config["horizon"]))

@@ -1,0 +1,99 @@
+"""The network in view on the Data page: how much there is, where it has gaps, what it looks like over time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts import lines, maps
+from stvlm.data.series import SensorSeries
+from stvlm.ui import assess, datasets, frame, session, show, widgets
+
+MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
+
+
+def choose() -> None:
+    """The samples and the networks uploaded before, one click each."""
+    at_hand = [datasets.SAMPLE + name for name in datasets.SAMPLES] + datasets.uploaded()[:8]
+    with st.container(horizontal=True):
+        for data in at_hand:
+            st.button(
+                widgets.plain(datasets.title(data)),
+                key=f"choose-{data}",
+                type="primary" if data == session.data_id() else "secondary",
+                on_click=session.look_at,
+                args=(data,),
+            )
+
+
+def figures(series: SensorSeries) -> None:
+    """The network in five numbers, and where it comes from."""
+    data = session.data_id()
+    st.subheader(widgets.plain(datasets.title(data)), anchor=False)
+    sample = datasets.sample(data)
+    if sample:
+        st.markdown(sample.description + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
+    elif fixes := datasets.card(data)["fixes"]:
+        st.caption("Fixes applied: " + widgets.plain(", ".join(fixes)))
+    cells = st.columns(5)
+    cells[0].metric("Sensors", f"{series.network.n_sensors:,}")
+    cells[1].metric("Steps", f"{series.n_steps:,}", help=widgets.period(series))
+    cells[2].metric("One step", widgets.span(series.step_minutes))
+    cells[3].metric("Readings there", f"{datasets.coverage(data).mean():.1f} %")
+    cells[4].metric("Unit", series.unit or "none given")
+    st.caption(f"{series.quantity}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
+
+
+def where_and_when(series: SensorSeries) -> None:
+    """The map coloured by coverage beside the readings of chosen sensors, and the same as a table."""
+    coverage = datasets.coverage(session.data_id())
+    sensor = widgets.pick_sensor(series.network, "Sensor (or click one on the map)")
+    left, right = st.columns(2)
+    with left:
+        view = maps.sensor_map(series.network, coverage, "%", "Readings there", theme=frame.theme(), selected=sensor)
+        show.show_map(
+            view,
+            series.network,
+            "coverage",
+            f"Map of {series.network.n_sensors} sensors, coloured by the share of readings that are there.",
+        )
+    with right:
+        others = st.multiselect(
+            "Compare with",
+            [i for i in series.network.ids if i != series.network.ids[sensor]],
+            max_selections=MOST_LINES - 1,
+            format_func=lambda i: widgets.sensor_label(series.network, series.network.ids.index(i)),
+            key="compare",
+        )
+        nodes = [sensor, *(series.network.ids.index(i) for i in others)]
+        show.plot(
+            lines.readings_lines(series, nodes, frame.theme()),
+            "readings",
+            f"{series.quantity} over time of {', '.join(widgets.sensor_label(series.network, n) for n in nodes)}.",
+        )
+    with st.expander("The sensors as a table"):
+        widgets.table(_sensor_rows(series, coverage), "One row for each sensor: place, share of readings, mean, least, most.")
+
+
+def quality_report() -> None:
+    """What the checks say of the network in view."""
+    assess.problem_table(datasets.report(session.data_id()))
+
+
+def _sensor_rows(series: SensorSeries, coverage: np.ndarray) -> pd.DataFrame:
+    values, unit = series.values, f", {series.unit}" if series.unit else ""
+    known = np.where(series.observed.any(axis=0), 1.0, np.nan)
+    filled = np.where(series.observed.any(axis=0), values, 0.0)
+    network = series.network
+    rows = {
+        "Sensor": list(network.ids),
+        "Name": [network.name(n) for n in range(network.n_sensors)],
+        "Latitude, °": network.lat.round(5),
+        "Longitude, °": network.lon.round(5),
+        "Readings there, %": coverage.round(1),
+        f"Mean{unit}": (np.nanmean(filled, axis=0) * known).round(2),
+        f"Least{unit}": np.nanmin(filled, axis=0) * known,
+        f"Most{unit}": np.nanmax(filled, axis=0) * known,
+    }
+    return pd.DataFrame(rows)

@@ -1,0 +1,97 @@
+"""What one browser session looks at: network, sensor, time, model. The URL says the same, so a link reproduces the view.
+
+The URL is written by hand, not by Streamlit's `bind="query-params"`: a bound parameter is dropped from a link to another
+page, and a map click, a table row and a select box must all be able to set the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+VIEW = ("sensor", "cutoff", "step", "model", "run", "time", "modality")  # what belongs to one network, as words in the URL
+LONGEST = 200  # characters of a URL parameter that are read; ids are shorter
+
+
+def begin() -> None:
+    """Read the network from the URL, else from this session; a change of network forgets what belonged to the last one."""
+    asked = st.query_params.get("data", "")[:LONGEST]
+    held = st.session_state.get("stvlm.data", "")
+    if asked and asked != held:
+        _forget()
+        st.session_state["stvlm.data"] = asked
+    elif held and not asked:
+        st.query_params["data"] = held
+
+
+def data_id() -> str:
+    """The network looked at: "sample:irish_wind" or the id of an uploaded one; "" for none."""
+    return st.session_state.get("stvlm.data", "")
+
+
+def look_at(data: str) -> None:
+    """Go over to another network ("" for none)."""
+    _forget()
+    st.session_state["stvlm.data"] = data
+    st.query_params.clear()
+    if data:
+        st.query_params["data"] = data
+
+
+def get(name: str) -> str:
+    """A word of the view: from the URL, else as this session left it; "" for none."""
+    if name in st.query_params:
+        return st.query_params[name][:LONGEST]
+    return st.session_state.get(f"stvlm.{name}", "")
+
+
+def put(name: str, value: str) -> None:
+    """Set a word of the view, here and in the URL ("" takes it away)."""
+    st.session_state[f"stvlm.{name}"] = value
+    if value:
+        st.query_params[name] = value
+    elif name in st.query_params:
+        del st.query_params[name]
+
+
+def chosen(name: str, options: Sequence[str], default: str) -> str:
+    """A word of the view that must be one of some options; anything else in the URL falls back to the default."""
+    value = get(name)
+    value = value if value in options else default
+    if st.query_params.get(name) != value:
+        put(name, value)
+    return value
+
+
+def tied(key: str, value: object) -> str:
+    """Let a widget show a value that others may set too: call before the widget, give it the key returned."""
+    key = f"tied-{key}"
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    return key
+
+
+def taken(name: str, key: str, to_word: Callable[[object], str]) -> None:
+    """Callback of a tied widget: what was chosen becomes a word of the view."""
+    put(name, to_word(st.session_state[key]))
+
+
+def keep(name: str, value: object) -> None:
+    """Hold something for this session that the URL does not say (fixes chosen, a template being edited)."""
+    st.session_state[f"stvlm.kept.{name}"] = value
+
+
+def kept(name: str, default: object = None) -> object:
+    """What `keep` held under this name."""
+    return st.session_state.get(f"stvlm.kept.{name}", default)
+
+
+def link() -> dict[str, str]:
+    """The parameters that a link to another page carries; the rest of the view follows in the session."""
+    return {"data": data_id()} if data_id() else {}
+
+
+def _forget() -> None:
+    for name in VIEW:
+        st.session_state.pop(f"stvlm.{name}", None)

@@ -1,0 +1,66 @@
+"""Show what the charts return: maps with their legend and clicks, tables whose rows choose a sensor."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts.legend import legend_html
+from stvlm.charts.maps import MapView
+from stvlm.data.network import SensorNetwork
+from stvlm.ui import session, widgets
+
+_PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def plot(figure: object, key: str, alt: str) -> None:
+    """A figure in its own colours.
+
+    Args:
+        figure: what the charts made. key: one per figure of a page. alt: the figure in words.
+    """
+    st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
+
+
+def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: int = 430) -> None:
+    """A map; a click on a sensor makes it the sensor in view.
+
+    Args:
+        view: what the charts made of it. network: whose sensors can be clicked. key: one per map of a page. alt: the map in words.
+        height: in pixels.
+    """
+    from streamlit_folium import st_folium  # slow to import, so only where a map is
+
+    from stvlm.ui import webassets  # noqa: F401  opens the route to Leaflet
+
+    key = f"map-{key}-{session.data_id()}-{view.key}"  # another base map needs another key
+    st_folium(
+        view.base,
+        key=key,
+        feature_group_to_add=view.features,
+        returned_objects=["last_active_drawing", "last_object_clicked_count"],
+        use_container_width=True,
+        height=height,
+        on_change=lambda: _take_click(key, network),
+    )
+    if view.legend:
+        st.html(legend_html(view.legend))
+    st.caption(widgets.plain(alt))
+
+
+def sensor_table(rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str) -> None:
+    """A table with one row for each sensor, in the order of the network; a click on a row makes it the sensor in view."""
+
+    def take() -> None:
+        selected = st.session_state[key].selection.rows
+        if selected:
+            session.put("sensor", network.ids[selected[0]])
+
+    widgets.table(rows, alt, key=key, on_select=take, selection_mode="single-row")
+
+
+def _take_click(key: str, network: SensorNetwork) -> None:
+    answer = st.session_state.get(key) or {}
+    sensor = str(((answer.get("last_active_drawing") or {}).get("properties") or {}).get("id", ""))
+    if sensor in network.ids:
+        session.put("sensor", sensor)

@@ -1,0 +1,214 @@
+"""The Train page: choose, start, watch, cancel, resume; a run is a process of its own and outlives the page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts import lines
+from stvlm.data.series import SensorSeries
+from stvlm.jobs import local
+from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, WorkspaceError
+from stvlm.ui import datasets, frame, models, session, show, widgets
+
+TUNING = {
+    "auto": "auto: what suits the backbone",
+    "frozen": "frozen: only the new parts learn",
+    "norm": "norm: new parts and the backbone's norms",
+    "lora": "lora: low-rank adapters and norms",
+    "full": "full: everything learns",
+}
+BACKBONES = {"tiny": "tiny: ours, quick on a CPU", "smollm2": "smollm2: SmolLM2-135M, slow on a CPU"}
+FEW = {"": "all of it", "0.2": "the last 20 %", "0.1": "the last 10 %", "0.05": "the last 5 %"}
+SPLITS = {(0.6, 0.2, 0.2): "60 / 20 / 20 %", (0.7, 0.1, 0.2): "70 / 10 / 20 %", (0.8, 0.1, 0.1): "80 / 10 / 10 %"}
+_ICONS = {
+    "done": ":material/check_circle:",
+    "failed": ":material/error:",
+    "lost": ":material/help:",
+    "cancelled": ":material/cancel:",
+}
+
+
+def new_run(series: SensorSeries) -> None:
+    """Choose the settings of a run and start it."""
+    lookback, horizon, split = datasets.window_sizes(session.data_id(), series)
+    with st.container(border=True):
+        st.subheader("A new run", anchor=False)
+        a, b, c = st.columns(3)
+        step = widgets.span(series.step_minutes)
+        config = {
+            "lookback": a.number_input(f"Lookback, steps of {step}", 2, 512, lookback, help="What the model sees of the past."),
+            "horizon": b.number_input(f"Horizon, steps of {step}", 1, 512, horizon, help="How far it forecasts."),
+        }
+        splits = list(dict.fromkeys([tuple(split), *SPLITS]))
+        config["split"] = c.selectbox(
+            "Training / validation / test",
+            splits,
+            format_func=lambda s: SPLITS.get(s) or " / ".join(f"{x:.0%}" for x in s),
+            help="In the order of time; scores are of the test part, which training never sees.",
+        )
+        few = a.selectbox("Learn from", list(FEW), format_func=FEW.get, help="Few-shot: only the last block of the training part.")
+        config["few_shot"] = float(few) if few else None
+        config["backbone"] = b.selectbox("Backbone", list(BACKBONES), format_func=BACKBONES.get)
+        config["tuning"] = c.selectbox("Fine-tuning", list(TUNING), format_func=TUNING.get)
+        config["device"] = a.selectbox("Device", ["auto", *models.devices()], format_func=models.device_label)
+        config["max_minutes"] = float(b.number_input("At most, minutes", 1, 1440, 10))
+        config["seed"] = c.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same model.")
+        st.caption(f"It will run on {models.device_label(config['device'])}, in a process of its own: this page may be closed.")
+        if st.button("Start", type="primary", icon=":material/play_arrow:"):
+            _submit(series, config)
+
+
+def _submit(series: SensorSeries, config: dict[str, object]) -> None:
+    data = session.data_id()
+    sample = datasets.sample(data)
+    source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
+    title = f"{datasets.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
+    try:
+        run = local.submit(RunSpec(title=title, data=source, config=config))
+    except (RunError, WorkspaceError) as error:
+        st.error(widgets.plain(str(error)), icon=":material/error:")
+        return
+    session.put("run", run)
+    st.rerun()
+
+
+def run_in_view() -> None:
+    """The run that the URL names: live until it ends."""
+    run_id = session.get("run")
+    if not run_id:
+        return
+    session.put("run", run_id)
+    try:
+        live = local.status(run_id).is_live
+    except RunError as error:
+        st.error(widgets.plain(str(error)))
+        session.put("run", "")
+        return
+    st.fragment(_watch, run_every=1.0 if live else None)(run_id, live)
+
+
+def _watch(run_id: str, was_live: bool) -> None:
+    run = local.status(run_id)
+    with st.container(border=True):
+        st.subheader(widgets.plain(run.title), anchor=False)
+        _progress(run)
+        rows = local.losses(run_id)
+        if rows:
+            show.plot(lines.loss_lines(rows, _unit(run), frame.theme()), "loss", _loss_words(run))
+        _buttons(run)
+    if was_live and not run.is_live:
+        st.rerun()
+
+
+def _progress(run: RunStatus) -> None:
+    words = {"queued": f"waiting, {run.ahead or 0} before it", "running": f"{run.phase}, step {run.step} of {run.total}"}
+    eta = f", about {_duration(run.eta_seconds)} left" if run.eta_seconds is not None and run.is_live else ""
+    text = f"{words.get(run.state, run.state)}{eta}"
+    if run.is_live:
+        st.progress(min(run.step / run.total, 1.0) if run.total else 0.0, text=text)
+    else:
+        st.markdown(f"{_ICONS.get(run.state, '')} {text}")
+    unit = _unit(run)
+    cells = st.columns(4)
+    cells[0].metric("Device", run.device or "not yet known")
+    cells[1].metric("Time spent", _duration(run.seconds))
+    cells[2].metric("Validation error (MAE)", _error(run.best_val_mae, unit), delta=_gain(run), delta_color="inverse")
+    cells[3].metric(
+        "Anchor's validation error",
+        _error(run.anchor_val_mae, unit),
+        help="The simple forecaster that the model starts from and must beat.",
+    )
+    if run.message:
+        st.caption(widgets.plain(run.message))
+
+
+def _buttons(run: RunStatus) -> None:
+    with st.container(horizontal=True):
+        if run.is_live:
+            st.button(
+                "Cancel", icon=":material/stop:", on_click=local.cancel, args=(run.run_id,), disabled=run.state == "cancelling"
+            )
+        elif run.state == "done":
+            if st.button("Forecast with it", type="primary", icon=":material/timeline:"):
+                _use(run)
+        elif st.button("Resume", type="primary", icon=":material/resume:", help="Goes on from its last checkpoint."):
+            local.resume(run.run_id)
+            st.rerun(scope="app")
+    if run.state in ("failed", "lost"):
+        with st.expander("The end of its log"):
+            st.code(local.log_tail(run.run_id) or "The log is empty.", language=None)
+
+
+def _use(run: RunStatus) -> None:
+    source = run.spec.data
+    data = f"{datasets.SAMPLE}{source.sample}" if source.sample else str(source.dataset)
+    if data != session.data_id():
+        session.look_at(data)
+    session.put("model", f"run-{run.run_id}")
+    frame.go("forecast")
+
+
+def run_list() -> None:
+    """All runs of this workspace; a click on one opens it."""
+    runs = local.list_runs()
+    st.subheader("Runs", anchor=False)
+    if not runs:
+        st.caption("None yet. The settings above work as they are: press Start.")
+        return
+    rows = [
+        {
+            "Run": run.title,
+            "State": run.state,
+            "Started": datetime.fromtimestamp(run.created).astimezone(),
+            "Device": run.device,
+            "Validation error (MAE)": _error(run.best_val_mae, _unit(run)),
+            "Anchor's": _error(run.anchor_val_mae, _unit(run)),
+            "Time spent": _duration(run.seconds),
+        }
+        for run in runs
+    ]
+    picked = widgets.table(
+        pd.DataFrame(rows),
+        f"{len(rows)} runs.",
+        key=f"runs-{len(rows)}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={"Started": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},
+    )
+    selected = picked.selection.rows
+    if selected and runs[selected[0]].run_id != session.get("run"):
+        session.put("run", runs[selected[0]].run_id)
+        st.rerun()
+
+
+def _unit(run: RunStatus) -> str:
+    source = run.spec.data
+    data = f"{datasets.SAMPLE}{source.sample}" if source.sample else str(source.dataset)
+    try:
+        return datasets.load(data).unit
+    except datasets.UnknownNetworkError:
+        return ""
+
+
+def _error(value: float | None, unit: str) -> str:
+    return "not yet" if value is None else f"{value:.4g} {unit}".strip()
+
+
+def _gain(run: RunStatus) -> str | None:
+    if run.best_val_mae is None or not run.anchor_val_mae:
+        return None
+    return f"{(run.best_val_mae / run.anchor_val_mae - 1) * 100:+.1f} % against the anchor"
+
+
+def _loss_words(run: RunStatus) -> str:
+    return f"Training loss and validation error of {run.title} over {run.step} steps."
+
+
+def _duration(seconds: float | None) -> str:
+    seconds = int(seconds or 0)
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,151 @@
+"""Widgets that several pages share: the network in view, a sensor, a moment, a map, a table twin."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.data.network import SensorNetwork
+from stvlm.data.series import SensorSeries, to_local
+from stvlm.ui import datasets, frame, session
+
+
+def need_series() -> SensorSeries:
+    """The network in view; without one, say how to get one and end the page."""
+    data = session.data_id()
+    if data:
+        try:
+            return datasets.load(data)
+        except datasets.UnknownNetworkError:
+            st.error("This server has no network of that name. It was uploaded elsewhere, or the link is mistyped.")
+            st.text(data)
+    else:
+        st.info("There is no network in view yet. Take a sample on the home page, or upload your own on the Data page.")
+    frame.page_link("home", "Take a sample")
+    frame.page_link("data", "Upload a network")
+    st.stop()
+
+
+def pick_sensor(network: SensorNetwork, label: str = "Sensor") -> int:
+    """Choose a sensor; maps and tables set the same one.
+
+    Returns:
+        Its place on the N axis.
+    """
+    sensor = session.chosen("sensor", network.ids, network.ids[0])
+    key = session.tied("sensor", sensor)
+    st.selectbox(
+        label,
+        network.ids,
+        key=key,
+        format_func=lambda i: sensor_label(network, network.ids.index(i)),
+        on_change=session.taken,
+        args=("sensor", key, str),
+    )
+    return network.ids.index(sensor)
+
+
+def sensor_label(network: SensorNetwork, node: int) -> str:
+    """Name and id of a sensor, or its id alone."""
+    name = network.name(node)
+    return name if name == network.ids[node] else f"{name} ({network.ids[node]})"
+
+
+def pick_time(series: SensorSeries, name: str, first: int, last: int, default: int, label: str) -> int:
+    """Choose a step of the series on the network's own clock: a slider, and two buttons for the neighbours.
+
+    Args:
+        series: gives the clock. name: word of the URL. first, last: steps that can be chosen; `last` may be T, the step after
+            the end. default: step at the start. label: what the moment is.
+
+    Returns:
+        The step chosen.
+    """
+    step = _step_of(series, session.get(name))
+    step = default if step is None or not first <= step <= last else step
+    if st.query_params.get(name) != _word(series, step):
+        session.put(name, _word(series, step))
+    if first >= last:
+        st.text(f"{label}: {clock(series, step)}")
+        return step
+    slider, earlier, later = st.columns([8, 1, 1], vertical_alignment="bottom", wrap=False)
+    key = session.tied(name, _local(series, step))
+    slider.slider(
+        f"{label} ({series.timezone or 'clock of the file'})",
+        _local(series, first),
+        _local(series, last),
+        step=timedelta(seconds=series.step_seconds),
+        format="ddd D MMM YYYY, HH:mm",
+        key=key,
+        on_change=session.taken,
+        args=(name, key, lambda value: _word(series, _nearest(series, value))),
+    )
+    for column, move, icon in ((earlier, -1, ":material/chevron_left:"), (later, 1, ":material/chevron_right:")):
+        column.button(
+            "",
+            icon=icon,
+            key=f"{name}{move}",
+            help="one step earlier" if move < 0 else "one step later",
+            disabled=not first <= step + move <= last,
+            on_click=session.put,
+            args=(name, _word(series, step + move)),
+        )
+    return step
+
+
+def clock(series: SensorSeries, step: int) -> str:
+    """A step as people say it, on the network's own clock: "Mon 2 Jan 1978, 00:00"."""
+    return f"{_local(series, step):%a %-d %b %Y, %H:%M}"
+
+
+def period(series: SensorSeries) -> str:
+    """First and last day of a series, local: "1 Jan 1961 to 31 Dec 1978"."""
+    first, last = _local(series, 0), _local(series, series.n_steps - 1)
+    return f"{first:%-d %b %Y} to {last:%-d %b %Y}"
+
+
+def span(minutes: float) -> str:
+    """A length of time in plain words: "15 minutes", "6 hours", "1 day"."""
+    for size, word in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size and minutes % size == 0:
+            count = int(minutes // size)
+            return f"{count} {word}{'s' * (count != 1)}"
+    return f"{minutes:g} minutes"
+
+
+def table(frame_: pd.DataFrame, alt: str, **kwargs: object) -> object:
+    """A table without row numbers, with words for those who cannot see it."""
+    return st.dataframe(frame_, hide_index=True, alt=alt, **kwargs)
+
+
+def _step_of(series: SensorSeries, word: str) -> int | None:
+    try:
+        seconds = (np.datetime64(word, "s") - series.times[0]).astype("int64")
+    except ValueError:
+        return None
+    return int(seconds // series.step_seconds) if word else None
+
+
+def _word(series: SensorSeries, step: int) -> str:
+    return str(series.times[0] + np.timedelta64(series.step_seconds * step, "s"))
+
+
+def _local(series: SensorSeries, step: int) -> datetime:
+    moment = series.times[0] + np.timedelta64(series.step_seconds * step, "s")
+    return to_local(np.array([moment]), series.timezone)[0].astype("datetime64[s]").item()
+
+
+def _nearest(series: SensorSeries, local: datetime) -> int:
+    """The step whose local time is nearest; a clock change may leave two, the first is taken."""
+    guess = int((local - _local(series, 0)).total_seconds() // series.step_seconds)
+    around = range(guess - 3600 * 2 // series.step_seconds - 1, guess + 3600 * 2 // series.step_seconds + 2)
+    return min(around, key=lambda step: abs(_local(series, step) - local))
+
+
+def plain(text: str) -> str:
+    """Text of a user inside markdown: every sign that markdown would act on is escaped, so no link or image comes of it."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$:~])", r"\\\1", text.replace("\n", " "))
