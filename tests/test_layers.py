@@ -12,6 +12,7 @@ FLOORS = {
     "stvlm.anchor": 2,
     "stvlm.modalities": 3,
     "stvlm.model": 4,
+    "stvlm.checkpoint": 4,
     "stvlm.fit": 5,
     "stvlm.predict": 5,
     "stvlm.evaluation": 5,
@@ -89,6 +90,11 @@ def test_imports_only_run_down(path):
             assert FLOORS[other] < FLOORS[own], f"{place(path)}:{line} {own} (floor {FLOORS[own]}) imports {module}"
         if own == "stvlm.charts" and module.startswith("stvlm."):
             assert module.startswith(CHARTS_KNOW), f"{place(path)}:{line} charts know data types only, not {module}"
+
+
+def test_every_file_belongs_to_a_room():
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES} - {"stvlm.__init__"}
+    assert [module for module in sorted(modules) if not room(module)] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)

@@ -1,0 +1,187 @@
+"""The command line, one function per verb: `python -m stvlm --help`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from stvlm import __version__
+from stvlm.cli.inputs import (
+    ROOT,
+    about_input,
+    check_out,
+    files,
+    load_series,
+    load_tables,
+    model_and_window,
+    until_training_about_input,
+)
+from stvlm.cli.parser import parse
+from stvlm.cli.progress import Progress
+from stvlm.data.files import InputError
+
+# numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        arguments: without the program's name; None: those of this process.
+
+    Returns:
+        Exit code: 0 done; 2 the input or the arguments are wrong, with one line per problem on stderr; 130 interrupted.
+        Anything else is our fault: it leaves as an exception, which is exit code 1 with a traceback.
+    """
+    options = parse(arguments)
+    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
+        os.environ.setdefault(name, value)
+    verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest, "serve": serve}
+    try:
+        verbs[options.verb](options)
+    except InputError as error:
+        for problem in error.problems:
+            print(" ".join(problem.split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def validate(options: argparse.Namespace) -> None:
+    """Name what is wrong with the data, and the fixes."""
+    from stvlm.data import quality
+
+    check_out(options.json)
+    report = quality.inspect(load_tables(options))
+    if options.json:
+        write_json(options.json, report.to_dict())
+    for problem in report.problems:
+        if problem.severity != "error":
+            print(f"{problem.severity}: {problem.line}")
+    step = f"a step of {report.step_minutes:g} minutes" if report.step_minutes else "no regular step"
+    print(f"{report.n_sensors} sensors, {report.n_times} times, {step}: {len(report.errors)} errors.")
+    if report.errors:
+        raise InputError(problem.line for problem in report.errors)
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Train a model and write it into a folder."""
+    out: Path = options.out
+    check_out(out, is_folder=True)
+    series = load_series(options)
+    from stvlm.fit import FitConfig
+    from stvlm.fit import fit as train
+
+    names = "lookback horizon split few_shot backbone tuning modalities context_steps device seed max_minutes max_steps"
+    chosen = {name: getattr(options, name) for name in names.split()} | {"seasons_minutes": options.seasons}
+    with about_input():
+        config = FitConfig(**{name: value for name, value in chosen.items() if value is not None})
+    need_window(series, config.lookback, config.horizon)
+    key = hashlib.sha256(f"{__version__} {series.fingerprint} {config}".encode()).hexdigest()[:12]
+    states = out.with_name(out.name + ".checkpoint")  # the same command goes on where it was stopped
+    show, step = Progress(series.unit), None
+    for step in until_training_about_input(train(series, config, checkpoint=states / key)):
+        show(step)
+    if step is None or step.model is None:
+        raise RuntimeError("The training ended without a model.")
+    given = [str(path) for path in files(options) if path is not None]
+    step.model.save(out, step.model.manifest | {"command_line": sys.argv, "fixes": list(options.fix), "files": given})
+    shutil.rmtree(states, ignore_errors=True)
+    print(step.message)
+    score, anchor = show.error(step.best_val_mae), show.error(step.anchor_val_mae)
+    print(f"Validation MAE {score}, that of its anchor {anchor}; {step.seconds:.0f} s on {step.device}.")
+    print(f"The model is in {out}")
+
+
+def forecast(options: argparse.Namespace) -> None:
+    """Forecast the steps from a cutoff on."""
+    if options.out.suffix.lower() not in (".csv", ".parquet", ".geojson"):
+        raise InputError(
+            f"--out {options.out.name}: a forecast is written as .csv, .parquet or .geojson. Choose one of these endings."
+        )
+    check_out(options.out)
+    model, window = model_and_window(options)
+    from stvlm.data.formats import write_forecast
+    from stvlm.predict import predict
+
+    with about_input():
+        made = predict(model, window)
+    write_forecast(made, options.out)
+    print(f"{window.horizon} steps x {made.network.n_sensors} sensors from {made.times[0]} on are in {options.out}")
+
+
+def explain(options: argparse.Namespace) -> None:
+    """Write what a forecast drew on."""
+    check_out(options.out)
+    model, window = model_and_window(options)
+    from stvlm.data.forecast import MODALITIES
+    from stvlm.predict import explain as explain_window
+
+    with about_input():
+        found = explain_window(model, window)
+    content = {
+        "modalities": list(MODALITIES),
+        "modality_weights": found.modality_weights,
+        "image_bounds": found.image_bounds,
+        "image_attention": found.image_attention,
+        "tokens": found.tokens,
+        "text_attention": found.text_attention,
+        "deletion": found.deletion,
+        "sensors": found.network.ids,
+        "cutoff": str(found.times[0]),
+        "times": [str(moment) for moment in found.times],
+        "unit": found.unit,
+        "prompt": found.prompt,
+    }
+    write_json(options.out, content)
+    print(f"What the forecast from {found.times[0]} on drew on is in {options.out}")
+
+
+def backtest(options: argparse.Namespace) -> None:
+    """Score models beside the simple methods."""
+    check_out(options.json)
+    series = load_series(options)
+    need_window(series, options.lookback, options.horizon)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Start the app: the same as `streamlit run app.py`."""
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *options.streamlit]
+    os.execv(sys.executable, command)  # noqa: S606  no shell; the options are the caller's own
+
+
+def need_window(series: Any, lookback: int, horizon: int) -> None:
+    """Refuse a series that holds no window."""
+    from stvlm.data.quality import need_steps
+
+    need_steps(series, lookback, horizon)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a result whole or not at all; arrays become lists, what is not finite becomes null."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(plain(content), ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    part.replace(path)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

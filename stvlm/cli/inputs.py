@@ -1,0 +1,124 @@
+"""What the verbs of the command line begin with: readings, model and window, or a line that says what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stvlm.data.files import InputError
+
+if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
+    from stvlm.data.formats import RawTables
+    from stvlm.data.series import SensorSeries
+    from stvlm.data.windows import Window
+    from stvlm.model.stvlm import STVLM
+
+ROOT = Path(__file__).resolve().parents[2]
+ZERO_SHOT = ROOT / "checkpoints" / "zero-shot"
+
+
+def check_out(path: Path | None, is_folder: bool = False) -> None:
+    """Find out before long work that a result could not be written after it.
+
+    Args:
+        path: where to; None for nowhere. is_folder: the result is a model folder, which may stand in for an older one.
+
+    Raises:
+        InputError: no folder to put it in, or something else is there.
+    """
+    if path is None:
+        return
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{path}: the folder {parent} does not exist or cannot be written. Make it first, or name another place.")
+    if is_folder and path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "config.json").is_file())):
+        raise InputError(f"{path}: is there already and is no model folder. Name another folder.")
+    if not is_folder and path.is_dir():
+        raise InputError(f"{path}: is a folder. Name a file.")
+
+
+def load_tables(options: argparse.Namespace) -> RawTables:
+    """The files that the common options name, as they are but for the fixes asked for."""
+    from stvlm.data import quality
+
+    raw = quality.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes)
+    return quality.apply_fixes(raw, options.fix)
+
+
+def load_series(options: argparse.Namespace) -> SensorSeries:
+    """The readings that the common options name, ready to forecast with."""
+    from stvlm.data import quality
+
+    words = options.quantity or "reading", options.unit, options.known_ahead, options.timezone or None
+    return quality.to_series(load_tables(options), *words)
+
+
+def files(options: argparse.Namespace) -> tuple[Path | None, ...]:
+    """Sensors, readings, closeness and context, as named."""
+    return options.sensors, options.series, options.adjacency, options.context
+
+
+def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
+    """The model and the window that the options name."""
+    from stvlm.data.windows import Window
+
+    folder = ZERO_SHOT if str(options.model) == "zero-shot" else options.model
+    if not (folder / "config.json").is_file():
+        if folder == ZERO_SHOT:
+            raise InputError("--model zero-shot: no zero-shot checkpoint is installed. Name a model folder that `fit` wrote.")
+        raise InputError(f"--model {folder}: is no model folder (it has no config.json). Name a folder that `fit` wrote.")
+    series = load_series(options)
+    from stvlm.model.stvlm import STVLM
+
+    with about_input():
+        model = STVLM.load(folder)
+    lookback = model.config.lookback
+    cutoff = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
+    if not lookback <= cutoff <= series.n_steps:
+        first, last = series.times_after(0, series.n_steps + 1)[[min(lookback, series.n_steps), -1]]
+        raise InputError(
+            f"--cutoff {options.cutoff or 'at the end'}: the model needs {lookback} steps before the first step that it forecasts; "
+            f"with this file that lies between {first} and {last}."
+        )
+    return model, Window(series, cutoff, lookback, options.horizon or model.config.horizon)
+
+
+def _step_of(series: SensorSeries, moment: str) -> int:
+    """The first step at or after an ISO time, which may name its zone; without a zone it is on the clock of the readings."""
+    import numpy as np
+    import pandas as pd
+
+    try:
+        stamp = pd.Timestamp(moment)
+    except ValueError:
+        stamp = pd.NaT
+    if stamp is pd.NaT:
+        raise InputError(f"--cutoff {moment}: is no time. Write it like 2024-03-01T08:00.")
+    stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
+    seconds = (stamp.to_datetime64() - series.times[0]) / np.timedelta64(1, "s")
+    return int(np.ceil(seconds / series.step_seconds))
+
+
+@contextmanager
+def about_input() -> Iterator[None]:
+    """Settings or data that a room below refuses are the caller's to mend."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def until_training_about_input(steps: Iterator[Any]) -> Iterator[Any]:
+    """Hand on the steps of a training; what stops it before its first one is about the settings or the data."""
+    with about_input():
+        for step in steps:
+            yield step
+            if step.phase == "train":
+                break
+    yield from steps

@@ -1,0 +1,143 @@
+"""The verbs of the command line and their options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from stvlm import __version__
+
+VERBS = {
+    "validate": "name what is wrong with the data, where, and which fix is offered",
+    "fit": "train a model and write it into a folder",
+    "forecast": "forecast the coming steps and write them as a table",
+    "explain": "write what a forecast drew on: modalities, image, prompt, sensors",
+    "backtest": "score models beside the simple methods on past windows",
+    "serve": "start the app in the browser (the same as: streamlit run app.py)",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the arguments; without `arguments`, those of this process. Ends the process where they are wrong."""
+    parser = Parser(prog="python -m stvlm", description="Forecast and explain what a sensor network measures.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"stvlm {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+    made = {
+        name: verbs.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
+        for name, text in VERBS.items()
+    }
+    for name in ("validate", "fit", "forecast", "explain", "backtest"):
+        _add_data(made[name])
+    made["validate"].add_argument("--json", type=Path, metavar="OUT", help="write the report as JSON")
+    _add_fit(made["fit"])
+    for name in ("forecast", "explain"):
+        _add_window(made[name])
+    made["forecast"].add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv, .parquet or .geojson")
+    made["explain"].add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    _add_backtest(made["backtest"])
+    made["serve"].add_argument(
+        "streamlit", nargs=argparse.REMAINDER, metavar="OPTION", help="passed on, such as --server.port 8600"
+    )
+    return parser.parse_args(arguments)
+
+
+def _add_data(parser: Parser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--sensors", type=Path, required=True, metavar="FILE", help="sensor_id, lat, lon and further columns")
+    group.add_argument("--series", type=Path, required=True, metavar="FILE", help="readings, wide or long")
+    group.add_argument("--adjacency", type=Path, metavar="FILE", help="who is close to whom: a matrix, or from,to[,weight]")
+    group.add_argument("--context", type=Path, metavar="FILE", help="timestamp and facts that are no reading: weather, holidays")
+    group.add_argument("--known-ahead", type=_words, default=(), metavar="COL,…", help="context columns known before they happen")
+    group.add_argument(
+        "--fix", type=_words, default=(), metavar="NAME,…", help="fixes to apply, in this order; validate names them"
+    )
+    group.add_argument("--quantity", default="", help="what is measured: 'traffic speed'")
+    group.add_argument("--unit", default="", help="its unit: km/h")
+    group.add_argument("--timezone", default="", metavar="ZONE", help="the network's own clock: Europe/Berlin")
+    group.add_argument("--seasons", type=_minutes, metavar="MINUTES,…", help="lengths of seasons; found in the data if not given")
+    group.add_argument("--start", metavar="TIME", help="time of the first reading, for .npz")
+    group.add_argument("--step-minutes", type=_positive_number, metavar="MINUTES", help="length of a step, for .npz")
+
+
+def _add_fit(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
+    parser.add_argument("--lookback", type=_positive, metavar="L", help="past steps that the model sees")
+    parser.add_argument("--horizon", type=_positive, metavar="H", help="steps that it forecasts")
+    parser.add_argument("--split", type=_shares, metavar="A,B,C", help="shares of training, validation, test, in time order")
+    parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
+    parser.add_argument("--backbone", metavar="NAME", help="tiny, smollm2, a folder or a hub name")
+    parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora, adalora, full, adaptive")
+    parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
+    parser.add_argument(
+        "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
+    )
+    parser.add_argument("--device", help="auto, cpu, cuda, mps")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="stop training after so long")
+    parser.add_argument("--max-steps", type=_positive, metavar="N", help="stop training after so many steps")
+
+
+def _add_window(parser: Parser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder that fit wrote, or zero-shot")
+    parser.add_argument("--cutoff", metavar="TIME", help="first step that is forecast; by default the one after the last reading")
+    parser.add_argument("--horizon", type=_positive, metavar="H", help="steps forecast; by default as many as the model can")
+
+
+def _add_backtest(parser: Parser) -> None:
+    parser.add_argument("--lookback", type=_positive, required=True, metavar="L")
+    parser.add_argument("--horizon", type=_positive, required=True, metavar="H")
+    parser.add_argument("--split", type=_shares, required=True, metavar="A,B,C")
+    parser.add_argument("--models", type=_words, metavar="NAME,…", help="by default all at hand")
+    parser.add_argument("--few-shot", metavar="P")
+    parser.add_argument("--context-steps", type=int, metavar="K")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
+    parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
+    parser.add_argument("--device", help="auto, cpu, cuda, mps")
+    parser.add_argument("--json", type=Path, required=True, metavar="OUT")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return value
+
+
+def _positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number over 0, not {text}")
+    return value
+
+
+def _minutes(text: str) -> tuple[int, ...]:
+    return tuple(_positive(word) for word in _words(text))
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(word) for word in _words(text))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"must be three shares that sum to 1, such as 0.6,0.2,0.2, not {text}")
+    return shares
