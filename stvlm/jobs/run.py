@@ -10,7 +10,6 @@ import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,14 +180,3 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def manifest(**facts: Any) -> dict[str, Any]:
-    """What a model folder says of its making: `facts` (seed, data, fixes, scores ...) and the versions at work."""
-    versions = {"stvlm": stvlm.__version__}
-    for name in ("torch", "transformers", "peft", "numpy", "pandas"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {"versions": versions, **facts}

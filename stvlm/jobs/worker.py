@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import re
+import shutil
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stvlm.jobs.local import as_settings, list_runs, read_rows, status
-from stvlm.jobs.run import RunSpec, manifest, workspace, write_atomic, write_folder
+from stvlm.jobs.run import RunSpec, workspace, write_atomic
 
 PULSE_SECONDS = 1.0
 SHOWN = (
@@ -103,26 +104,21 @@ class Report:
 
 
 def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
-    """The steps of a run of the kind "fit".
+    """The steps of a run of the kind "fit"; the last one leaves the model in the run's folder.
 
     Args:
-        spec: what to do. folder: of the run; the checkpoint goes there. device: the one that was taken.
+        spec: what to do. folder: of the run. device: the one that was taken.
     """
     from stvlm.fit import FitConfig, fit
 
-    series = load_data(spec)
-    config = FitConfig(**(as_settings(spec.config) | {"device": device}))
-    for step in fit(series, config, checkpoint=folder / "checkpoint"):
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(device)  # the settings stay as they were asked for: a checkpoint belongs to them
+    for step in fit(load_data(spec), FitConfig(**as_settings(spec.config)), checkpoint=folder / "checkpoint"):
         if step.model is not None:
-            facts = {
-                "seed": config.seed,
-                "data": spec.data.model_dump(),
-                "data_sha256": series.fingerprint,
-                "run": spec.model_dump(mode="json"),
-            }
-            scores = {name: getattr(step, name) for name in ("val_mae", "anchor_val_mae", "best_val_mae", "seconds", "device")}
-            made = manifest(**facts, scores=scores, command_line=sys.argv)
-            write_folder(folder / "model", lambda part, model=step.model, made=made: model.save(part, made))
+            made = {"run": folder.name, "spec": spec.model_dump(mode="json"), "fixes": fixes_of(spec), "command_line": sys.argv}
+            step.model.save(folder / "model", step.model.manifest | made)
         yield step
 
 
@@ -135,6 +131,12 @@ def load_data(spec: RunSpec) -> Any:
     from stvlm.data.store import load_series
 
     return load_series(workspace() / "datasets" / str(spec.data.dataset))
+
+
+def fixes_of(spec: RunSpec) -> list[str]:
+    """Names of the fixes that were applied when the data set was uploaded."""
+    card = workspace() / "datasets" / f"{spec.data.dataset}.json"
+    return json.loads(card.read_text(encoding="utf-8")).get("fixes", []) if spec.data.dataset and card.is_file() else []
 
 
 def main(arguments: list[str], runner: Runner = fit_run) -> int:
@@ -164,22 +166,30 @@ def _work(folder: Path, runner: Runner) -> int:
         with lock:
             report.update(state="running", device=device, ahead=None, message="Loads the data and the model.")
             _follow(runner(spec, folder, device), report)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # the model is whole: nothing is left to resume
     return 0
 
 
 def _follow(steps: Iterator[Any], report: Report) -> None:
     """Write down one step after another, until the last or until the run is cancelled."""
     path = report.folder / "losses.jsonl"
-    first = next(steps, None)
-    if first is None:
-        return
-    kept = [row for row in read_rows(path) if row["step"] < first.step]  # a resumed run does again what came after its checkpoint
+    is_cut = False
+    for step in steps:
+        row = {name: _number(getattr(step, name)) for name in KEPT}
+        if row["loss"] is not None or row["val_mae"] is not None:  # else it tells of no score: data, anchor
+            if not is_cut:  # a resumed run does again what came after its checkpoint
+                _cut_rows(path, row["step"])
+                is_cut = True
+            with path.open("a", encoding="utf-8") as rows:
+                rows.write(json.dumps(row) + "\n")
+        report.update(**{name: _number(getattr(step, name)) for name in SHOWN})
+        report.check()
+
+
+def _cut_rows(path: Path, step: int) -> None:
+    """Drop the rows from `step` on."""
+    kept = [row for row in read_rows(path) if row["step"] < step]
     path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    with path.open("a", encoding="utf-8", buffering=1) as rows:
-        for step in itertools.chain([first], steps):
-            rows.write(json.dumps({name: _number(getattr(step, name)) for name in KEPT}) + "\n")
-            report.update(**{name: _number(getattr(step, name)) for name in SHOWN})
-            report.check()
 
 
 def _take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
@@ -196,7 +206,7 @@ def _take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, Abstrac
         waiting, working = _before(report.folder.name, devices)
         for device in devices if waiting == 0 else ():
             try:
-                return device, FileLock(locks / f"{device.replace(':', '-')}.lock").acquire(timeout=0)
+                return device, FileLock(locks / f"{re.sub(r'[^a-z0-9]', '-', device)}.lock").acquire(timeout=0)
             except Timeout:
                 continue
         ahead = waiting + working
