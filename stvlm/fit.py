@@ -145,7 +145,7 @@ def fit(series: SensorSeries, config: FitConfig, checkpoint: Path | None = None)
             "train", training.step, total, training.loss, training.val_mae, training.anchor_mae, best, seconds, eta, str(device)
         )  # fmt: skip
         out_of_time = config.max_minutes is not None and seconds > config.max_minutes * 60 * 0.85
-        if training.step >= total or out_of_time:
+        if training.step >= total or out_of_time or training.hopeless:
             break
         training.advance()
         if checkpoint and training.step % CHECKPOINT_EVERY == 0:
@@ -290,6 +290,11 @@ class Training:
         if self.step % max(self.total // 12, 10) == 0:
             self.validate()
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether over a third of the steps brought nothing: the anchor is all there is to learn."""
+        return self.step > self.total * 0.35 and self.best_mae > self.anchor_mae * (1 - 0.25 * self.config.min_gain)
+
     def validate(self) -> None:
         """Score the averaged weights with every shrinkage; keep the best."""
         if self.step == 0:
@@ -379,8 +384,8 @@ class Training:
 
 
 def planned_steps(n_windows: int, batch_size: int) -> int:
-    """Steps by the amount of data: about six passes, between 60 and 600."""
-    return int(np.clip(6 * n_windows / batch_size, 60, 600))
+    """Steps by the amount of data: about ten passes, between 60 and 900."""
+    return int(np.clip(10 * n_windows / batch_size, 60, 900))
 
 
 def schedule(step: int, total: int) -> float:

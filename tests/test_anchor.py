@@ -1,0 +1,173 @@
+"""The closed-form forecaster: chosen honestly, blind to the future, as good with other sensor orders."""
+
+import numpy as np
+import pytest
+
+from stvlm.anchor import files
+from stvlm.anchor.choose import fit_anchor, training_folds
+from stvlm.anchor.features import Neighbourhood, fill_forward
+from stvlm.anchor.transform import Transform, candidates
+from stvlm.data.network import SensorNetwork
+from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Split
+
+HOURS = 24 * 21
+
+
+def wave_series(n_sensors: int = 6, missing: float = 0.02, seed: int = 0) -> SensorSeries:
+    """Three weeks of hours: a daily cycle, a wave that moves east, noise and gaps."""
+    random = np.random.default_rng(seed)
+    lat, lon = 48 + random.random(n_sensors), 2 + random.random(n_sensors)
+    hours = np.arange(HOURS)
+    noise = np.zeros((HOURS, n_sensors))
+    for t in range(1, HOURS):
+        noise[t] = 0.9 * noise[t - 1] + random.normal(size=n_sensors)
+    values = 30 + 8 * np.sin(2 * np.pi * hours / 24)[:, None] + 5 * np.sin(2 * np.pi * hours[:, None] / 37 - 6 * lon) + noise
+    values[random.random(values.shape) < missing] = np.nan
+    times = np.datetime64("2026-01-05T00:00:00") + hours * np.timedelta64(3600, "s")
+    return SensorSeries(SensorNetwork(tuple("abcdefghij"[:n_sensors]), lat, lon), times, values, "level", "m")
+
+
+@pytest.fixture(scope="module")
+def series():
+    return wave_series()
+
+
+@pytest.fixture(scope="module")
+def split(series):
+    return Split.from_shares(series.n_steps, (0.6, 0.2, 0.2))
+
+
+@pytest.fixture(scope="module")
+def anchor(series, split):
+    return fit_anchor(series, split, 12, 6, (1440,))
+
+
+def test_it_beats_persistence_and_the_usual_day_on_readings_it_never_saw(series, split, anchor):
+    cutoffs = split.cutoffs("test", 12, 6)
+    steps = cutoffs[:, None] + np.arange(6)
+    truth = series.values[steps]
+    filled = fill_forward(series.values[None], np.isfinite(series.values)[None])[0]
+    persistence = np.repeat(filled[cutoffs - 1][:, None], 6, axis=1)
+    usual = SeasonalProfile.fit(series.values[: split.train_end], series.times[: split.train_end].astype("int64"), DAY, 3600)
+    error = np.nanmean(np.abs(anchor.forecast(series, cutoffs) - truth))
+    assert error < 0.8 * np.nanmean(np.abs(persistence - truth))
+    assert error < 0.8 * np.nanmean(np.abs(usual.at(series.times.astype("int64")[steps]) - truth))
+
+
+def test_values_after_the_cutoff_change_nothing(series, anchor):
+    cutoff = np.array([400])
+    other = series.values.copy()
+    other[400:] = 999
+    changed = SensorSeries(series.network, series.times, other, "level", "m")
+    np.testing.assert_array_equal(anchor.forecast(series, cutoff), anchor.forecast(changed, cutoff))
+
+
+def test_the_test_part_changes_nothing_in_what_is_fitted(series, split, anchor):
+    other = series.values.copy()
+    other[split.test_start :] = -50
+    again = fit_anchor(SensorSeries(series.network, series.times, other, "level", "m"), split, 12, 6, (1440,))
+    assert again.shares == anchor.shares
+    np.testing.assert_array_equal(again.frame.weights, anchor.frame.weights)
+
+
+def test_other_orders_of_the_sensors_give_the_same_forecasts_in_that_order(series, split, anchor):
+    order = np.array([3, 1, 5, 0, 2, 4])
+    moved = fit_anchor(series.select(order), split, 12, 6, (1440,))
+    cutoffs = split.cutoffs("test", 12, 6)[::7]
+    np.testing.assert_allclose(moved.forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=2e-2)
+    np.testing.assert_allclose(anchor.select(order).forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=1e-3)
+
+
+def test_a_training_window_never_sees_itself_in_the_profile(series, split, anchor):
+    folds = training_folds(anchor, series, split)
+    assert folds[0][0] == split.train_start
+    assert folds[-1][1] == split.train_end
+    start, stop, first = folds[0]
+    other = series.values.copy()
+    other[start:stop] += 7
+    changed = SensorSeries(series.network, series.times, other, "level", "m")
+    again = training_folds(anchor, changed, split)[0][2]
+    daily = [i for i, m in enumerate(anchor.members) if m.profile.season_seconds == DAY]
+    assert daily
+    for i in daily:
+        np.testing.assert_array_equal(first.members[i].profile.table, again.members[i].profile.table)
+
+
+def test_one_sensor_and_a_dead_sensor_are_forecast(split):
+    one = wave_series(1)
+    assert np.isfinite(fit_anchor(one, split, 12, 6).forecast(one, np.array([420]))).all()
+    values = wave_series(4).values.copy()
+    values[:, 2] = np.nan
+    dead = SensorSeries(wave_series(4).network, one.times, values, "level", "m")
+    assert np.isfinite(fit_anchor(dead, split, 12, 6).forecast(dead, np.array([420]))).all()
+
+
+def test_a_constant_network_is_forecast_as_that_constant(split):
+    flat = SensorSeries(wave_series(3).network, wave_series(3).times, np.full((HOURS, 3), 7.0), "level", "m")
+    np.testing.assert_allclose(fit_anchor(flat, split, 12, 6, (1440,)).forecast(flat, np.array([420])), 7.0, atol=1e-3)
+
+
+def test_readings_that_were_never_negative_are_never_forecast_negative(split):
+    base = wave_series(4)
+    values = np.maximum(base.values - 30, 0)
+    rain = SensorSeries(base.network, base.times, values, "rain", "mm")
+    assert fit_anchor(rain, split, 12, 6, (1440,)).forecast(rain, split.cutoffs("test", 12, 6)).min() >= 0
+
+
+def test_too_short_a_training_part_is_refused_with_its_numbers(series):
+    with pytest.raises(ValueError, match=r"training part \(15 steps\) holds no window of 12 \+ 6"):
+        fit_anchor(series, Split(0, 15, 20, 20, 504), 12, 6)
+
+
+def test_written_and_read_again_it_forecasts_bit_equally(series, anchor, tmp_path):
+    files.save(anchor, tmp_path)
+    cutoffs = np.array([300, 410])
+    np.testing.assert_array_equal(files.load(tmp_path).forecast(series, cutoffs), anchor.forecast(series, cutoffs))
+
+
+def test_a_profile_has_the_mean_of_each_phase_and_falls_back_where_a_phase_was_never_seen():
+    values = np.arange(48, dtype="f4")[:, None] % 24
+    values[[5, 29]] = np.nan
+    profile = SeasonalProfile.fit(values, np.arange(48) * 3600, DAY, 3600)
+    assert profile.at(np.array([3 * 3600]))[0, 0] == 3
+    assert profile.at(np.array([5 * 3600]))[0, 0] == pytest.approx(np.nanmean(values))
+    assert SeasonalProfile.fit(values, np.arange(48) * 3600, WEEK, 3600).at(np.array([100 * 3600]))[0, 0] == 4
+
+
+def test_a_yearly_profile_finds_a_yearly_wave():
+    days = np.arange(3 * 365)
+    values = (10 + 4 * np.cos(2 * np.pi * days * 86400 / YEAR - 1)).astype("f4")[:, None]
+    profile = SeasonalProfile.fit(values, days * 86400, YEAR, 86400)
+    np.testing.assert_allclose(profile.at(days * 86400)[:, 0], values[:, 0], atol=0.05)
+
+
+def test_the_spread_of_a_sensor_that_hardly_moves_is_the_networks():
+    departures = np.stack([np.tile([-2.0, 2.0], 50), np.tile([-1e-6, 1e-6], 50)], axis=1)
+    assert scale_of(departures)[0] == pytest.approx(2)
+    assert scale_of(departures)[1] == pytest.approx(np.sqrt(2))
+
+
+@pytest.mark.parametrize("transform", [Transform(), Transform("root", 0.0), Transform("log", 0.5)])
+def test_a_transform_and_its_inverse_give_the_readings_back(transform):
+    values = np.array([0.0, 0.2, 3.0, 900.0], "f4")
+    np.testing.assert_allclose(transform.inverse(transform.forward(values)), values, rtol=1e-4, atol=1e-4)
+
+
+def test_only_positive_and_skewed_readings_are_tried_on_other_scales():
+    random = np.random.default_rng(0)
+    assert [t.kind for t in candidates(random.normal(size=(100, 3)).astype("f4"))] == ["identity"]
+    assert [t.kind for t in candidates(np.exp(random.normal(size=(100, 3))).astype("f4"))] == ["identity", "root", "log"]
+
+
+def test_gaps_carry_the_last_reading_forward_and_start_at_zero():
+    values = np.array([np.nan, 1, np.nan, 3], "f4")[None, :, None]
+    assert fill_forward(values, np.isfinite(values))[0, :, 0].tolist() == [0, 1, 1, 3]
+
+
+def test_the_eastern_mean_of_a_sensor_looks_east():
+    network = SensorNetwork(("w", "m", "e"), np.zeros(3), np.array([-0.1, 0.0, 0.1]))
+    east = Neighbourhood(network).directions.toarray()[:3]
+    assert east[1].argmax() == 2
+    assert east[2].sum() == 0
