@@ -19,10 +19,10 @@ FLOORS = {
     "stvlm.charts": 5,
     "stvlm.jobs": 6,
     "stvlm.ui": 7,
-    "stvlm.__main__": 8,
     "stvlm.cli": 8,
-    "app": 8,
-    "pages": 8,
+    "stvlm.__main__": 9,
+    "app": 9,
+    "pages": 9,
 }
 SAME_FLOOR = {  # who may ask a neighbour on its floor, downhill in this order: a forecast is scored, a fit is backtested
     ("stvlm.fit", "stvlm.predict"),
