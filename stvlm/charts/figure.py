@@ -46,7 +46,9 @@ def say(figure: go.Figure, text: str, bare: bool = True) -> go.Figure:
     """Write in the middle of a figure why nothing is drawn there, and return it; `bare` takes the empty axes away."""
     figure.add_annotation(text=plain(text), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14})
     if bare:
-        figure.update_layout(shapes=[], annotations=[figure.layout.annotations[-1]], showlegend=False)
+        figure.layout.shapes = ()
+        figure.layout.annotations = figure.layout.annotations[-1:]
+        figure.update_layout(showlegend=False)
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False)
     return figure

@@ -8,7 +8,7 @@ from folium.utilities import JsCode
 
 from stvlm.charts.basemap import Bounds
 from stvlm.charts.images import on_map
-from stvlm.charts.offline import corners
+from stvlm.charts.offline import SafeGeoJson, corners
 from stvlm.charts.palette import Theme
 from stvlm.charts.scale import Scale, format_value
 from stvlm.data.network import SensorNetwork
@@ -64,15 +64,14 @@ def sensor_layer(
         features.append({"type": "Feature", "geometry": _point(network, node), "properties": {**properties, "style": style}})
     marker = folium.CircleMarker(radius=radius_for(n), color=theme.outline, weight=0.8, opacity=0.9, fill=True, fill_opacity=0.95)
     collection = {"type": "FeatureCollection", "features": features}
-    return folium.GeoJson(collection, marker=marker, on_each_feature=BIND_TOOLTIP, control=False)
+    return SafeGeoJson(collection, marker=marker, on_each_feature=BIND_TOOLTIP, control=False)
 
 
 def ring(network: SensorNetwork, node: int, theme: Theme) -> folium.CircleMarker:
     """A ring around the chosen sensor, which lets clicks through."""
     lon, lat = _point(network, node)["coordinates"]
-    return folium.CircleMarker(
-        (lat, lon), radius=radius_for(network.n_sensors) + 5, color=theme.ring, weight=3, fill=False, interactive=False
-    )
+    radius = radius_for(network.n_sensors) + 5
+    return _untouchable(folium.CircleMarker((lat, lon), radius=radius, color=theme.ring, weight=3, fill=False))
 
 
 def image_layer(rgba: np.ndarray, bounds: Bounds) -> folium.raster_layers.ImageOverlay:
@@ -88,9 +87,8 @@ def image_layer(rgba: np.ndarray, bounds: Bounds) -> folium.raster_layers.ImageO
 
 def image_edge(bounds: Bounds, theme: Theme) -> folium.Rectangle:
     """A thin dashed line around a picture, which shows where it ends."""
-    return folium.Rectangle(
-        corners(bounds), pane="image", color=theme.muted, weight=1, dash_array="4 4", fill=False, interactive=False
-    )
+    line = {"color": theme.muted, "weight": 1, "dash_array": "4 4", "fill": False}
+    return _untouchable(folium.Rectangle(corners(bounds), pane="image", **line))
 
 
 def arc_layer(
@@ -122,6 +120,12 @@ def arc_layer(
 def radius_for(n_sensors: int) -> float:
     """Pixels: fewer sensors, larger circles."""
     return next((size for most, size in ((30, 8), (120, 7), (400, 5.5), (1200, 4.5)) if n_sensors <= most), 3.5)
+
+
+def _untouchable(element: folium.MacroElement) -> folium.MacroElement:
+    """The element, which now lets clicks through to what lies below; folium has no argument for it."""
+    element.options["interactive"] = False
+    return element
 
 
 def _bend(a: np.ndarray, b: np.ndarray) -> list[list[float]]:

@@ -16,7 +16,7 @@ from stvlm.data.forecast import Forecast
 from stvlm.data.series import SensorSeries, to_local
 
 MOST_POINTS = 4000
-BAND_ALPHA = {0.95: 0.14, 0.8: 0.2, 0.5: 0.3}
+BAND_ALPHA = {"light": 0.16, "dark": 0.24}  # of each band; they lie on one another
 
 
 def forecast_lines(
@@ -48,7 +48,7 @@ def forecast_lines(
     past, came = _readings(series, forecast, sensor, past_steps or max(4 * len(forecast.times), 48))
     digits = _digits(median, past[1], forecast.values[:, :, sensor])
     unit = f" {plain(forecast.unit)}" if forecast.unit else ""
-    _add_bands(figure, forecast, sensor, clock, colours.accent)
+    _add_bands(figure, forecast, sensor, clock, with_alpha(colours.accent, BAND_ALPHA[theme]))
     hover = f"%{{y:,.{digits}f}}{unit}"
     dot = {"mode": "lines+markers", "connectgaps": False, "hovertemplate": hover}
     if len(past[0]):
@@ -100,8 +100,10 @@ def readings_lines(series: SensorSeries, sensors: Sequence[int], theme: str = "l
             look["line"]["dash"] = "dot"
         name = plain(series.network.name(node))
         x, y = series.local_times[keep], values[keep]
+        known = bool(np.isfinite(y).any())
+        name = name if known else f"{name} (missing)"
         figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", connectgaps=False, hovertemplate=hover, **look)
-        shown = shown or bool(np.isfinite(y).any())
+        shown = shown or known
     zone = f"local time ({series.timezone})" if series.timezone else "time"
     style(figure, theme, "", zone, with_unit(series.quantity, series.unit))
     figure.update_layout(showlegend=True, clickmode="event+select")
@@ -192,12 +194,11 @@ def _readings(
     return past, came
 
 
-def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str) -> None:
-    """The bands of one sensor, the widest first and palest."""
+def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, fill: str) -> None:
+    """The bands of one sensor, the widest first, each see-through over the one before."""
     for share in sorted(forecast.shares, reverse=True):
         low, high = (bound[:, sensor] for bound in forecast.band(share))
         x, y = _outline(clock, low, high)
-        fill = with_alpha(colour, BAND_ALPHA.get(share, 0.15))
         look = {"fill": "toself", "mode": "lines", "line_width": 0, "fillcolor": fill, "hoverinfo": "skip"}
         figure.add_scatter(x=x, y=y, name=f"{100 * share:.3g} % band", **look)
 

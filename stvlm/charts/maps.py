@@ -100,7 +100,7 @@ def sensor_map(
     values = None if values is None else np.asarray(values, "f8")
     scale = None if values is None else fit_scale(values, limits, kind, stops, least_span)
     view = view_bounds(network, overlay[1] if overlay else None)
-    features = folium.FeatureGroup(name=label or "sensors", control=False)
+    features = folium.FeatureGroup(name="features", control=False)
     if overlay is not None:
         image_layer(*overlay).add_to(features)
         image_edge(overlay[1], colours).add_to(features)
@@ -244,7 +244,7 @@ def map_html(view: MapView) -> str:
 
 def view_bounds(network: SensorNetwork, image: Bounds | None = None) -> Bounds:
     """(west, south, east, north) in degrees around all sensors, at least 2 km wide, and around the image, where there is one."""
-    lon, lat = network.unwrapped_lon, network.lat
+    lon, lat = network.unwrapped_lon, np.clip(network.lat, -84.9, 84.9)  # the web map ends at 85
     rim = 0.009  # degrees of latitude, about 1 km
     rim_lon = rim / max(float(np.cos(np.radians(np.abs(lat).max()))), 0.05)
     low, high = (lat.min(), lat.max()) if np.ptp(lat) > 2 * rim else (lat.mean() - rim, lat.mean() + rim)

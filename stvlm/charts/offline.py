@@ -6,6 +6,7 @@ import re
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import folium
 from branca.colormap import ColorMap
@@ -64,6 +65,26 @@ class OfflineMap(folium.Map):
         folium.GeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
         credit = "Natural Earth" + (", US Census Bureau" if "state" in shapes else "")
         _Frame(view, extent, theme, credit, free_below).add_to(self)
+
+
+def defused(template: Template) -> SimpleNamespace:
+    """A template whose output is safe to be read as a template once more.
+
+    branca compiles every script that it has rendered as a Jinja template of its own, outside any sandbox: a sensor named
+    "{{ ... }}" would run as code on the server. Inside the strings of a script, "{\\u007b" is the same text and opens nothing.
+    """
+
+    def wrap(macro):
+        return lambda *args: re.sub(r"\{([{%#])", lambda match: f"{{\\u{ord(match[1]):04x}", str(macro(*args)))
+
+    macros = {name: getattr(template.module, name, None) for name in ("header", "html", "script")}
+    return SimpleNamespace(module=SimpleNamespace(**{name: wrap(macro) for name, macro in macros.items() if macro}))
+
+
+class SafeGeoJson(folium.GeoJson):
+    """folium.GeoJson whose features may hold any text."""
+
+    _template = defused(folium.GeoJson._template)
 
 
 def external_links(element: Element) -> list[str]:

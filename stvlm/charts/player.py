@@ -12,7 +12,7 @@ from folium.template import Template
 from stvlm.charts.layers import radius_for
 from stvlm.charts.legend import Legend
 from stvlm.charts.maps import MapView, view_bounds
-from stvlm.charts.offline import OfflineMap
+from stvlm.charts.offline import OfflineMap, defused
 from stvlm.charts.palette import theme_of
 from stvlm.charts.scale import fit_scale, format_times
 from stvlm.data.forecast import Forecast
@@ -73,7 +73,8 @@ def _fingerprint(forecast: Forecast) -> str:
 class TimePlayer(MacroElement):
     """Sensors that change colour over time, with the controls for it."""
 
-    _template = Template("""
+    _template = defused(
+        Template("""
     {% macro header(this, kwargs) %}
     <style>
       .stvlm-player { display: flex; gap: 8px; align-items: center; flex-wrap: wrap;
@@ -174,6 +175,7 @@ class TimePlayer(MacroElement):
     })();
     {% endmacro %}
     """)
+    )
 
     def __init__(self, payload: dict) -> None:
         super().__init__()

@@ -45,8 +45,8 @@ class Scale:
 
     @property
     def decimals(self) -> int:
-        """Digits after the point that tell about a hundred steps of the scale apart."""
-        return int(np.clip(np.ceil(1 - np.log10((self.high - self.low) / 10)), 0, 6))
+        """Digits after the point that tell a few hundred steps of the scale apart."""
+        return int(np.clip(np.round(2.6 - np.log10(self.high - self.low)), 0, 6))
 
 
 def fit_scale(
