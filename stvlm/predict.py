@@ -10,7 +10,7 @@ import torch
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.image import SpatialRaster
+from stvlm.modalities.raster import SpatialRaster
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.modalities.prompt import Prompt, describe_window
 from stvlm.model.head import MEDIAN

@@ -12,7 +12,7 @@ from stvlm.anchor.ridge import Anchor
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.image import ImageConfig, SpatialRaster, paint_views
+from stvlm.modalities.image import ImageConfig, build_raster, paint_views
 from stvlm.modalities.prompt import PromptConfig, describe_window
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
 
@@ -77,7 +77,7 @@ class InputBuilder:
         self.series, self.anchor, self.config = series, anchor, config
         self.view = anchor.frame.departures(series)
         self.context = scaled_context(series, config.series)
-        self.raster = SpatialRaster.build(series.network, config.image)
+        self.raster = build_raster(series.network, config.image)
         self.places = torch.tensor(places(self.view), dtype=torch.float32)
         self._count_tokens = count_tokens
         self._prompts: dict[int, str] = {}
