@@ -16,7 +16,7 @@ from stvlm.data.forecast import Forecast
 from stvlm.data.series import SensorSeries, to_local
 
 MOST_POINTS = 4000
-BAND_ALPHA = {"light": 0.16, "dark": 0.24}  # of each band; they lie on one another
+BAND_ALPHA = {"light": 0.12, "dark": 0.2}  # of the widest band; narrower ones are denser and lie on it
 
 
 def forecast_lines(
@@ -48,7 +48,7 @@ def forecast_lines(
     past, came = _readings(series, forecast, sensor, past_steps or max(4 * len(forecast.times), 48))
     digits = _digits(median, past[1], forecast.values[:, :, sensor])
     unit = f" {plain(forecast.unit)}" if forecast.unit else ""
-    _add_bands(figure, forecast, sensor, clock, with_alpha(colours.accent, BAND_ALPHA[theme]))
+    _add_bands(figure, forecast, sensor, clock, colours.accent, BAND_ALPHA[theme])
     hover = f"%{{y:,.{digits}f}}{unit}"
     dot = {"mode": "lines+markers", "connectgaps": False, "hovertemplate": hover}
     if len(past[0]):
@@ -194,12 +194,18 @@ def _readings(
     return past, came
 
 
-def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, fill: str) -> None:
+def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str, alpha: float) -> None:
     """The bands of one sensor, the widest first, each see-through over the one before."""
-    for share in sorted(forecast.shares, reverse=True):
+    for place, share in enumerate(sorted(forecast.shares, reverse=True)):
         low, high = (bound[:, sensor] for bound in forecast.band(share))
         x, y = _outline(clock, low, high)
-        look = {"fill": "toself", "mode": "lines", "line_width": 0, "fillcolor": fill, "hoverinfo": "skip"}
+        look = {
+            "fill": "toself",
+            "mode": "lines",
+            "line_width": 0,
+            "fillcolor": with_alpha(colour, alpha * (1 + 0.6 * place)),
+            "hoverinfo": "skip",
+        }
         figure.add_scatter(x=x, y=y, name=f"{100 * share:.3g} % band", **look)
 
 
