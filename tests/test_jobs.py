@@ -50,6 +50,8 @@ def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home
     assert local.losses(run_id)[0]["val_mae"] is None  # JSON has no NaN
     assert json.loads((run.model_folder / "sum.json").read_text()) == 15
     assert local.log_tail(run_id) == ""
+    process.end(process.worker_process(run_folder(run_id)), patience_seconds=5)
+    assert not (run_folder(run_id) / "checkpoint").exists()
     assert [path.name for path in run_folder(run_id).iterdir() if path.name.startswith(".")] == []
 
 
@@ -101,6 +103,7 @@ def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
     assert time.monotonic() - asked < 3
     assert 3 <= run.step < 60
     local.resume(run_id, worker=WORKER)
+    assert wait(run_id, "running", step=1).step >= run.step
     assert wait(run_id, "done").loss == sum(range(61))
 
 

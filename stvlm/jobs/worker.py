@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,20 +22,8 @@ from stvlm.jobs.local import as_settings, list_runs, read_rows, status
 from stvlm.jobs.run import RunSpec, workspace, write_atomic
 
 PULSE_SECONDS = 1.0
-SHOWN = (
-    "phase",
-    "step",
-    "total",
-    "loss",
-    "val_mae",
-    "anchor_val_mae",
-    "best_val_mae",
-    "seconds",
-    "eta_seconds",
-    "device",
-    "message",
-)
-KEPT = ("step", "phase", "loss", "val_mae", "anchor_val_mae", "best_val_mae", "seconds")
+KEPT = ("step", "phase", "loss", "val_mae", "anchor_val_mae", "best_val_mae", "seconds")  # of a FitStep, in a row of losses.jsonl
+SHOWN = (*KEPT, "total", "eta_seconds", "device", "message")  # of a FitStep, in the status
 
 Runner = Callable[[RunSpec, Path, str], Iterator[Any]]
 
@@ -76,6 +64,11 @@ class Report:
             self.update(state="failed", message=_in_words(error), **done)
         return False  # a signal leaves the status as it is: the run counts as lost and can be resumed
 
+    @property
+    def state(self) -> str:
+        """As last written or to be written."""
+        return self._fields["state"]
+
     def update(self, **fields: Any) -> None:
         """Change fields of the status; a change of progress alone is written at most five times a second."""
         with self._lock:
@@ -98,9 +91,9 @@ class Report:
         while not self._ended.wait(PULSE_SECONDS):
             with self._lock:
                 if self._is_behind:
-                    self._write(durable=False)
-                else:  # works on a full disk, too
-                    os.utime(self._path, (time.time(), time.time()))
+                    with suppress(OSError):  # a full disk: the next step meets it and says so
+                        self._write(durable=False)
+                os.utime(self._path, (time.time(), time.time()))
 
 
 def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
@@ -166,7 +159,8 @@ def _work(folder: Path, runner: Runner) -> int:
         with lock:
             report.update(state="running", device=device, ahead=None, message="Loads the data and the model.")
             _follow(runner(spec, folder, device), report)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # the model is whole: nothing is left to resume
+    if report.state == "done":  # the model is whole: nothing is left to resume
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return 0
 
 
