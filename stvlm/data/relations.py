@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from stvlm.data.files import InputError, SourceFile, show
-from stvlm.data.tables import Table, open_table, parse_numbers
+from stvlm.data.tables import Table, check_columns, open_table, parse_numbers
 
 FROM = ("from", "source", "src", "start", "from_id", "u", "i")
 TO = ("to", "target", "dst", "destination", "end", "to_id", "v", "j")
@@ -32,10 +32,11 @@ def read_adjacency(file: SourceFile, ids: tuple[str, ...]) -> tuple[pd.DataFrame
     Raises:
         InputError: neither a matrix nor an edge list, a cell that is no number or negative, or no sensor of the table.
     """
-    table = open_table(file)
+    table = open_table(file, has_header=False)
     plain = {c.lower(): c for c in reversed(table.columns)}
     start, end = (next((plain[w] for w in words if w in plain), None) for words in (FROM, TO))
     if start is not None and end is not None:
+        check_columns(file, table.columns)
         edges, notes = _read_edges(file, table, plain, start, end)
     else:
         edges, notes = _read_matrix(file, table, ids)
@@ -96,6 +97,7 @@ def _read_matrix(file: SourceFile, table: Table, ids: tuple[str, ...]) -> tuple[
             f"{file.name}: neither edges (columns from, to[, weight|distance]) nor a matrix of the {len(ids)} sensors. "
             f"Its header is {', '.join(show(c, 20) for c in columns[:4])}."
         )
+    check_columns(file, columns)
     labelled = columns[0] not in ids
     targets = columns[1:] if labelled else columns
     cells = table.read([columns[0]] if labelled else [], targets)

@@ -74,7 +74,6 @@ def _write(series: SensorSeries, folder: Path) -> None:
         "files": {f.name: _check(f) for f in sorted(folder.iterdir())},
     }
     (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    os.chmod(folder, 0o755)  # a temporary folder is for its owner only
 
 
 def _check(file: Path) -> dict[str, Any]:

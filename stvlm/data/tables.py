@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,8 +145,11 @@ def tidy_column(column: pd.Series, decimal: str = ".") -> pd.Series:
     return pd.Series(values, name=column.name)
 
 
-def open_table(file: SourceFile) -> Table:
+def open_table(file: SourceFile, has_header: bool = True) -> Table:
     """The table inside a text, Parquet or JSON file.
+
+    Args:
+        has_header: False where the first row may hold numbers, which may repeat; then only the text is of use.
 
     Raises:
         InputError: a file that holds no table, is too large, or has columns twice.
@@ -154,20 +159,24 @@ def open_table(file: SourceFile) -> Table:
     if file.kind == "JSON":
         return _open_geojson(file)
     if file.kind in ("text", "gzip"):
-        return _open_csv(file)
+        return _open_csv(file, has_header)
     raise InputError(f"{file.name}: {file.kind} files hold no table of this kind. Use CSV, Parquet or GeoJSON.")
 
 
-def _check_columns(file: SourceFile, columns: list[str]) -> None:
-    named = [c for c in columns if c]
-    twice = sorted({c for c in named if named.count(c) > 1}) if len(set(named)) < len(named) else []
+def check_columns(file: SourceFile, columns: Sequence[str]) -> None:
+    """Refuse a table that names a column twice.
+
+    Raises:
+        InputError: naming the first such column.
+    """
+    twice = [c for c, count in Counter(columns).items() if c and count > 1]
     if twice:
         raise InputError(
             f"{file.name}, header: the column '{show(twice[0])}' stands there more than once. Give each column its own name."
         )
 
 
-def _open_csv(file: SourceFile) -> Table:
+def _open_csv(file: SourceFile, has_header: bool) -> Table:
     text, notes = read_text(file)
     hint = re.match(rb"sep=(.)\r?\n", text)  # spreadsheets may put this before the header
     text = (text[hint.end() :] if hint else text).lstrip(b"\r\n")
@@ -180,7 +189,8 @@ def _open_csv(file: SourceFile) -> Table:
     except csv.Error as error:
         raise InputError(f"{file.name}: the first rows cannot be read ({show(error)}). Check delimiters and quotes.") from None
     file.check_cells(max(text.count(b"\n"), text.count(b"\r")), len(header))
-    _check_columns(file, header)
+    if has_header:
+        check_columns(file, header)
     if second is None:
         raise InputError(f"{file.name}: there are no rows below the header. Export it again.")
     if len(second) > len(header):
@@ -229,7 +239,7 @@ def _open_parquet(file: SourceFile) -> Table:
         if unpacked > file.limits.unpacked_bytes:
             raise InputError(f"{file.name}: unpacks to more than {file.limits.unpacked_bytes >> 20:,} MiB. Split it.")
         file.check_cells(meta.num_rows, len(columns))
-        _check_columns(file, columns)
+        check_columns(file, columns)
         with file.open() as handle:
             is_geo = b"geo" in (schema.metadata or {})
             frame = gpd.read_parquet(handle) if is_geo else pd.read_parquet(handle)
@@ -241,7 +251,7 @@ def _open_parquet(file: SourceFile) -> Table:
     if is_geo:
         frame, notes = _places_of(frame, file)
     frame.columns = [str(c).strip() for c in frame.columns]
-    _check_columns(file, list(frame.columns))
+    check_columns(file, list(frame.columns))
     if not len(frame):
         raise InputError(f"{file.name}: the table has no rows. Export it again.")
     return Table(file, tuple(frame.columns), notes, frame=frame, first_row=1)
@@ -268,7 +278,7 @@ def _open_geojson(file: SourceFile) -> Table:
     rows = [_point(feature, i + 1, file) for i, feature in enumerate(features)]
     frame = pd.DataFrame(rows)
     frame.columns = [str(c).strip() for c in frame.columns]
-    _check_columns(file, list(frame.columns))
+    check_columns(file, list(frame.columns))
     notes: tuple[str, ...] = ()
     crs = re.search(r"EPSG:+(\d+)$", str(data.get("crs") or "").rstrip("'}] "))
     if crs and crs[1] not in ("4326",):

@@ -1,0 +1,155 @@
+"""Windows are views, parts follow each other in time, and nothing of the test part is in training."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stvlm.data.network import SensorNetwork
+from stvlm.data.series import SensorSeries, to_local
+from stvlm.data.windows import PARTS, Split, Window, few_shot
+
+
+def series(n_steps=100, minutes=60, **more):
+    values = np.arange(n_steps * 2, dtype="float32").reshape(n_steps, 2)
+    times = np.datetime64("2021-10-30", "s") + np.arange(n_steps) * np.timedelta64(minutes, "m")
+    return SensorSeries(SensorNetwork(("a", "b"), [48, 49], [11, 12]), times, values, **more)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (dict(values=np.zeros((100, 3))), "100 steps x 2 sensors"),
+        (dict(times=np.repeat(np.datetime64("2021-10-30", "s"), 100)), "rise by equal steps"),
+        (dict(times=(np.arange(100) ** 2).astype("datetime64[s]")), "rise by equal steps"),
+        (dict(context=pd.DataFrame({"x": [1]})), "context must have 100 rows"),
+        (dict(known_ahead=("x",)), "columns that the context lacks"),
+    ],
+)
+def test_a_series_that_cannot_be_is_refused(change, expected):
+    whole = series()
+    fields = dict(network=whole.network, times=whole.times, values=whole.values) | change
+    with pytest.raises(ValueError, match=expected):
+        SensorSeries(**fields)
+
+
+def test_times_are_shown_on_the_local_clock_also_when_it_changes():
+    local = to_local(series().times, "Europe/Berlin")
+    assert [str(t)[11:13] for t in local[22:28]] == ["00", "01", "02", "02", "03", "04"]
+    assert series(timezone="").local_times is not None
+    assert (series().local_times == series().times).all()
+
+
+def test_slices_and_windows_are_views_on_the_same_readings():
+    whole = series(context=pd.DataFrame({"x": range(100)}))
+    window = Window(whole, cutoff=50, lookback=10, horizon=5)
+    assert np.shares_memory(window.past, whole.values)
+    assert np.shares_memory(window.future, whole.values)
+    assert np.shares_memory(whole.slice(10, 20).values, whole.values)
+    assert whole.slice(10, 20).context["x"].tolist() == list(range(10, 20))
+    assert window.past[-1, 0] == 98
+    assert window.future[0, 0] == 100
+    assert window.past_times[-1] + np.timedelta64(1, "h") == window.future_times[0]
+
+
+def test_a_window_at_the_end_has_times_to_forecast_but_no_future():
+    window = Window(series(), cutoff=100, lookback=10, horizon=5)
+    assert window.future is None
+    assert str(window.future_times[0]) == "2021-11-03T04:00:00"
+    assert Window(series(), 96, 10, 5).future is None
+    assert Window(series(), 95, 10, 5).future.shape == (5, 2)
+
+
+@pytest.mark.parametrize(("cutoff", "lookback", "horizon"), [(9, 10, 5), (101, 10, 5), (50, 0, 5), (50, 10, 0)])
+def test_a_window_out_of_bounds_is_refused(cutoff, lookback, horizon):
+    with pytest.raises(ValueError, match=r"cutoff|at least one step"):
+        Window(series(), cutoff, lookback, horizon)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(10, 500), st.integers(1, 98), st.integers(0, 98), st.integers(1, 20), st.integers(1, 20))
+def test_parts_never_share_a_step_of_the_future_and_hold_every_window(n_steps, train, val, lookback, horizon):
+    shares = (train / 100, min(val, 100 - train) / 100)
+    shares = (*shares, 1 - sum(shares))
+    if int(n_steps * shares[0]) == 0:
+        return
+    split = Split.from_shares(n_steps, shares)
+    futures = [{s for c in split.cutoffs(p, lookback, horizon) for s in range(c, c + horizon)} for p in PARTS]
+    assert sum(map(len, futures)) == len(set.union(*futures))
+    assert all(s < split.train_end for s in futures[0])
+    assert all(s >= split.test_start for s in futures[2])
+    every = np.arange(lookback, n_steps - horizon + 1)
+    inside = sum(len(split.cutoffs(p, lookback, horizon)) for p in PARTS)
+    crossing = sum(any(c < edge < c + horizon for edge in (split.train_end, split.test_start)) for c in every)
+    assert inside == len(every) - crossing
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5)])
+def test_shares_that_make_no_split_are_refused(shares):
+    with pytest.raises(ValueError, match="three shares that sum to 1"):
+        Split.from_shares(100, shares)
+
+
+@pytest.mark.parametrize(
+    ("amount", "block"), [(0.1, 60), ("0.1", 60), ("2days", 48), ("1.5 days", 36), ("5windows", 19), ("1window", 15), (1, 600)]
+)
+def test_few_shot_keeps_the_last_block_of_the_training_part(amount, block):
+    split = Split.from_shares(1000, (0.6, 0.2, 0.2))
+    few = few_shot(split, amount, series(1000), lookback=12, horizon=3)
+    assert (few.train_start, few.train_end) == (600 - block, 600)
+    assert few.test_start == split.test_start
+    assert few.val_end - few.train_end <= max(block, 3)
+    cutoffs = few.cutoffs("train", 12, 3)
+    assert len(cutoffs) == block - 14
+    assert cutoffs[0] - 12 >= few.train_start
+    np.testing.assert_array_equal(few.cutoffs("test", 12, 3), split.cutoffs("test", 12, 3))
+
+
+@pytest.mark.parametrize("amount", ["0", "1.5", "-0.1", "many", "nan", "3 weeks"])
+def test_an_amount_that_cannot_be_read_is_refused(amount):
+    with pytest.raises(ValueError, match="few-shot must be a share"):
+        few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), amount, series(1000), 12, 3)
+
+
+def test_a_block_without_a_window_is_refused():
+    with pytest.raises(ValueError, match=r"6 training steps hold no window of 12 \+ 3 steps"):
+        few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), 0.01, series(1000), 12, 3)
+
+
+def test_the_fingerprint_sees_every_reading_and_word():
+    base = series()
+    changed = base.values.copy()
+    changed[99, 1] += 1
+    prints = {
+        base.fingerprint,
+        series(unit="km/h").fingerprint,
+        series(timezone="UTC").fingerprint,
+        series(minutes=30).fingerprint,
+        SensorSeries(base.network, base.times, changed).fingerprint,
+        series(context=pd.DataFrame({"x": range(100)})).fingerprint,
+    }
+    assert len(prints) == 6
+    assert series().fingerprint == base.fingerprint
+
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the comparison data is not here")
+def test_windows_are_those_of_the_comparison_protocol(monkeypatch):
+    monkeypatch.syspath_prepend(str(SHARED))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    import protocol
+
+    for name, spec in json.loads((SHARED / "datasets.json").read_text()).items():
+        data = protocol.load(name)
+        split = Split.from_shares(len(data.values), tuple(spec["split"]))
+        for part in PARTS:
+            np.testing.assert_array_equal(
+                split.cutoffs(part, data.lookback, data.horizon), data.cutoffs(part), err_msg=f"{name} {part}"
+            )
