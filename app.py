@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from stvlm.ui import frame, home
+from stvlm.ui import frame, home, models
 
 frame.page("home")
 st.title("ST-VLM", anchor=False)
@@ -16,4 +16,4 @@ home.samples()
 st.subheader("Or bring your own", anchor=False)
 st.markdown("Two files are enough: a table of sensors with their places, and a table of readings.")
 frame.page_link("data", "Upload a network")
-home.warm_up()
+models.warm_up()

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from stvlm.charts import lines, maps
-from stvlm.charts.scale import format_times
+from stvlm.charts.scale import fit_scale, format_times
 from stvlm.data.forecast import Forecast
 from stvlm.data.formats import write_forecast
 from stvlm.data.windows import Window
@@ -38,16 +38,9 @@ def linked_views(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...
         alt = f"Map: median forecast of {forecast.quantity} for {when}; {_in_words(forecast, step, sensor)}"
         show.show_map(maps.forecast_map(forecast, step, frame.theme(), sensor), network, "forecast", alt, height=400)
     with right:
-        shown = st.pills(
-            "Simple methods beside it", [r.name for r in rivals], selection_mode="multi", key="rivals", persist_state="session"
-        )
+        shown = _pick_rivals(rivals)
         figure = lines.forecast_lines(
-            window.series,
-            forecast,
-            sensor,
-            baselines=tuple(r for r in rivals if r.name in (shown or ())),
-            step=step,
-            theme=frame.theme(),
+            window.series, forecast, sensor, baselines=shown, step=step, past_steps=max(3 * window.horizon, 24), theme=frame.theme()
         )
         alt = f"Forecast of {widgets.sensor_label(network, sensor)} with bands; the table below has its numbers."
         show.plot(figure, "lines", alt)
@@ -98,7 +91,7 @@ def _pick_step(forecast: Forecast) -> int:
         return 0
     key = session.tied("step", step)
     st.select_slider(
-        f"Step of the forecast ({forecast.timezone or 'clock of the file'})",
+        f"Step of the forecast ({forecast.timezone})" if forecast.timezone else "Step of the forecast",
         options,
         key=key,
         format_func=lambda s: f"{times[int(s) - 1]} (step {s})",
@@ -106,6 +99,15 @@ def _pick_step(forecast: Forecast) -> int:
         args=("step", key, str),
     )
     return int(step) - 1
+
+
+def _pick_rivals(rivals: tuple[Forecast, ...]) -> tuple[Forecast, ...]:
+    """Which simple methods to draw beside the forecast."""
+    if not rivals:
+        return ()
+    names = [r.name for r in rivals]
+    shown = st.pills("Simple methods beside it", names, selection_mode="multi", key="rivals", persist_state="session")
+    return tuple(r for r in rivals if r.name in shown)
 
 
 def _in_words(forecast: Forecast, step: int, sensor: int) -> str:
@@ -116,26 +118,46 @@ def _in_words(forecast: Forecast, step: int, sensor: int) -> str:
 
 def _steps_table(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...], sensor: int) -> pd.DataFrame:
     unit = f", {forecast.unit}" if forecast.unit else ""
-    columns = {"Time": format_times(forecast.times, forecast.timezone), f"Forecast{unit}": forecast.median[:, sensor]}
-    for share in forecast.shares:
-        low, high = forecast.band(share)
-        columns[f"{share:.0%} band from{unit}"], columns[f"{share:.0%} band to{unit}"] = low[:, sensor], high[:, sensor]
-    columns[f"Measured{unit}"] = models.truth(window)[:, sensor]
-    columns |= {f"{r.name}{unit}": r.median[:, sensor] for r in rivals}
-    return pd.DataFrame(columns).round(3)
+    measured = models.truth(window)[:, sensor]
+    columns = {
+        "Time": format_times(forecast.times, forecast.timezone),
+        f"Forecast{unit}": _rounded(forecast, forecast.median[:, sensor]),
+        f"Measured{unit}": _rounded(forecast, measured),
+        f"Off by{unit}": _rounded(forecast, forecast.median[:, sensor] - measured),
+    }
+    columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[:, sensor] for share in forecast.shares}
+    columns |= {f"{r.name}{unit}": _rounded(forecast, r.median[:, sensor]) for r in rivals}
+    return pd.DataFrame(columns)
 
 
 def _sensors_table(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
     unit = f", {forecast.unit}" if forecast.unit else ""
     network = forecast.network
-    columns = {
-        "Sensor": network.ids,
-        "Name": [network.name(n) for n in range(network.n_sensors)],
-        f"Forecast{unit}": forecast.median[step],
-    }
-    if 0.8 in forecast.shares:
-        low, high = forecast.band(0.8)
-        columns |= {f"80% band from{unit}": low[step], f"80% band to{unit}": high[step]}
     measured = models.truth(window)[step]
-    columns |= {f"Measured{unit}": measured, f"Off by{unit}": forecast.median[step] - measured}
-    return pd.DataFrame(columns).round(3)
+    names = [network.name(n) for n in range(network.n_sensors)]
+    columns = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
+    columns |= {
+        f"Forecast{unit}": _rounded(forecast, forecast.median[step]),
+        f"Measured{unit}": _rounded(forecast, measured),
+        f"Off by{unit}": _rounded(forecast, forecast.median[step] - measured),
+    }
+    columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[step] for share in forecast.shares}
+    return pd.DataFrame(columns)
+
+
+def _decimals(forecast: Forecast) -> int:
+    return fit_scale(forecast.median).decimals
+
+
+def _rounded(forecast: Forecast, values: np.ndarray) -> np.ndarray:
+    return np.round(values.astype("f8"), _decimals(forecast))
+
+
+def _band(forecast: Forecast, share: float) -> np.ndarray:
+    """(H, N) texts "5.9 to 17.5"."""
+    low, high = forecast.band(share)
+    digits = _decimals(forecast)
+    texts = [
+        f"{a:.{digits}f} to {b:.{digits}f}" if np.isfinite(a + b) else "" for a, b in zip(low.ravel(), high.ravel(), strict=True)
+    ]
+    return np.array(texts, dtype=object).reshape(low.shape)

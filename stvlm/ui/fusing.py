@@ -17,8 +17,24 @@ NOT_PROOF = (
 WORDS = {"vision": "vision (the image)", "text": "text (the prompt)", "series": "series (the readings themselves)"}
 
 
+def linked_views(explanation: FusionExplanation, is_anchor: bool) -> None:
+    """The whole page below the choice of forecaster and moment.
+
+    Args:
+        explanation: of N sensors. is_anchor: whether the network was not accepted, so that the forecast is the anchor's.
+    """
+    if is_anchor:
+        st.warning(
+            "This network did not beat its anchor on the validation part by a clear margin, so it was not accepted and the forecast is "
+            "the anchor's. The shares below are what the network would draw on; deleting image or text changes nothing.",
+            icon=":material/warning:",
+        )
+    _linked(explanation)
+    st.info(NOT_PROOF, icon=":material/info:")
+
+
 @st.fragment
-def linked_views(explanation: FusionExplanation) -> None:
+def _linked(explanation: FusionExplanation) -> None:
     """Shares on the map; for the chosen sensor the image, the words and the sensors it drew on, and the effect of deletion."""
     network = explanation.network
     left, right = st.columns(2)
@@ -29,7 +45,6 @@ def linked_views(explanation: FusionExplanation) -> None:
             "Share of",
             MODALITIES,
             key=key,
-            format_func=WORDS.get,
             required=True,
             on_change=session.taken,
             args=("modality", key, str),
@@ -61,21 +76,19 @@ def linked_views(explanation: FusionExplanation) -> None:
 
 
 def _shares_and_deletion(explanation: FusionExplanation, sensor: int, name: str) -> None:
-    a, b = st.columns(2)
-    with a:
-        show.plot(
-            weights.shares_bars(explanation, sensor, frame.theme()),
-            "shares",
-            f"Shares of the modalities in the fusion of {name}: {_share_words(explanation, sensor)}",
-        )
-    with b:
-        show.plot(
-            weights.deletion_bars(explanation, sensor, frame.theme()),
-            "deletion",
-            f"Change of the forecast of {name} when a modality is taken away: {_deletion_words(explanation, sensor)}",
-        )
-    st.caption(f"{_share_words(explanation, sensor)} {_deletion_words(explanation, sensor)}")
-    st.info(NOT_PROOF, icon=":material/info:")
+    show.plot(
+        weights.shares_bars(explanation, sensor, frame.theme()),
+        "shares",
+        f"Shares of the modalities in the fusion of {name}: {_share_words(explanation, sensor)}",
+        height=240,
+    )
+    show.plot(
+        weights.deletion_bars(explanation, sensor, frame.theme()),
+        "deletion",
+        f"Change of the forecast of {name} when a modality is taken away: {_deletion_words(explanation, sensor)}",
+        height=240,
+    )
+    st.caption(widgets.plain(f"{name}: {_share_words(explanation, sensor)} {_deletion_words(explanation, sensor)}"))
 
 
 def _words_read(explanation: FusionExplanation, sensor: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import streamlit as st
 
@@ -15,7 +13,7 @@ FLOW_WORDS = (
     "The first layer of a vision-language model fuses the three; its further layers make a forecast with bands, "
     "and the weights of the fusion say what each forecast drew on."
 )
-_INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#1b222c", "#4b5563")}
+_INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#24231f", "#4b5563")}
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
 
 
@@ -37,15 +35,15 @@ def _card(name: str) -> None:
     sample = datasets.SAMPLES[name]
     data = datasets.SAMPLE + name
     series = datasets.load(data)
-    picture, words = st.columns([1, 2], wrap=False)
+    picture, words = st.columns([2, 3], wrap=False)
     picture.image(_thumbnail(data, frame.theme()), width="stretch", alt=f"Map of the sensors of {sample.title}.")
     with words:
         st.markdown(f"**{sample.title}**" + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
         st.caption(sample.description)
         st.caption(f"{series.network.n_sensors} sensors · every {widgets.span(series.step_minutes)} · {widgets.period(series)}")
-    if st.button("Open the forecast", key=f"open-{name}", icon=":material/timeline:", type="primary"):
-        session.look_at(data)
-        frame.go("forecast")
+        if st.button("Open the forecast", key=f"open-{name}", icon=":material/timeline:", type="primary"):
+            session.look_at(data)
+            frame.go("forecast")
 
 
 def go_on() -> None:
@@ -62,18 +60,6 @@ def go_on() -> None:
             frame.go("forecast")
 
 
-def warm_up() -> None:
-    """Import the model's libraries beside the page, so that the first forecast need not wait for them."""
-    _import_beside()
-
-
-@st.cache_resource(show_spinner=False)
-def _import_beside() -> threading.Thread:
-    thread = threading.Thread(target=__import__, args=("stvlm.predict",), name="import the model's libraries", daemon=True)
-    thread.start()
-    return thread
-
-
 @st.cache_data(max_entries=16, show_spinner=False)
 def _thumbnail(data: str, theme: str) -> str:
     """An SVG of 160 x 120: each sensor at its place, coloured by its mean reading."""
@@ -83,9 +69,9 @@ def _thumbnail(data: str, theme: str) -> str:
     y = (north - series.network.lat) / (north - south) * 120
     mean = np.nanmean(series.values[-2000:], axis=0)
     colours = fit_scale(mean).hex(mean)
-    _, _, paper, edge = _INK[theme]
+    ink, _, _, edge = _INK[theme]
     dots = "".join(
-        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.4" fill="{c}" stroke="{paper}" stroke-width=".7"/>'
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.4" fill="{c}" stroke="{ink}" stroke-width=".5"/>'
         for a, b, c in zip(x, y, colours, strict=True)
     )
     return (

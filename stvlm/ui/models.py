@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ from stvlm.jobs import local
 from stvlm.ui import datasets, frame, session, widgets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stvlm.modalities.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
     from stvlm.predict import Seen
 
@@ -69,7 +74,16 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def pick_model(series: SensorSeries, explains: bool = False) -> Choice:
+def pick(series: SensorSeries, explains: bool = False) -> tuple[Choice, Window]:
+    """Choose a forecaster and the moment from which it forecasts, in one row."""
+    left, right = st.columns([2, 3])
+    with left:
+        choice = _pick_model(series, explains)
+    with right:
+        return choice, _pick_window(series, choice)
+
+
+def _pick_model(series: SensorSeries, explains: bool) -> Choice:
     """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
     at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.folder or not explains}
     if not at_hand:
@@ -89,9 +103,8 @@ def pick_model(series: SensorSeries, explains: bool = False) -> Choice:
     return at_hand[name]
 
 
-def pick_window(series: SensorSeries, choice: Choice | None = None) -> Window:
+def _pick_window(series: SensorSeries, choice: Choice) -> Window:
     """Choose the moment from which is forecast; at first the last one whose truth is known."""
-    choice = choice or choices(session.data_id(), series)[0]
     first, last = choice.lookback, series.n_steps
     if first > last:
         st.error(
@@ -123,11 +136,82 @@ def seen(choice: Choice, window: Window) -> Seen:
     return _seen(key(choice, window), _ready(choice, window.series), window)
 
 
+def is_anchor(choice: Choice, series: SensorSeries) -> bool:
+    """Whether the forecasts are the closed-form anchor's, because no network was trained or it was not accepted."""
+    return _ready(choice, series).is_anchor
+
+
+def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
+    """The image views of a model, in the order of its tensor."""
+    return _ready(choice, series).config.inputs.image.views
+
+
+def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int], PromptConfig]:
+    """How a model counts tokens and how its prompt is made; without a trained model those of the small backbone."""
+    if choice.folder is not None:
+        model = _ready(choice, series)
+        return model.backbone.count_tokens, model.config.inputs.prompt
+    return _plain_text_side()
+
+
+@st.cache_resource(show_spinner="Loading the words of the small backbone …")
+def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig]:
+    warm_up().join()
+    from stvlm.modalities.prompt import PromptConfig
+    from stvlm.model import backbone
+
+    return backbone.load("tiny").count_tokens, PromptConfig()
+
+
+def coverage_note(choice: Choice) -> str:
+    """What the bands held where it was measured, in a sentence; "" where the model's folder does not say."""
+    if choice.folder is None:
+        return "Its bands were set on the validation part."
+    scores = json.loads((choice.folder / "manifest.json").read_text("utf-8")).get("scores", {})
+    parts = [
+        f"the {share} % band held {100 * scores[f'{part}_coverage_{share}']:.0f} % on the {words} part"
+        for part, words in (("val", "validation"), ("test", "test"))
+        for share in (50, 80, 95)
+        if scores.get(f"{part}_coverage_{share}") is not None
+    ]
+    return f"Measured: {', '.join(parts)}." if parts else ""
+
+
 def truth(window: Window) -> np.ndarray:
     """(H, N) float32 in the unit: what was measured after the cutoff, as far as it is known; NaN beyond."""
     known = window.series.values[window.cutoff : window.cutoff + window.horizon]
     missing = np.full((window.horizon - len(known), known.shape[1]), np.nan, "f4")
     return np.concatenate([known, missing])
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Import the model's libraries beside the page (they take seconds), so that the first forecast need not wait for them.
+
+    Returns:
+        The thread; join it before any import of torch, so that no two threads import the same library at once.
+    """
+    thread = threading.Thread(target=import_module, args=("stvlm.fit",), name="imports", daemon=True)
+    thread.start()
+    return thread
+
+
+@st.cache_data(show_spinner=False)
+def devices() -> dict[str, str]:
+    """What can do the work on this machine: torch's name -> what people call it; the one that "auto" takes comes first."""
+    warm_up().join()
+    import torch
+
+    found = {f"cuda:{i}": f"{torch.cuda.get_device_name(i)} (GPU {i})" for i in range(torch.cuda.device_count())}
+    if torch.backends.mps.is_available():
+        found["mps"] = "the GPU of this Mac"
+    return found | {"cpu": f"this machine's CPU ({os.cpu_count()} cores)"}
+
+
+def device_label(device: str) -> str:
+    """What people call a device; "auto" is the one that it would take."""
+    at_hand = devices()
+    return next(iter(at_hand.values())) if device == "auto" else at_hand[device]
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model …")
@@ -148,6 +232,8 @@ def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> 
 
 def _ready(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where the readings do not suffice for one, say why and end the page."""
+    with st.spinner("Loading the model's libraries …"):
+        warm_up().join()
     if choice.folder is not None:
         return _load(choice.fingerprint, choice.folder)
     data = session.data_id()

@@ -45,11 +45,13 @@ def figures(series: SensorSeries) -> None:
     st.caption(f"{series.quantity}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
 
 
+@st.fragment
 def where_and_when(series: SensorSeries) -> None:
     """The map coloured by coverage beside the readings of chosen sensors, and the same as a table."""
     coverage = datasets.coverage(session.data_id())
-    sensor = widgets.pick_sensor(series.network, "Sensor (or click one on the map)")
     left, right = st.columns(2)
+    with left:
+        sensor = widgets.pick_sensor(series.network, "Sensor (or click one on the map)")
     with left:
         view = maps.sensor_map(series.network, coverage, "%", "Readings there", theme=frame.theme(), selected=sensor)
         show.show_map(

@@ -13,12 +13,13 @@ from stvlm.ui import session, widgets
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-def plot(figure: object, key: str, alt: str) -> None:
+def plot(figure: object, key: str, alt: str, height: int = 400) -> None:
     """A figure in its own colours.
 
     Args:
-        figure: what the charts made. key: one per figure of a page. alt: the figure in words.
+        figure: what the charts made. key: one per figure of a page. alt: the figure in words. height: in pixels.
     """
+    figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"})
     st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
 
 

@@ -53,10 +53,13 @@ def new_run(series: SensorSeries) -> None:
         config["few_shot"] = float(few) if few else None
         config["backbone"] = b.selectbox("Backbone", list(BACKBONES), format_func=BACKBONES.get)
         config["tuning"] = c.selectbox("Fine-tuning", list(TUNING), format_func=TUNING.get)
-        config["device"] = a.selectbox("Device", ["auto", *models.devices()], format_func=models.device_label)
+        config["device"] = a.selectbox(
+            "Device", ["auto", *models.devices()], format_func=lambda d: "automatic" if d == "auto" else models.device_label(d)
+        )
         config["max_minutes"] = float(b.number_input("At most, minutes", 1, 1440, 10))
         config["seed"] = c.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same model.")
-        st.caption(f"It will run on {models.device_label(config['device'])}, in a process of its own: this page may be closed.")
+        where = models.device_label(str(config["device"]))
+        st.caption(f"It will run on {where}, in a process of its own: this page may be closed.")
         if st.button("Start", type="primary", icon=":material/play_arrow:"):
             _submit(series, config)
 
@@ -104,9 +107,13 @@ def _watch(run_id: str, was_live: bool) -> None:
 
 
 def _progress(run: RunStatus) -> None:
-    words = {"queued": f"waiting, {run.ahead or 0} before it", "running": f"{run.phase}, step {run.step} of {run.total}"}
     eta = f", about {_duration(run.eta_seconds)} left" if run.eta_seconds is not None and run.is_live else ""
-    text = f"{words.get(run.state, run.state)}{eta}"
+    if run.state == "queued":
+        text = f"waits for its device, {run.ahead or 0} before it"
+    elif run.state == "running":
+        text = f"step {run.step} of {run.total}{eta}" if run.total else "getting ready: data, libraries, closed-form anchor"
+    else:
+        text = run.state
     if run.is_live:
         st.progress(min(run.step / run.total, 1.0) if run.total else 0.0, text=text)
     else:
@@ -200,7 +207,8 @@ def _error(value: float | None, unit: str) -> str:
 def _gain(run: RunStatus) -> str | None:
     if run.best_val_mae is None or not run.anchor_val_mae:
         return None
-    return f"{(run.best_val_mae / run.anchor_val_mae - 1) * 100:+.1f} % against the anchor"
+    percent = (run.best_val_mae / run.anchor_val_mae - 1) * 100
+    return f"{percent:+.1f} % against the anchor" if abs(percent) >= 0.05 else None
 
 
 def _loss_words(run: RunStatus) -> str:

@@ -72,34 +72,39 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
     if first >= last:
         st.text(f"{label}: {clock(series, step)}")
         return step
-    slider, earlier, later = st.columns([8, 1, 1], vertical_alignment="bottom", wrap=False)
     key = session.tied(name, _local(series, step))
-    slider.slider(
-        f"{label} ({series.timezone or 'clock of the file'})",
-        _local(series, first),
-        _local(series, last),
-        step=timedelta(seconds=series.step_seconds),
-        format="ddd D MMM YYYY, HH:mm",
-        key=key,
-        on_change=session.taken,
-        args=(name, key, lambda value: _word(series, _nearest(series, value))),
-    )
-    for column, move, icon in ((earlier, -1, ":material/chevron_left:"), (later, 1, ":material/chevron_right:")):
-        column.button(
-            "",
-            icon=icon,
-            key=f"{name}{move}",
-            help="one step earlier" if move < 0 else "one step later",
-            disabled=not first <= step + move <= last,
-            on_click=session.put,
-            args=(name, _word(series, step + move)),
+    with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
+        st.slider(
+            f"{label} ({series.timezone})" if series.timezone else label,
+            _local(series, first),
+            _local(series, last),
+            step=timedelta(seconds=series.step_seconds),
+            format="ddd D MMM YYYY" + ("" if is_daily(series) else ", HH:mm"),
+            key=key,
+            on_change=session.taken,
+            args=(name, key, lambda value: _word(series, _nearest(series, value))),
         )
+        for move, icon in ((-1, ":material/chevron_left:"), (1, ":material/chevron_right:")):
+            st.button(
+                "",
+                icon=icon,
+                key=f"{name}{move}",
+                help="one step earlier" if move < 0 else "one step later",
+                disabled=not first <= step + move <= last,
+                on_click=session.put,
+                args=(name, _word(series, step + move)),
+            )
     return step
 
 
 def clock(series: SensorSeries, step: int) -> str:
-    """A step as people say it, on the network's own clock: "Mon 2 Jan 1978, 00:00"."""
-    return f"{_local(series, step):%a %-d %b %Y, %H:%M}"
+    """A step as people say it, on the network's own clock: "Mon 2 Jan 1978, 08:15", for daily readings without the clock."""
+    return format(_local(series, step), "%a %-d %b %Y" + ("" if is_daily(series) else ", %H:%M"))
+
+
+def is_daily(series: SensorSeries) -> bool:
+    """Whether the readings come in whole days, so that a time of day would say nothing."""
+    return series.step_seconds % 86400 == 0
 
 
 def period(series: SensorSeries) -> str:

@@ -1,0 +1,162 @@
+"""The pages, driven without a browser: empty, with a sample, with files that are wrong, by a link."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from stvlm.ui import frame, session, uploads, widgets
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 60
+INSIDE = [name for name in frame.PAGES if name != "home"]
+
+
+@pytest.fixture
+def app(home) -> AppTest:
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
+
+
+def visit(app: AppTest, name: str, **query: str) -> AppTest:
+    for key, value in query.items():
+        app.query_params[key] = value
+    app = app.switch_page(frame.PAGES[name].path).run()
+    assert not app.exception, app.exception
+    return app
+
+
+def param(app: AppTest, name: str) -> str:
+    value = app.query_params.get(name, "")
+    return value if isinstance(value, str) else value[0]
+
+
+def words(app: AppTest) -> str:
+    """Everything that the page says, as one text."""
+    kinds = ("markdown", "caption", "info", "warning", "error", "success", "title", "subheader", "text")
+    return "\n".join(str(element.value) for kind in kinds for element in app.main.get(kind))
+
+
+def upload(app: AppTest, *files: tuple[str, str]) -> AppTest:
+    app = visit(app, "data")
+    app.file_uploader[0].set_value([(name, content.encode(), "text/csv") for name, content in files])
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
+    assert [b.label for b in app.button] == ["Open the forecast"] * 4
+    assert words(app).count("synthetic]") == 1
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_without_a_network_a_page_says_how_to_get_one(app, name):
+    app = visit(app, name)
+    assert "There is no network in view yet" in words(app)
+    assert {link.proto.label for link in app.main.get("page_link")} >= {"Take a sample", "Upload a network"}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_page_opens_with_a_sample(app, name):
+    app = visit(app, name, data="sample:irish_wind")
+    assert not app.error, [e.value for e in app.error]
+    assert frame.PAGES[name].title in words(app)
+
+
+@pytest.mark.parametrize("data", ["sample:nothing", "0123456789abcdef", "../../etc", "<img src=x>"])
+def test_a_network_that_is_not_here_is_said_so_in_plain_words(app, data):
+    app = visit(app, "data", data=data)
+    assert "This server has no network of that name" in words(app)
+
+
+def test_a_wrong_parameter_falls_back_to_the_first_choice(app):
+    app = visit(app, "data", data="sample:irish_wind", sensor="EVIL")
+    assert param(app, "sensor") == "RPT"
+
+
+def test_a_link_reproduces_the_sensor(app):
+    app = visit(app, "data", data="sample:irish_wind", sensor="DUB")
+    assert app.selectbox(key="tied-sensor").value == "DUB"
+
+
+def test_the_sensor_follows_to_another_page(app):
+    app = visit(app, "data", data="sample:irish_wind", sensor="DUB")
+    app = visit(app, "forecast", data="sample:irish_wind")
+    assert app.selectbox(key="tied-sensor").value == "DUB"
+
+
+def test_a_map_needs_no_other_host(app):
+    app = visit(app, "data", data="sample:irish_wind")
+    arguments = json.loads(app.get("component_instance")[0].proto.json_args)
+    assert arguments["js_links"] and not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
+
+
+def test_a_file_without_places_is_refused_with_its_cure(app):
+    app = upload(app, ("sensors.csv", "sensor_id,colour\nA,red\n"), ("readings.csv", uploads.SERIES_EXAMPLE))
+    assert len(app.error) == 1
+    assert "lat" in app.error[0].value
+
+
+def test_one_file_alone_is_not_enough_and_the_page_says_which_is_missing(app):
+    app = upload(app, ("readings.csv", uploads.SERIES_EXAMPLE))
+    assert "Still needed: the sensor table" in words(app)
+
+
+def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_link(app):
+    app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
+    assert not app.error
+    button = next(b for b in app.button if b.label == "Use this network")
+    button.click().run()
+    data = param(app, "data")
+    fresh = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
+    fresh = visit(fresh, "data", data=data)
+    assert not fresh.error
+    assert [m.value for m in fresh.metric][:2] == ["3", "3"]
+
+
+def test_swapped_places_are_mended_by_a_button_and_the_fix_is_recorded(app):
+    lines = ["sensor_id,lat,lon", "A,-110.1,45.2", "B,-110.2,45.3", "C,-110.3,45.1"]
+    readings = "timestamp,A,B,C\n" + "".join(f"2025-01-{d:02} 00:00,{d},2,3\n" for d in range(1, 20))
+    app = upload(app, ("sensors.csv", "\n".join(lines)), ("readings.csv", readings))
+    assert next(b for b in app.button if b.label == "Use this network").disabled
+    app.button(key="fix-swap-lat-lon").click().run()
+    use = next(b for b in app.button if b.label == "Use this network")
+    assert not use.disabled
+    use.click().run()
+    assert "swap" in words(app)
+
+
+def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
+    name = "../../![x](http://evil.example/x.png).csv"
+    app = upload(app, (name, uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
+    assert not app.exception
+    assert sorted(p.name for p in (home / "uploads").glob("*/*")) == ["names.json", "sensors", "series"]
+    assert "![" not in words(app)
+
+
+def test_text_of_a_user_stays_text():
+    assert widgets.plain("![x](http://a.b) :red[y] $z$ <b>") == r"\!\[x\]\(http\://a\.b\) \:red\[y\] \$z\$ \<b\>"
+
+
+@pytest.mark.parametrize(
+    ("name", "first_line", "role"),
+    [
+        ("a.csv", "id,lat,lon", "sensors"),
+        ("a.csv", "from,to,weight", "adjacency"),
+        ("weather.csv", "timestamp,rain", "context"),
+        ("a.csv", "timestamp,S1,S2", "series"),
+        ("places.geojson", "{}", "sensors"),
+        ("metr-la.h5", "", "series"),
+    ],
+)
+def test_the_part_of_a_file_is_guessed_by_its_first_line_then_by_its_name(name, first_line, role):
+    assert uploads.guess_role(name, first_line.encode()) == role
+
+
+def test_what_belonged_to_one_network_is_forgotten_with_it(app):
+    app = visit(app, "data", data="sample:irish_wind", sensor="DUB")
+    app.button(key="choose-sample:germany_pm10_daily").click().run()
+    assert param(app, "data") == "sample:germany_pm10_daily"
+    assert app.selectbox(key="tied-sensor").value != "DUB"
+    assert "sensor" in session.VIEW
