@@ -1,0 +1,176 @@
+"""How far forecasts are from the truth: scores over the observed cells, in the unit of the readings, added up in blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stvlm.data.forecast import LEVELS
+
+
+class Scores:
+    """Scores of one forecaster, added up block by block, so that a long test part is never in memory at once.
+
+    A cell is one (window, step, sensor). Cells whose truth is missing do not count. Sums are float64.
+
+    Args:
+        levels: the Q probabilities of the quantiles that `add` gets, rising, with 0.5 among them.
+    """
+
+    def __init__(self, levels: tuple[float, ...] = LEVELS) -> None:
+        if 0.5 not in levels or list(levels) != sorted(set(levels)):
+            raise ValueError(f"levels must rise and hold 0.5: {levels}.")
+        self.levels = levels
+        self._bands = band_places(levels)
+        self._has_bands = True
+        self._absolute: np.ndarray | None = None  # (H, N)
+        self._count: np.ndarray | None = None  # (H, N)
+        self._square = self._truth_square = self._pinball = 0.0
+        self._inside = dict.fromkeys(self._bands, 0)
+        self._width = dict.fromkeys(self._bands, 0.0)
+
+    def add(self, forecast: np.ndarray, truth: np.ndarray) -> None:
+        """Add the forecasts of some windows.
+
+        Args:
+            forecast: (Q, W, H, N) quantiles, or (W, H, N) where there is only a median.
+            truth: (W, H, N), NaN = missing.
+
+        Raises:
+            ValueError: shapes that differ, or a forecast that is not a finite number, whether its truth is known or not.
+        """
+        quantiles = forecast if forecast.ndim == 4 else None
+        median = forecast if quantiles is None else forecast[self.levels.index(0.5)]
+        if median.shape != truth.shape or (quantiles is not None and len(quantiles) != len(self.levels)):
+            raise ValueError(f"A forecast {forecast.shape} does not match a truth {truth.shape} and {len(self.levels)} levels.")
+        wrong = int(forecast.size - np.isfinite(forecast).sum())
+        if wrong:
+            raise ValueError(f"{wrong} of {forecast.size} forecast values are not finite numbers.")
+        seen = np.isfinite(truth)
+        truth = np.where(seen, truth, 0).astype("f8")
+        error = np.where(seen, median - truth, 0)  # (W, H, N)
+        if self._absolute is None:
+            self._absolute, self._count = np.zeros(truth.shape[1:]), np.zeros(truth.shape[1:], "i8")
+        self._absolute += np.abs(error).sum(axis=0)
+        self._count += seen.sum(axis=0)
+        self._square += float((error**2).sum())
+        self._truth_square += float((truth**2).sum())
+        if quantiles is None:
+            self._has_bands = False
+            return
+        for weight, level, row in zip(level_weights(self.levels), self.levels, quantiles, strict=True):
+            miss = np.where(seen, truth - row, 0)
+            self._pinball += 2 * weight * float(np.maximum(level * miss, (level - 1) * miss).sum())
+        for share, (low, high) in self._bands.items():
+            self._inside[share] += int(((quantiles[low] <= truth) & (truth <= quantiles[high]) & seen).sum())
+            self._width[share] += float(np.where(seen, quantiles[high].astype("f8") - quantiles[low], 0).sum())
+
+    @property
+    def cells(self) -> int:
+        """Observed cells so far."""
+        return 0 if self._count is None else int(self._count.sum())
+
+    def mae_per_sensor(self) -> np.ndarray:
+        """(N,) float64 in the unit; NaN for a sensor that was never observed."""
+        return _ratio(self._absolute.sum(axis=0), self._count.sum(axis=0))
+
+    def result(self) -> dict:
+        """The scores as plain numbers.
+
+        Returns:
+            mae, rmse, width_50, width_80, width_95, crps: in the unit. accuracy: 1 - |error| / |truth| (Frobenius norms).
+            mae_per_step: H numbers, None for a step that was never observed. coverage_50, coverage_80, coverage_95: shares.
+            cells: how many counted. What needs bands is None without them; accuracy is None where the truth is all 0.
+
+        Raises:
+            ValueError: no cell was observed.
+        """
+        cells = self.cells
+        if cells == 0:
+            raise ValueError("No reading was observed in these windows, so there is nothing to score.")
+        per_step = _ratio(self._absolute.sum(axis=1), self._count.sum(axis=1))
+        out = {
+            "mae": float(self._absolute.sum() / cells),
+            "rmse": float(np.sqrt(self._square / cells)),
+            "accuracy": float(1 - np.sqrt(self._square / self._truth_square)) if self._truth_square > 0 else None,
+            "mae_per_step": [float(v) if np.isfinite(v) else None for v in per_step],
+            "crps": self._pinball / cells if self._has_bands else None,
+            "cells": cells,
+        }
+        for share in self._bands:
+            name = f"{round(share * 100)}"
+            out[f"coverage_{name}"] = self._inside[share] / cells if self._has_bands else None
+            out[f"width_{name}"] = self._width[share] / cells if self._has_bands else None
+        return out
+
+
+def score(forecast: np.ndarray, truth: np.ndarray, levels: tuple[float, ...] = LEVELS) -> dict:
+    """All scores of forecasts that are in memory at once; arguments and answer as in `Scores`."""
+    scores = Scores(levels)
+    scores.add(forecast, truth)
+    return scores.result()
+
+
+def mae(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error of a median (..., H, N) over the observed cells, in the unit."""
+    return float(np.abs(_errors(forecast, truth)).mean())
+
+
+def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared error of a median (..., H, N) over all observed cells, in the unit."""
+    return float(np.sqrt((_errors(forecast, truth) ** 2).mean()))
+
+
+def accuracy(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """1 - |error| / |truth|, Frobenius norms over the observed cells of (..., H, N)."""
+    return float(1 - np.linalg.norm(_errors(forecast, truth)) / np.linalg.norm(truth[np.isfinite(truth)].astype("f8")))
+
+
+def pinball(quantile: np.ndarray, truth: np.ndarray, level: float) -> float:
+    """Mean quantile loss of one level over the observed cells of (..., H, N), in the unit."""
+    miss = -_errors(quantile, truth)
+    return float(np.maximum(level * miss, (level - 1) * miss).mean())
+
+
+def crps_from_quantiles(quantiles: np.ndarray, truth: np.ndarray, levels: tuple[float, ...] = LEVELS) -> float:
+    """Continuous ranked probability score in the unit: twice the quantile loss, integrated over the levels.
+
+    Each level stands for the probabilities nearest to it. Of quantiles that are all the same it is the absolute error.
+
+    Args:
+        quantiles: (Q, ..., H, N). truth: (..., H, N), NaN = missing. levels: Q probabilities.
+    """
+    weights = level_weights(levels)
+    return float(sum(2 * w * pinball(row, truth, level) for w, level, row in zip(weights, levels, quantiles, strict=True)))
+
+
+def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the observed cells (..., H, N) that lie within low … high, the bounds included."""
+    seen = np.isfinite(truth)
+    return float(((low <= truth) & (truth <= high))[seen].mean())
+
+
+def interval_width(low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> float:
+    """Mean width of low … high over the observed cells (..., H, N), in the unit."""
+    return float((high.astype("f8") - low)[np.isfinite(truth)].mean())
+
+
+def level_weights(levels: tuple[float, ...]) -> np.ndarray:
+    """(Q,) share of the probabilities 0 … 1 that each level stands for; sums to 1."""
+    middles = (np.array(levels[1:]) + np.array(levels[:-1])) / 2
+    return np.diff(np.concatenate([[0.0], middles, [1.0]]))
+
+
+def band_places(levels: tuple[float, ...]) -> dict[float, tuple[int, int]]:
+    """Share that a central band should hold → places of its bounds among the levels, narrow first."""
+    rounded = [round(a, 6) for a in levels]
+    lower = [a for a in rounded if a < 0.5 and round(1 - a, 6) in rounded]
+    return {round(1 - 2 * a, 6): (rounded.index(a), rounded.index(round(1 - a, 6))) for a in reversed(lower)}
+
+
+def _errors(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    seen = np.isfinite(truth)
+    return forecast[seen].astype("f8") - truth[seen]
+
+
+def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
