@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -184,4 +185,6 @@ def plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
+    if not sys.warnoptions:  # stderr is for progress and for what is wrong with the input
+        warnings.simplefilter("ignore")
     sys.exit(main())

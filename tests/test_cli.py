@@ -215,15 +215,15 @@ def test_an_explanation_has_the_keys_and_shapes_that_scripts_rely_on(model_folde
 def test_the_same_command_goes_on_where_it_was_killed(small_files, tmp_path):
     out = tmp_path / "model"
     command = [sys.executable, "-m", "stvlm", "fit", *data(small_files), "--out", str(out), "--lookback", "12", "--horizon", "3"]
-    command += ["--max-steps", "60", "--device", "cpu"]
+    command += ["--max-steps", "600", "--device", "cpu"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("model.checkpoint/*/step-*")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("model.checkpoint/*/step-*")) and first.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         first.kill()
     assert not out.exists()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    first_step = int(re.search(r"train  step (\d+)/60", done.stderr)[1])
-    assert first_step >= 25
-    assert (out / "config.json").is_file()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as second:
+        lines = [second.stderr.readline() for _ in range(2)]
+        second.kill()
+    assert lines[0].startswith("anchor")
+    assert int(re.search(r"train  step (\d+)/600", lines[1])[1]) >= 25

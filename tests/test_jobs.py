@@ -55,6 +55,25 @@ def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home
     assert [path.name for path in run_folder(run_id).iterdir() if path.name.startswith(".")] == []
 
 
+def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_loads(home, small_series):
+    from stvlm.data.store import save_series
+    from stvlm.model.stvlm import STVLM
+
+    (home / "datasets").mkdir(parents=True)
+    save_series(small_series, home / "datasets" / "0123abcd")
+    (home / "datasets" / "0123abcd.json").write_text('{"fixes": ["sort-times"]}')
+    config = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "device": "cpu", "seed": 4}
+    run_id = local.submit(RunSpec(data={"dataset": "0123abcd"}, config=config, threads=1))
+    run = wait(run_id, "done", "failed", seconds=60)
+    assert run.state == "done", run.message
+    assert (run.phase, run.total, run.device) == ("done", 2, "cpu")  # it may stop early where nothing is learned
+    assert run.best_val_mae <= run.anchor_val_mae
+    assert [row["step"] for row in local.losses(run_id)][:2] == [0, 1]
+    made = STVLM.load(run.model_folder).manifest
+    assert (made["run"], made["fixes"], made["fit"]["seed"]) == (run_id, ["sort-times"], 4)
+    assert made["data_sha256"] == small_series.fingerprint
+
+
 def test_an_ended_worker_does_not_stay_a_zombie(home):
     run_id = local.submit(spec(1), worker=WORKER)
     pid = process.worker_process(run_folder(run_id)).pid
