@@ -1,0 +1,253 @@
+"""What a prompt can say of a window: facts in words, and which sensor each number is from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Window
+from stvlm.modalities.words import (
+    directions,
+    duration_text,
+    moment_text,
+    number_text,
+    place_text,
+    plain,
+    season_text,
+    weekday_text,
+    with_unit,
+)
+
+LONGEST_NAME, LONGEST_CELL = 60, 160  # characters
+MOST_EVENTS = 2  # texts of the context that are told, the newest first
+MOST_COLUMNS = 8  # numeric columns of the context that are told
+UNITS = {"_mm": "mm", "_c": "°C", "_kmh": "km/h", "_ms": "m/s", "_pct": "%", "_hpa": "hPa"}  # endings of column names
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the prompt and where it comes from.
+
+    Attributes:
+        text: as it stands in the prompt. value: the same, unrounded. what: kind of the sentence.
+        sensor: id of the sensor it is of; "" for the whole network or the context.
+    """
+
+    text: str
+    value: float
+    what: str
+    sensor: str = ""
+
+
+@dataclass(frozen=True)
+class Standout:
+    """A sensor that stands out: as text "Bridge (north-east) 71.2 km/h"."""
+
+    id: str
+    name: str
+    direction: str
+    value: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.direction}) {self.text}"
+
+
+class _Known:
+    """What is the same for every window of a series, made once."""
+
+    def __init__(self, series: SensorSeries) -> None:
+        network = series.network
+        self.names = [plain(network.name(i), LONGEST_NAME) for i in range(network.n_sensors)]
+        self.directions = directions(network.position_km, network.half_extent_km)
+        position = network.position_km
+        extent = np.maximum(position.max(axis=0) - position.min(axis=0), 0)
+        self.place = {
+            "quantity": plain(series.quantity),
+            "unit": plain(series.unit, 30),
+            "n_sensors": network.n_sensors,
+            "place": place_text(*network.centre),
+            "width": f"{number_text(extent[0])} km",
+            "height": f"{number_text(extent[1])} km",
+        }
+        context = pd.DataFrame() if series.context is None else series.context
+        numeric = [c for c in context.columns if pd.api.types.is_numeric_dtype(context[c])]
+        self.numbers = {str(c): context[c].to_numpy("float64", na_value=np.nan) for c in numeric}
+        self.texts = {str(c): context[c].to_numpy("object") for c in context.columns if c not in numeric}
+        self.ahead = tuple(str(c) for c in series.known_ahead)
+
+    @cached_property
+    def holiday(self) -> tuple[str, ...]:
+        """Columns that tell of holidays."""
+        return tuple(c for c in (*self.numbers, *self.texts) if "holiday" in c.lower())
+
+
+_KNOWN: WeakKeyDictionary[SensorSeries, _Known] = WeakKeyDictionary()
+
+
+def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, tuple[Number, ...]]:
+    """Everything a template may say of a window, from readings before the cutoff and from context that is known by then.
+
+    Args:
+        window: past and horizon; its future is not looked at.
+        n_standouts: sensors told at either end. n_ahead: sentences at most on context that is known ahead.
+
+    Returns:
+        facts: name -> text, number, list of texts or of Standout; every name is always there, "" or [] where there is nothing.
+        numbers: those of the readings, with the sensor they are of.
+    """
+    series = window.series
+    if series not in _KNOWN:
+        _KNOWN[series] = _Known(series)
+    known = _KNOWN[series]
+    now = series.local_times[window.cutoff - 1]
+    numbers: list[Number] = []
+    facts = known.place | {
+        "moment": moment_text(now, series.step_seconds),
+        "season": season_text(now, series.network.centre[0]),
+        "lookback": duration_text(window.lookback * series.step_seconds),
+        "horizon": window.horizon,
+        "step": duration_text(series.step_seconds),
+        "holiday": any(_is_holiday(known, c, window.cutoff - 1) for c in known.holiday),
+        "context": _context_now(known, window.cutoff - 1),
+        "events": _events(known, window),
+        "ahead": _ahead(known, window, n_ahead),
+    }
+    return facts | _picture(known, window, n_standouts, numbers), tuple(numbers)
+
+
+def _picture(known: _Known, window: Window, n_standouts: int, numbers: list[Number]) -> dict:
+    """Level, trend, spread and the sensors that stand out in the lookback; fills `numbers`."""
+    past, step = window.past, window.series.step_seconds
+    seen = np.isfinite(past)  # (L, N)
+    unit, ids = known.place["unit"], window.series.network.ids
+    facts: dict = dict.fromkeys(("level", "level_age", "trend", "spread", "missing"), "")
+    facts |= {"highest": [], "lowest": [], "movers": []}
+
+    def tell(value: float, what: str, sensor: str = "") -> str:
+        text = with_unit(value, unit)
+        numbers.append(Number(text, float(value), what, sensor))
+        return text
+
+    share = 1 - seen.mean()
+    if share > 0:
+        facts["missing"] = f"{number_text(100 * share)} %" if share < 1 else "All"
+    steps = np.flatnonzero(seen.any(axis=1))
+    if not len(steps):
+        return facts
+    row = steps[-1]
+    nodes = np.flatnonzero(seen[row])
+    values = past[row, nodes].astype("f8")
+    facts["level"] = tell(values.mean(), "level")
+    if age := len(past) - 1 - row:
+        facts["level_age"] = f"read {duration_text(int(age) * step)} before the cutoff"
+    if len(values) > 1:
+        facts["spread"] = tell(values.std(), "spread")
+    ends = min(n_standouts, len(nodes) // 2)
+    order = np.argsort(values, kind="stable")
+
+    def standout(node: int, value: float, what: str, sign: str = "") -> Standout:
+        text = sign + tell(abs(value) if sign else value, what, ids[node])
+        return Standout(ids[node], known.names[node], known.directions[node], float(value), text)
+
+    facts["highest"] = [standout(nodes[i], values[i], "highest") for i in order[::-1][:ends]]
+    facts["lowest"] = [standout(nodes[i], values[i], "lowest") for i in order[:ends]]
+
+    twice = np.flatnonzero(seen.sum(axis=0) > 1)
+    if len(twice):
+        first = seen[:, twice].argmax(axis=0)
+        last = len(past) - 1 - seen[::-1, twice].argmax(axis=0)
+        change = past[last, twice].astype("f8") - past[first, twice]
+        facts["trend"] = _trend(change.mean(), tell)
+        if len(twice) > 1:
+            ends = {int(change.argmax()): "+", int(change.argmin()): "-"}
+            facts["movers"] = [standout(twice[i], change[i], "movers", "-" if change[i] < 0 else "+") for i in ends if change[i]]
+    return facts
+
+
+def _trend(change: float, tell) -> str:
+    if number_text(change) == "0":
+        return "did not change"
+    return f"{'rose' if change > 0 else 'fell'} by {tell(abs(change), 'trend')}"
+
+
+def _cell(known: _Known, column: str, steps: slice | int) -> str:
+    """One cell, or a block of cells, of the context in words: mean of numbers, first text; "" where nothing is known."""
+    if column in known.numbers:
+        block = np.atleast_1d(known.numbers[column][steps])
+        block = block[np.isfinite(block)]
+        if not len(block):
+            return ""
+        if column in known.holiday:
+            return "yes" if block.max() > 0 else "no"
+        unit = next((u for ending, u in UNITS.items() if column.endswith(ending)), "")
+        return with_unit(block.mean(), unit)
+    texts = [t for cell in np.atleast_1d(known.texts[column][steps]) if (t := _text(cell))]
+    return f'"{texts[0]}"' if texts else ""
+
+
+def _label(column: str) -> str:
+    ending = next((e for e in UNITS if column.endswith(e) and len(column) > len(e)), "")
+    return plain(column.removesuffix(ending).replace("_", " "), 40)
+
+
+def _text(cell: object) -> str:
+    return plain(cell, LONGEST_CELL) if isinstance(cell, str) else "" if pd.isna(cell) else plain(cell, LONGEST_CELL)
+
+
+def _is_holiday(known: _Known, column: str, step: int) -> bool:
+    return _cell(known, column, step) not in ("", "no", '"no"', '"0"', '"False"', '"false"')
+
+
+def _context_now(known: _Known, step: int) -> list[str]:
+    """Numeric context at the last step: "total precip 1.7 mm"; holidays are told with the time."""
+    columns = [c for c in known.numbers if c not in known.holiday][:MOST_COLUMNS]
+    return [f"{_label(c)} {_cell(known, c, step) or 'unknown'}" for c in columns]
+
+
+def _events(known: _Known, window: Window) -> list[str]:
+    """Texts of the context within the lookback, the newest first, each with its age: 'Incident 15 minutes ago: "crash"'."""
+    found: list[tuple[int, str, str]] = []
+    for column, cells in known.texts.items():
+        told: set[str] = set()
+        for step in range(window.cutoff - 1, window.cutoff - window.lookback - 1, -1):
+            text = _text(cells[step])
+            if text and text not in told and column not in known.holiday:
+                told.add(text)
+                found.append((window.cutoff - 1 - step, column, text))
+            if len(told) == MOST_EVENTS:
+                break
+    sentences = []
+    for age, column, text in sorted(found, key=lambda f: f[0])[:MOST_EVENTS]:
+        when = f"{duration_text(age * window.series.step_seconds)} ago" if age else "now"
+        label = _label(column)
+        sentences.append(f'{label[:1].upper()}{label[1:]} {when}: "{text}"')
+    return sentences
+
+
+def _ahead(known: _Known, window: Window, n_ahead: int) -> list[str]:
+    """Context that is known ahead, one sentence per step or, where the horizon is longer, per block of steps."""
+    series = window.series
+    steps = min(window.cutoff + window.horizon, series.n_steps) - window.cutoff
+    if not known.ahead or steps <= 0 or n_ahead < 1:
+        return []
+    daily = series.step_seconds == 86400
+    sentences = []
+    for block in np.array_split(np.arange(steps), min(n_ahead, steps)):
+        first, last = int(block[0]), int(block[-1])
+        rows = slice(window.cutoff + first, window.cutoff + last + 1)
+        cells = [f"{_label(c)} {cell}" for c in known.ahead if (cell := _cell(known, c, rows))]
+        if not cells:
+            continue
+        when = duration_text((last + 1) * series.step_seconds)
+        if first != last:
+            when = f"{duration_text((first + 1) * series.step_seconds)} to {when}"
+        elif daily:
+            when += f" ({weekday_text(series.local_times[window.cutoff + first])})"
+        sentences.append(f"In {when}: {', '.join(cells)}")
+    return sentences
