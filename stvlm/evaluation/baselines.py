@@ -177,10 +177,8 @@ def _ridge(data: TrainingData, seasons: tuple[int, ...]) -> Forecaster:
     """
     covered = [season for season in seasons if data.covers(season)]
     start, stop = data.split.train_start, data.split.train_end
-    if covered:
-        table = data.profile(covered[-1])
-    else:
-        table = data.filled[start:stop].mean(axis=0, dtype="f8", keepdims=True).astype("f4")
+    mean = data.filled[start:stop].mean(axis=0, dtype="f8", keepdims=True).astype("f4")
+    table = data.profile(covered[-1]) if covered else mean
 
     def average(steps: np.ndarray) -> np.ndarray:
         return table[data.phase(steps, covered[-1])] if covered else table[np.zeros_like(steps)]
@@ -217,7 +215,7 @@ def _spread(data: TrainingData, average: Callable[[np.ndarray], np.ndarray], sta
 
 
 def _fit_ridge(data: TrainingData, average: Callable, scale: np.ndarray, past: Callable) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (L, H) and intercept (H,) from the normal equations, summed in float64; rows with a gap in their future are left out."""
+    """Weights (L, H) and intercept (H,) from the normal equations, summed in float64; a future with a gap is left out."""
     n_in, n_out = data.lookback, data.horizon
     cutoffs = data.split.cutoffs("train", n_in, n_out)
     cutoffs = cutoffs[:: max(1, len(cutoffs) // RIDGE_WINDOWS)]
