@@ -231,23 +231,27 @@ def _events(known: _Known, window: Window) -> list[str]:
 
 
 def _ahead(known: _Known, window: Window, n_ahead: int) -> list[str]:
-    """Context that is known ahead, one sentence per step or, where the horizon is longer, per block of steps."""
+    """Context that is known ahead: one sentence per step, per block of steps where the horizon is longer, per run of equal words."""
     series = window.series
     steps = min(window.cutoff + window.horizon, series.n_steps) - window.cutoff
     if not known.ahead or steps <= 0 or n_ahead < 1:
         return []
-    daily = series.step_seconds == 86400
-    sentences = []
+    runs: list[tuple[int, int, str]] = []  # first and last step, words
     for block in np.array_split(np.arange(steps), min(n_ahead, steps)):
         first, last = int(block[0]), int(block[-1])
         rows = slice(window.cutoff + first, window.cutoff + last + 1)
-        cells = [f"{_label(c)} {cell}" for c in known.ahead if (cell := _cell(known, c, rows))]
-        if not cells:
-            continue
+        words = ", ".join(f"{_label(c)} {cell}" for c in known.ahead if (cell := _cell(known, c, rows)))
+        if runs and runs[-1][2] == words:
+            runs[-1] = (runs[-1][0], last, words)
+        else:
+            runs.append((first, last, words))
+    sentences = []
+    for first, last, words in runs:
         when = duration_text((last + 1) * series.step_seconds)
         if first != last:
             when = f"{duration_text((first + 1) * series.step_seconds)} to {when}"
-        elif daily:
+        elif series.step_seconds == 86400:
             when += f" ({weekday_text(series.local_times[window.cutoff + first])})"
-        sentences.append(f"In {when}: {', '.join(cells)}")
+        if words:
+            sentences.append(f"In {when}: {words}")
     return sentences

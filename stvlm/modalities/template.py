@@ -96,7 +96,8 @@ _ALLOWED = (
     nodes.Neg,
     nodes.Keyword,
 )
-_FILTERS = tuple("abs capitalize default first float int join last length lower round title trim upper".split())
+_FILTERS = ("abs", "capitalize", "default", "first", "float", "int", "join", "last", "length")
+_FILTERS += ("lower", "round", "title", "trim", "upper")
 _TESTS = ("defined", "undefined", "none", "number", "string", "even", "odd")
 _NAMES = {
     nodes.Call: "A call such as range(...)",
