@@ -36,7 +36,8 @@ class Scores:
             truth: (W, H, N), NaN = missing.
 
         Raises:
-            ValueError: shapes that differ, or a forecast that is not a finite number, whether its truth is known or not.
+            ValueError: shapes that differ.
+            FloatingPointError: a forecast is not a finite number, whether its truth is known or not.
         """
         quantiles = forecast if forecast.ndim == 4 else None
         median = forecast if quantiles is None else forecast[self.levels.index(0.5)]
@@ -44,7 +45,7 @@ class Scores:
             raise ValueError(f"A forecast {forecast.shape} does not match a truth {truth.shape} and {len(self.levels)} levels.")
         wrong = int(forecast.size - np.isfinite(forecast).sum())
         if wrong:
-            raise ValueError(f"{wrong} of {forecast.size} forecast values are not finite numbers.")
+            raise FloatingPointError(f"{wrong} of {forecast.size} forecast values are not finite numbers.")
         seen = np.isfinite(truth)
         truth = np.where(seen, truth, 0).astype("f8")
         error = np.where(seen, median - truth, 0)  # (W, H, N)
