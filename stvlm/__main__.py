@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -24,7 +25,7 @@ from stvlm.cli.inputs import (
     until_training_about_input,
 )
 from stvlm.cli.parser import parse
-from stvlm.cli.progress import Progress
+from stvlm.cli.progress import Progress, Stage
 from stvlm.data.files import InputError
 
 # numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
@@ -151,6 +152,31 @@ def backtest(options: argparse.Namespace) -> None:
     check_out(options.json)
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
+    from stvlm.evaluation.backtest import MODELS, score_table
+    from stvlm.evaluation.backtest import backtest as score
+
+    more = {"context_steps": options.context_steps} if options.context_steps is not None else {}
+    names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or MODELS]
+    stage = Stage()
+    with about_input(still=lambda: not stage.message):
+        result = score(
+            series,
+            options.lookback,
+            options.horizon,
+            options.split,
+            tuple(names),
+            few_shot=options.few_shot,
+            seeds=options.seeds,
+            max_minutes=options.max_minutes,
+            device=options.device or "auto",
+            seasons=options.seasons,
+            progress=stage,
+            fit_options=more,
+        )
+    write_json(options.json, result)
+    print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
+    print(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
 
 
 def serve(options: argparse.Namespace) -> None:

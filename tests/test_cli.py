@@ -212,6 +212,39 @@ def test_an_explanation_has_the_keys_and_shapes_that_scripts_rely_on(model_folde
     assert (found["sensors"][0], found["cutoff"], found["unit"]) == ("01", "2024-03-10T08:00:00", "")
 
 
+def test_a_backtest_writes_the_scores_that_scripts_rely_on_and_prints_them(small_files, tmp_path, capsys):
+    out = tmp_path / "scores.json"
+    ask = ["backtest", *data(small_files), "--lookback", "12", "--horizon", "3", "--split", "0.6,0.2,0.2", "--json", str(out)]
+    assert main([*ask, "--models", "persistence,seasonal-naive,anchor", "--seasons", "1440"]) == 0
+    found = json.loads(out.read_text())
+    assert found["windows"] == {"train": 201 - 12 - 3 + 1, "val": 67 - 3 + 1, "test": 68 - 3 + 1}
+    keys = "model mae rmse accuracy coverage_80 mae_per_step parameters trainable seconds_fit seconds_per_window device"
+    assert all(set(keys.split()) <= set(row) for row in found["scores"])
+    rows = {row["model"]: row for row in found["scores"]}
+    assert len(rows["anchor"]["mae_per_step"]) == 3
+    assert rows["anchor"]["mae"] < rows["persistence"]["mae"]
+    said = capsys.readouterr()
+    assert "Scoring persistence." in said.err
+    assert re.search(rf"anchor\s+{rows['anchor']['mae']:.4g}", said.out)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--models", "persistence,oracle"], "Unknown models: oracle"),
+        (["--models", "persistence", "--few-shot", "0"], "few-shot must be"),
+        (["--models", "persistence", "--split", "0.9,0.1,0"], "test part"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line_and_exit_code_2(more, words, small_files, tmp_path, capsys):
+    ask = ["backtest", *data(small_files), "--lookback", "12", "--horizon", "3", "--split", "0.6,0.2,0.2"]
+    assert main([*ask, "--json", str(tmp_path / "b.json"), *more]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_command_goes_on_where_it_was_killed(small_files, tmp_path):
     out = tmp_path / "model"
     command = [sys.executable, "-m", "stvlm", "fit", *data(small_files), "--out", str(out), "--lookback", "12", "--horizon", "3"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,13 +104,19 @@ def _step_of(series: SensorSeries, moment: str) -> int:
 
 
 @contextmanager
-def about_input() -> Iterator[None]:
-    """Settings or data that a room below refuses are the caller's to mend."""
+def about_input(still: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Settings or data that a room below refuses are the caller's to mend.
+
+    Args:
+        still: whether that holds when the error comes; once the real work has begun, an error is ours.
+    """
     try:
         yield
     except InputError:
         raise
     except ValueError as error:
+        if not still():
+            raise
         raise InputError(str(error)) from error
 
 

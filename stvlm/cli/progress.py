@@ -38,3 +38,23 @@ class Progress:
     def error(self, value: float | None) -> str:
         """A score with its unit."""
         return "-" if value is None else f"{value:.4g} {self.unit}".rstrip()
+
+
+class Stage:
+    """Prints each stage of a backtest as it begins, and about one line in two seconds between.
+
+    Attributes:
+        message: the last one, "" before the work began.
+    """
+
+    def __init__(self) -> None:
+        self.message = ""
+        self._printed = 0.0
+
+    def __call__(self, message: str, share: float) -> None:
+        """Print a message and the share done, if its time has come."""
+        now = time.monotonic()
+        if message == self.message and now - self._printed < 2:
+            return
+        self.message, self._printed = message, now
+        print(f"{share:4.0%}  {message}", file=sys.stderr, flush=True)
