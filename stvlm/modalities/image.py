@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from stvlm.data.network import SensorNetwork
-from stvlm.modalities.raster import SpatialRaster
+from stvlm.modalities.raster import SHRINK, SpatialRaster
 
 LIMIT = 4.0  # scaled departures (standard deviations) at which a channel is nearly black or white
+SHARE_LOW, SHARE_SPAN = 0.01, 0.98  # a share 0 … 1 is painted as 0.01 … 0.99
 
 
 @dataclass(frozen=True)
@@ -81,31 +82,71 @@ def from_shade(shade: np.ndarray) -> np.ndarray:
     return LIMIT * np.arctanh(np.clip((np.asarray(shade, "f8") - 0.5) / 0.49, -0.9999, 0.9999))
 
 
+def n_views(config: ImageConfig) -> int:
+    """V, images per window."""
+    return len(config.views)
+
+
+def legend(config: ImageConfig) -> list[View]:
+    """What each view shows, in the order of the V axis."""
+    return [VIEWS[name] for name in config.views]
+
+
+def view_values(images: np.ndarray, config: ImageConfig) -> np.ndarray:
+    """Read the images back: scaled departures, and shares 0 … 1 where a channel shows a share.
+
+    Args:
+        images: (V, 3, G, G) in 0 … 1, as `paint_views` made them. config: the same.
+
+    Returns:
+        (V, 3, G, G) float32.
+    """
+    values = from_shade(images)
+    for v, view in enumerate(legend(config)):
+        for c, channel in enumerate(view.channels):
+            if channel.kind == "share":
+                values[v, c] = (np.asarray(images[v, c], "f8") - SHARE_LOW) / SHARE_SPAN
+    return values.astype("f4")
+
+
 def field_in_unit(raster: SpatialRaster, values: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
     """(G, G) float32 in the unit of `values` (N,): the same painting for people. NaN where nothing was observed anywhere near."""
-    seen = np.isfinite(values) if observed is None else observed & np.isfinite(values)
-    tensor = torch.from_numpy(np.nan_to_num(np.asarray(values, "f4")))
-    return raster.paint(tensor, torch.from_numpy(np.asarray(seen)), fallback=float("nan")).numpy()
+    seen = np.isfinite(values) if observed is None else np.asarray(observed, bool) & np.isfinite(values)
+    if not seen.any():
+        return np.full((raster.size, raster.size), np.nan, "f4")
+    middle = float(np.mean(values[seen], dtype="f8"))
+    known = torch.from_numpy(seen)
+    painted = raster.paint(torch.from_numpy(np.where(seen, values - middle, 0).astype("f4")), known).numpy().astype("f8")
+    return np.where(raster.mass(known).numpy() > SHRINK, painted + middle, np.nan).astype("f4")
 
 
 def _field(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
-    ever = observed.any(dim=1)
-    now = raster.paint(past[:, -1], ever)
-    change = raster.paint(past[:, -1] - past[:, 0], ever)
-    return torch.stack([to_shade(now), to_shade(change), 0.01 + 0.98 * raster.support(observed[:, -1])], dim=1)  # (B, 3, G, G)
+    """The last reading of each sensor, how far it is from its first one, and how well each pixel is observed at the last step."""
+    first = past.gather(1, observed.int().argmax(dim=1, keepdim=True))[:, 0]  # (B, N)
+    now = past[:, -1]
+    painted = raster.paint(torch.stack([now, now - first], dim=1), observed.any(dim=1, keepdim=True))  # (B, 2, G, G)
+    share = SHARE_LOW + SHARE_SPAN * raster.support(observed[:, -1:])  # (B, 1, G, G)
+    return torch.cat([to_shade(painted), share], dim=1)  # (B, 3, G, G)
 
 
 def _spread(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Mean, standard deviation and range of what was observed in the lookback."""
+    count = observed.sum(dim=1).clamp(min=1)  # (B, N)
+    mean = torch.where(observed, past, 0).sum(dim=1) / count
+    square = torch.where(observed, (past - mean[:, None]) ** 2, 0).sum(dim=1) / count
+    spread = (square + 1e-6).sqrt()  # the root of 0 has no slope
+    high = torch.where(observed, past, -torch.inf).amax(dim=1)
+    low = torch.where(observed, past, torch.inf).amin(dim=1)
     ever = observed.any(dim=1)
-    spread = past.std(dim=1, unbiased=False)
-    painted = [raster.paint(row, ever) for row in (past.mean(dim=1), spread, past.amax(dim=1) - past.amin(dim=1))]
-    return torch.stack([to_shade(p) for p in painted], dim=1)
+    height = torch.where(ever, high, 0) - torch.where(ever, low, 0)
+    return to_shade(raster.paint(torch.stack([mean, spread, height], dim=1), ever[:, None]))  # (B, 3, G, G)
 
 
 def _frames(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """The last readings as they were at the start, in the middle and at the end of the lookback."""
     steps = [0, past.shape[1] // 2, past.shape[1] - 1]
-    ever = observed.any(dim=1)
-    return to_shade(torch.stack([raster.paint(past[:, step], ever) for step in steps], dim=1))
+    known = torch.stack([observed[:, : step + 1].any(dim=1) for step in steps], dim=1)  # (B, 3, N)
+    return to_shade(raster.paint(past[:, steps], known))  # (B, 3, G, G)
 
 
 VIEWS: dict[str, View] = {

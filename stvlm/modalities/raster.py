@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from stvlm.data.network import SensorNetwork
+from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
 
 REACH = 1.5  # standard deviation of the Gaussian, in median distances between sensors
-NEAREST = 1e-6  # floor of a weight, so that a pixel far from all sensors still has the nearest
+OWN = 1e6  # weight of a sensor in its own pixel; neighbours weigh at most 1, so the pixel has the sensor's value
+SHRINK = 1e-3  # weight of 0 in every pixel: it takes over where the sensors near are missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,59 +23,73 @@ class SpatialRaster:
     Attributes:
         bounds: (west, south, east, north) in degrees; west and east may leave [-180, 180] at the antimeridian.
         size: G, pixels a side.
-        weights: (G G, N) sparse CSR, float32: how much each pixel heeds each sensor; no row is empty.
+        weights: (G G, N) sparse CSR, float32: how much each pixel heeds each sensor; at least 1 in every row.
+        nearness: (G G,) float32 in 0 … 1: 1 where a sensor stands, towards 0 far from all.
     """
 
     bounds: tuple[float, float, float, float]
     size: int
     weights: torch.Tensor
+    nearness: torch.Tensor
+    _on_device: dict[str, _Surface] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(cls, network: SensorNetwork, size: int, n_neighbours: int = 6) -> SpatialRaster:
         """Weights of the nearest sensors of each pixel, a Gaussian of 1.5 times the median spacing of the sensors.
 
-        A pixel that holds a sensor heeds that sensor alone (all of them, where it holds several).
+        The nearest sensor always weighs 1, and the Gaussian is wider where sensors are sparse, so no pixel is empty. A pixel that
+        holds a sensor heeds that sensor (all of them alike, where it holds several), and its neighbours only while it is missing.
 
         Args:
             network: N sensors. size: G. n_neighbours: sensors heeded by a pixel.
         """
         bounds = network.bounds()
         lat, lon = _pixel_centres(bounds, size)
-        index, distance = network.nearest_to(lat.ravel(), (lon.ravel() + 180) % 360 - 180, n_neighbours)
-        spacing = max(network.spacing_km, _pixel_km(bounds, size))
-        weight = np.exp(-(distance**2) / (2 * (REACH * spacing) ** 2))
-        weight[:, 0] = np.maximum(weight[:, 0], NEAREST)
-        rows = np.repeat(np.arange(size * size), index.shape[1])
-        grid = sparse.csr_matrix((weight.ravel(), (rows, index.ravel())), shape=(size * size, network.n_sensors))
-        own = _pixels(bounds, size, network.lat, network.unwrapped_lon)
-        held = sparse.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), shape=grid.shape)
-        empty = np.asarray(held.sum(axis=1)).ravel() == 0
-        grid = sparse.diags(empty.astype("f8")) @ grid + held
-        return cls(bounds, size, _to_torch(grid.tocsr().astype("f4")))
+        index, distance = network.nearest_to(lat.ravel(), lon.ravel(), n_neighbours)  # (G G, k), nearest first
+        pixel_km = np.radians(bounds[3] - bounds[1]) * EARTH_RADIUS_KM / size
+        reach = max(REACH * network.spacing_km, 0.5 * pixel_km)
+        nearest = distance[:, :1]
+        weight = np.exp(-(distance**2 - nearest**2) / (2 * np.maximum(reach, 0.5 * nearest) ** 2))
+        own = _pixels(bounds, size, network.lat, network.unwrapped_lon)  # (N,)
+        rows = np.concatenate([np.repeat(np.arange(size * size), index.shape[1]), own])
+        columns = np.concatenate([index.ravel(), np.arange(network.n_sensors)])
+        data = np.concatenate([weight.ravel(), np.full(network.n_sensors, OWN)])
+        grid = sparse.csr_matrix((data, (rows, columns)), shape=(size * size, network.n_sensors))
+        nearness = np.exp(-(nearest[:, 0] ** 2) / (2 * reach**2)).astype("f4")
+        nearness[own] = 1.0
+        return cls(bounds, size, _to_torch(grid.astype("f4")), torch.from_numpy(nearness))
 
-    def paint(self, values: torch.Tensor, observed: torch.Tensor, fallback: float = 0.0) -> torch.Tensor:
-        """Paint values by one sparse product, renormalised by what was observed: sum(w m x) / sum(w m).
+    def paint(self, values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        """Paint departures by one sparse product, renormalised by what was observed: sum(w m x) / sum(w m).
+
+        Where all sensors near are missing, a pixel falls back smoothly: to those farther off, then to 0.
 
         Args:
-            values: (..., N) float, finite wherever observed. observed: (..., N) bool. fallback: where nothing near was observed.
+            values: (..., N) float, finite wherever observed; 0 = nothing special.
+            observed: bool, (..., N) or a shape that spreads to it.
 
         Returns:
-            (..., G, G), row 0 in the north; differentiable in `values`.
+            (..., G, G) float32, row 0 in the north; differentiable in `values`.
         """
-        shape = values.shape[:-1]
-        seen = observed.reshape(-1, values.shape[-1]).to(values.dtype)
-        flat = torch.where(observed, values, 0).reshape(-1, values.shape[-1])
-        both = torch.cat([flat, seen]).T.contiguous()  # (N, 2 R)
-        total, mass = (self.weights.to(both.device) @ both).T.split(len(flat))  # (R, G G) each
-        painted = torch.where(mass > 1e-12, total / mass.clamp(min=1e-12), fallback)
-        return painted.reshape(*shape, self.size, self.size)
+        surface, n = self._surface(values.device), self.weights.shape[1]
+        shape = torch.broadcast_shapes(values.shape, observed.shape)[:-1]
+        flat = torch.where(observed, values, 0).float().reshape(-1, n).T.contiguous()  # (N, R)
+        if bool(observed.all()):  # the usual case needs no second product
+            painted = surface.complete @ flat  # (G G, R)
+        else:
+            mass = self.mass(observed).expand(*shape, self.size, self.size).reshape(flat.shape[1], -1)  # (R, G G)
+            painted = (surface.weights @ flat) / (mass.T + SHRINK)
+        return painted.T.reshape(*shape, self.size, self.size)
+
+    def mass(self, observed: torch.Tensor) -> torch.Tensor:
+        """(..., G, G) float32: the weight of what was observed (..., N) in each pixel."""
+        seen = observed.reshape(-1, observed.shape[-1]).float().T.contiguous()
+        return (self._surface(observed.device).weights @ seen).T.reshape(*observed.shape[:-1], self.size, self.size)
 
     def support(self, observed: torch.Tensor) -> torch.Tensor:
-        """(..., G, G) in 0 … 1: which share of the sensors that a pixel heeds was observed."""
-        seen = observed.reshape(-1, observed.shape[-1]).float().T.contiguous()
-        weights = self.weights.to(seen.device)
-        share = (weights @ seen).T / (weights @ torch.ones_like(seen[:, :1])).T
-        return share.reshape(*observed.shape[:-1], self.size, self.size)
+        """(..., G, G) in 0 … 1: 1 where a sensor that was observed stands, 0 far from all and where those near are missing."""
+        surface = self._surface(observed.device)
+        return self.mass(observed) * surface.share.reshape(self.size, self.size)
 
     def pixel_of(self, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(row, column) of the pixels that hold places; places outside fall on the border."""
@@ -86,6 +102,26 @@ class SpatialRaster:
         """(lat, lon) in degrees, (G, G) each."""
         return _pixel_centres(self.bounds, self.size)
 
+    def _surface(self, device: torch.device) -> _Surface:
+        """The weights on a device, kept there, for batches come again."""
+        key = str(device)
+        if key not in self._on_device:
+            whole = torch.zeros(self.size**2).index_add_(0, _rows(self.weights), self.weights.values())
+            scaled = self.weights.values() / (whole + SHRINK)[_rows(self.weights)]
+            complete = _csr(self.weights.crow_indices(), self.weights.col_indices(), scaled, self.weights.shape)
+            share = self.nearness / whole
+            self._on_device[key] = _Surface(self.weights.to(device), complete.to(device), share.to(device))
+        return self._on_device[key]
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """weights (G G, N); the same divided by their sum, for when all is observed; nearness divided by that sum (G G,)."""
+
+    weights: torch.Tensor
+    complete: torch.Tensor
+    share: torch.Tensor
+
 
 def _pixel_centres(bounds: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray]:
     west, south, east, north = bounds
@@ -97,19 +133,23 @@ def _pixel_centres(bounds: tuple[float, float, float, float], size: int) -> tupl
 
 def _pixels(bounds: tuple[float, float, float, float], size: int, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     west, south, east, north = bounds
-    row = np.clip(((north - lat) / (north - south) * size).astype(int), 0, size - 1)
-    column = np.clip(((lon - west) / (east - west) * size).astype(int), 0, size - 1)
-    return row * size + column
+    row = np.clip(np.floor((north - lat) / (north - south) * size), 0, size - 1)
+    column = np.clip(np.floor((lon - west) / (east - west) * size), 0, size - 1)
+    return (row * size + column).astype("int64")
 
 
-def _pixel_km(bounds: tuple[float, float, float, float], size: int) -> float:
-    return (bounds[3] - bounds[1]) * 111.195 / size
+def _rows(weights: torch.Tensor) -> torch.Tensor:
+    """The row of each stored weight."""
+    start = weights.crow_indices()
+    return torch.repeat_interleave(torch.arange(len(start) - 1), start.diff())
 
 
 def _to_torch(matrix: sparse.csr_matrix) -> torch.Tensor:
-    parts = (
-        torch.from_numpy(matrix.indptr.astype("i8")),
-        torch.from_numpy(matrix.indices.astype("i8")),
-        torch.from_numpy(matrix.data),
-    )
-    return torch.sparse_csr_tensor(*parts, size=matrix.shape)
+    start, column = torch.from_numpy(matrix.indptr.astype("i8")), torch.from_numpy(matrix.indices.astype("i8"))
+    return _csr(start, column, torch.from_numpy(matrix.data), matrix.shape)
+
+
+def _csr(start: torch.Tensor, column: torch.Tensor, data: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(start, column, data, shape, check_invariants=True)
