@@ -54,7 +54,9 @@ class Stage:
     def __call__(self, message: str, share: float) -> None:
         """Print a message and the share done, if its time has come."""
         now = time.monotonic()
-        if message == self.message and now - self._printed < 2:
+        is_new = message.split(":")[0] != self.message.split(":")[0]
+        self.message = message
+        if not is_new and share < 1 and now - self._printed < 2:
             return
-        self.message, self._printed = message, now
+        self._printed = now
         print(f"{share:4.0%}  {message}", file=sys.stderr, flush=True)
