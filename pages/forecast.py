@@ -1,12 +1,12 @@
 """The forecast of any cutoff on the map, over time and as a table, with bands and simple methods beside it."""
 
-from stvlm.ui import forecasting, frame, models, widgets
+from stvlm.ui import forecasting, frame, models, rivals, widgets
 
 frame.page("forecast")
 series = widgets.need_series()
 choice, window = models.pick(series)
 forecast = models.forecast(choice, window)
-forecasting.linked_views(window, forecast, ())
+forecasting.linked_views(window, forecast, rivals.forecasts(window))
 forecasting.about(choice, forecast)
 forecasting.downloads(forecast, models.key(choice, window))
 frame.page_link("fusion", "What this forecast drew on")

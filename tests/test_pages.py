@@ -84,12 +84,16 @@ def test_the_sensor_follows_to_another_page(app):
     app = visit(app, "data", data="sample:irish_wind", sensor="DUB")
     app = visit(app, "forecast", data="sample:irish_wind")
     assert app.selectbox(key="tied-sensor").value == "DUB"
+    del app.query_params["sensor"]  # as the links of the sidebar do
+    app = visit(app, "data", data="sample:irish_wind")
+    assert app.selectbox(key="tied-sensor").value == "DUB"
 
 
 def test_a_map_needs_no_other_host(app):
     app = visit(app, "data", data="sample:irish_wind")
     arguments = json.loads(app.get("component_instance")[0].proto.json_args)
-    assert arguments["js_links"] and not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
+    assert arguments["js_links"]
+    assert not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
 
 
 def test_a_file_without_places_is_refused_with_its_cure(app):
@@ -132,7 +136,8 @@ def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
     app = upload(app, (name, uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
     assert not app.exception
     assert sorted(p.name for p in (home / "uploads").glob("*/*")) == ["names.json", "sensors", "series"]
-    assert "![" not in words(app)
+    rendered = [e.value for kind in ("markdown", "caption", "warning", "error", "subheader") for e in app.main.get(kind)]
+    assert not [text for text in rendered if "![" in text]
 
 
 def test_text_of_a_user_stays_text():

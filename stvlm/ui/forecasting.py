@@ -43,14 +43,15 @@ def linked_views(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...
             window.series, forecast, sensor, baselines=shown, step=step, past_steps=max(3 * window.horizon, 24), theme=frame.theme()
         )
         alt = f"Forecast of {widgets.sensor_label(network, sensor)} with bands; the table below has its numbers."
+        figure.update_layout(title_text="")  # the sensor stands in the box above
         show.plot(figure, "lines", alt)
     one, every = st.tabs([f"{widgets.plain(widgets.sensor_label(network, sensor))}, all steps", f"All sensors, {when}"])
     with one:
-        widgets.table(_steps_table(window, forecast, rivals, sensor), f"The forecast of one sensor, {len(forecast.times)} rows.")
+        alt = f"The forecast of one sensor, {len(forecast.times)} rows."
+        widgets.table(_steps_table(window, forecast, shown, sensor), alt, decimals=_decimals(forecast))
     with every:
-        show.sensor_table(
-            _sensors_table(window, forecast, step), network, "every", f"The forecast of {network.n_sensors} sensors for {when}."
-        )
+        alt = f"The forecast of {network.n_sensors} sensors for {when}; a click on a row chooses the sensor."
+        show.sensor_table(_sensors_table(window, forecast, step), network, "every", alt, decimals=_decimals(forecast))
 
 
 def about(choice: models.Choice, forecast: Forecast) -> None:
@@ -106,7 +107,7 @@ def _pick_rivals(rivals: tuple[Forecast, ...]) -> tuple[Forecast, ...]:
     if not rivals:
         return ()
     names = [r.name for r in rivals]
-    shown = st.pills("Simple methods beside it", names, selection_mode="multi", key="rivals", persist_state="session")
+    shown = st.pills("Simple methods beside it", names, selection_mode="multi", key="rivals", persist_state="session", wrap=True)
     return tuple(r for r in rivals if r.name in shown)
 
 
@@ -121,12 +122,12 @@ def _steps_table(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...
     measured = models.truth(window)[:, sensor]
     columns = {
         "Time": format_times(forecast.times, forecast.timezone),
-        f"Forecast{unit}": _rounded(forecast, forecast.median[:, sensor]),
-        f"Measured{unit}": _rounded(forecast, measured),
-        f"Off by{unit}": _rounded(forecast, forecast.median[:, sensor] - measured),
+        f"Forecast{unit}": forecast.median[:, sensor],
+        f"Measured{unit}": measured,
+        f"Off by{unit}": forecast.median[:, sensor] - measured,
     }
     columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[:, sensor] for share in forecast.shares}
-    columns |= {f"{r.name}{unit}": _rounded(forecast, r.median[:, sensor]) for r in rivals}
+    columns |= {f"{r.name}{unit}": r.median[:, sensor] for r in rivals}
     return pd.DataFrame(columns)
 
 
@@ -137,9 +138,9 @@ def _sensors_table(window: Window, forecast: Forecast, step: int) -> pd.DataFram
     names = [network.name(n) for n in range(network.n_sensors)]
     columns = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
     columns |= {
-        f"Forecast{unit}": _rounded(forecast, forecast.median[step]),
-        f"Measured{unit}": _rounded(forecast, measured),
-        f"Off by{unit}": _rounded(forecast, forecast.median[step] - measured),
+        f"Forecast{unit}": forecast.median[step],
+        f"Measured{unit}": measured,
+        f"Off by{unit}": forecast.median[step] - measured,
     }
     columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[step] for share in forecast.shares}
     return pd.DataFrame(columns)
@@ -147,10 +148,6 @@ def _sensors_table(window: Window, forecast: Forecast, step: int) -> pd.DataFram
 
 def _decimals(forecast: Forecast) -> int:
     return fit_scale(forecast.median).decimals
-
-
-def _rounded(forecast: Forecast, values: np.ndarray) -> np.ndarray:
-    return np.round(values.astype("f8"), _decimals(forecast))
 
 
 def _band(forecast: Forecast, share: float) -> np.ndarray:

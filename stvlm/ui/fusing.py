@@ -25,8 +25,8 @@ def linked_views(explanation: FusionExplanation, is_anchor: bool) -> None:
     """
     if is_anchor:
         st.warning(
-            "This network did not beat its anchor on the validation part by a clear margin, so it was not accepted and the forecast is "
-            "the anchor's. The shares below are what the network would draw on; deleting image or text changes nothing.",
+            "This network did not beat its anchor on the validation part by a clear margin, so it was not accepted: the forecast "
+            "is the anchor's. The shares are what the network would draw on; deleting image or text changes nothing.",
             icon=":material/warning:",
         )
     _linked(explanation)
@@ -96,7 +96,7 @@ def _words_read(explanation: FusionExplanation, sensor: int) -> None:
         st.caption("This model reads no prompt.")
         return
     st.markdown("**The prompt, shaded by attention**")
-    with st.container(height=380):
+    with st.container(border=True):
         st.html(weights.prompt_html(explanation.tokens, explanation.text_attention[sensor], frame.theme()))
 
 
@@ -117,15 +117,13 @@ def _deletion_words(explanation: FusionExplanation, sensor: int) -> str:
 def _sensor_rows(explanation: FusionExplanation, sensor: int) -> pd.DataFrame:
     share = explanation.sensor_attention[sensor] * 100
     top = np.argsort(-share)[:12]
-    return pd.DataFrame(
-        {"Sensor": [widgets.sensor_label(explanation.network, int(n)) for n in top], "Share, %": share[top].round(2)}
-    )
+    return pd.DataFrame({"Sensor": [widgets.sensor_label(explanation.network, int(n)) for n in top], "Share, %": share[top]})
 
 
 def _token_rows(explanation: FusionExplanation, sensor: int) -> pd.DataFrame:
     share = explanation.text_attention[sensor] * 100
     top = np.argsort(-share)[:12]
-    return pd.DataFrame({"Word": [explanation.tokens[int(i)].strip() for i in top], "Share, %": share[top].round(2)})
+    return pd.DataFrame({"Word": [explanation.tokens[int(i)].strip() for i in top], "Share, %": share[top]})
 
 
 def _place_rows(explanation: FusionExplanation, sensor: int) -> pd.DataFrame:
@@ -138,4 +136,4 @@ def _place_rows(explanation: FusionExplanation, sensor: int) -> pd.DataFrame:
     top = np.argsort(-field.ravel())[:12]
     lat = north - (top // g + 0.5) / g * (north - south)
     lon = west + (top % g + 0.5) / g * (east - west)
-    return pd.DataFrame({"Latitude, °": lat.round(3), "Longitude, °": lon.round(3), "Share, %": field.ravel()[top].round(2)})
+    return pd.DataFrame({"Latitude, °": lat, "Longitude, °": lon, "Share, %": field.ravel()[top]})

@@ -10,6 +10,7 @@ from stvlm.charts import lines, maps
 from stvlm.data.series import SensorSeries
 from stvlm.ui import assess, datasets, frame, session, show, widgets
 
+_PLACES = dict.fromkeys(("Latitude, °", "Longitude, °"), st.column_config.NumberColumn(format="%.5f"))
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
 
 
@@ -75,7 +76,11 @@ def where_and_when(series: SensorSeries) -> None:
             f"{series.quantity} over time of {', '.join(widgets.sensor_label(series.network, n) for n in nodes)}.",
         )
     with st.expander("The sensors as a table"):
-        widgets.table(_sensor_rows(series, coverage), "One row for each sensor: place, share of readings, mean, least, most.")
+        widgets.table(
+            _sensor_rows(series, coverage),
+            "One row for each sensor: place, share of readings, mean, least, most.",
+            column_config=_PLACES,
+        )
 
 
 def quality_report() -> None:
@@ -91,10 +96,10 @@ def _sensor_rows(series: SensorSeries, coverage: np.ndarray) -> pd.DataFrame:
     rows = {
         "Sensor": list(network.ids),
         "Name": [network.name(n) for n in range(network.n_sensors)],
-        "Latitude, °": network.lat.round(5),
-        "Longitude, °": network.lon.round(5),
-        "Readings there, %": coverage.round(1),
-        f"Mean{unit}": (np.nanmean(filled, axis=0) * known).round(2),
+        "Latitude, °": network.lat,
+        "Longitude, °": network.lon,
+        "Readings there, %": coverage,
+        f"Mean{unit}": (np.nanmean(filled, axis=0) * known),
         f"Least{unit}": np.nanmin(filled, axis=0) * known,
         f"Most{unit}": np.nanmax(filled, axis=0) * known,
     }

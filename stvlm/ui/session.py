@@ -42,7 +42,7 @@ def look_at(data: str) -> None:
 def get(name: str) -> str:
     """A word of the view: from the URL, else as this session left it; "" for none."""
     if name in st.query_params:
-        return st.query_params[name][:LONGEST]
+        st.session_state[f"stvlm.{name}"] = st.query_params[name][:LONGEST]
     return st.session_state.get(f"stvlm.{name}", "")
 
 
@@ -67,8 +67,7 @@ def chosen(name: str, options: Sequence[str], default: str) -> str:
 def tied(key: str, value: object) -> str:
     """Let a widget show a value that others may set too: call before the widget, give it the key returned."""
     key = f"tied-{key}"
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
+    st.session_state[key] = value  # at every run: the value left by a widget of another page does not count for one of this page
     return key
 
 

@@ -49,7 +49,7 @@ def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: 
     st.caption(widgets.plain(alt))
 
 
-def sensor_table(rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str) -> None:
+def sensor_table(rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str, decimals: int) -> None:
     """A table with one row for each sensor, in the order of the network; a click on a row makes it the sensor in view."""
 
     def take() -> None:
@@ -57,7 +57,7 @@ def sensor_table(rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str)
         if selected:
             session.put("sensor", network.ids[selected[0]])
 
-    widgets.table(rows, alt, key=key, on_select=take, selection_mode="single-row")
+    widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="single-row")
 
 
 def _take_click(key: str, network: SensorNetwork) -> None:

@@ -122,9 +122,16 @@ def span(minutes: float) -> str:
     return f"{minutes:g} minutes"
 
 
-def table(frame_: pd.DataFrame, alt: str, **kwargs: object) -> object:
-    """A table without row numbers, with words for those who cannot see it."""
-    return st.dataframe(frame_, hide_index=True, alt=alt, **kwargs)
+def table(rows: pd.DataFrame, alt: str, decimals: int = 2, **kwargs: object) -> object:
+    """A table without row numbers.
+
+    Args:
+        rows: to show. alt: the table in words. decimals: digits after the point of all numbers that are not whole by kind.
+        kwargs: for `st.dataframe`; its `column_config` goes before ours.
+    """
+    number = st.column_config.NumberColumn(format=f"%.{decimals}f")
+    ours = dict.fromkeys(rows.select_dtypes("floating").columns, number)
+    return st.dataframe(rows, hide_index=True, alt=alt, column_config=ours | kwargs.pop("column_config", {}), **kwargs)
 
 
 def _step_of(series: SensorSeries, word: str) -> int | None:
