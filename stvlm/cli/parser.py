@@ -44,10 +44,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made["forecast"].add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv, .parquet or .geojson")
     made["explain"].add_argument("--out", type=Path, required=True, metavar="FILE.json")
     _add_backtest(made["backtest"])
-    made["serve"].add_argument(
-        "streamlit", nargs=argparse.REMAINDER, metavar="OPTION", help="passed on, such as --server.port 8600"
-    )
-    return parser.parse_args(arguments)
+    made["serve"].epilog = "Further options go to streamlit, such as --server.port 8600."
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.verb != "serve":
+        made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")
+    options.streamlit = rest
+    return options
 
 
 def _add_data(parser: Parser) -> None:
