@@ -1,0 +1,179 @@
+"""What is scored side by side: the windows of a backtest, and every method fitted for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from stvlm.data.forecast import LEVELS
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Split
+from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
+from stvlm.evaluation.coverage import ConformalBands
+
+MODELS = (*BASELINES, "anchor", "stvlm")
+BLOCK_CELLS = 2_000_000  # (window, step, sensor) forecast and scored at once
+BAND_CELLS = 8_000_000  # of the validation part that bands are learnt from
+Report = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """Something that forecasts, ready to be scored.
+
+    Attributes:
+        name: its row. forecast: cutoffs (W,) → quantiles (Q, W, H, N) at LEVELS, or point forecasts (W, H, N).
+        parameters, trainable: numbers in it, and those that were estimated on this series. seconds_fit: of wall time.
+        device: that forecasts. first_cutoff: the earliest that it can forecast. facts: what else its row says.
+    """
+
+    name: str
+    forecast: Callable[[np.ndarray], np.ndarray]
+    parameters: int
+    trainable: int
+    seconds_fit: float
+    device: str = "cpu"
+    first_cutoff: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """The windows that all run on: a series, its parts, lookback and horizon in steps, seasons in minutes."""
+
+    series: SensorSeries
+    split: Split
+    lookback: int
+    horizon: int
+    seasons: tuple[int, ...]
+
+    def cutoffs(self, part: str) -> np.ndarray:
+        """(W,) the cutoffs of a part."""
+        return self.split.cutoffs(part, self.lookback, self.horizon)
+
+    def truth(self, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32, NaN = missing."""
+        return self.series.values[cutoffs[:, None] + np.arange(self.horizon)]
+
+    def blocks(self, cutoffs: np.ndarray) -> Iterator[np.ndarray]:
+        """Cutoffs in blocks small enough to hold at once."""
+        size = max(1, BLOCK_CELLS // (self.horizon * self.series.network.n_sensors))
+        for first in range(0, len(cutoffs), size):
+            yield cutoffs[first : first + size]
+
+
+def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dict, report: Report) -> Iterator[Contender]:
+    """Fit one after another, in the order of MODELS, and hand each on as soon as it is ready."""
+    n_stages = len([m for m in models if m in BASELINES]) + ("anchor" in models) + seeds * ("stvlm" in models)
+    done = 0
+    if simple := [family for family in BASELINES if family in models]:
+        data = TrainingData(course.series, course.split, course.lookback, course.horizon)
+        for family in simple:
+            report(f"Scoring {family}.", done / n_stages)
+            yield from _simple(family, data, course)
+            done += 1
+    if "stvlm" in models:
+        for seed in range(seeds):
+            first_done = done
+
+            def within(message: str, share: float, first_done: int = first_done) -> None:
+                report(message, (first_done + share) / n_stages)
+
+            anchor, model = _trained(course, {**options, "seed": options.get("seed", 0) + seed}, within)
+            if "anchor" in models and seed == 0:
+                yield _banded(anchor, course)
+                done += 1
+            yield model if seeds == 1 else replace(model, name=f"stvlm seed {seed}", facts=model.facts | {"seed": seed})
+            done += 1
+    elif "anchor" in models:
+        report("Fitting the closed-form anchor.", done / n_stages)
+        yield _anchor_alone(course, options.get("context_steps"))
+
+
+def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contender]:
+    started = time.perf_counter()
+    for fitted in fit_baseline(family, data, course.seasons):
+        seconds = time.perf_counter() - started
+        parts = (fitted.n_parameters, fitted.n_parameters, seconds, "cpu", fitted.first_cutoff)
+        yield _banded(Contender(fitted.name, fitted, *parts), course)
+        started = time.perf_counter()
+
+
+def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
+    from stvlm.anchor.choose import fit_anchor
+
+    started = time.perf_counter()
+    anchor = fit_anchor(course.series, course.split, course.lookback, course.horizon, course.seasons, context_steps)
+    return _banded(_anchor_contender(anchor, course, time.perf_counter() - started), course)
+
+
+def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
+    """The anchor and the model of one training."""
+    from stvlm.fit import FitConfig, fit, pick_device  # torch takes its time to load: not for the simple methods alone
+    from stvlm.predict import predict_many
+
+    config = FitConfig(**(options | {"lookback": course.lookback, "horizon": course.horizon, "seasons_minutes": course.seasons}))
+    started = time.perf_counter()
+    seconds_anchor = step = None
+    for step in fit(course.series, config):
+        if step.phase != "anchor" and seconds_anchor is None:
+            seconds_anchor = time.perf_counter() - started
+        message = step.message or f"step {step.step} of {step.total}"
+        report(f"Training stvlm, seed {config.seed}: {message}", 0.9 * step.step / max(step.total, 1))
+    seconds, device = time.perf_counter() - started, pick_device(config.device)
+    model = step.model.to(device)
+    parameters = sum(p.numel() for p in model.parameters()) + model.anchor.n_parameters
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad) + model.anchor.n_parameters
+    contender = Contender(
+        "stvlm",
+        lambda cutoffs: predict_many(model, course.series, cutoffs),
+        parameters,
+        trainable,
+        seconds,
+        _device_name(device),
+        course.split.train_start + course.lookback,
+        {"taken": bool(float(model.shrinkage) > 0), "message": step.message},
+    )
+    return _anchor_contender(model.anchor, course, seconds_anchor), contender
+
+
+def _anchor_contender(anchor, course: Course, seconds: float) -> Contender:
+    return Contender(
+        "anchor",
+        lambda cutoffs: anchor.forecast(course.series, cutoffs),
+        anchor.n_parameters,
+        anchor.n_parameters,
+        seconds,
+        first_cutoff=course.split.train_start + course.lookback,
+    )
+
+
+def _banded(contender: Contender, course: Course) -> Contender:
+    """The same with bands learnt on the validation part, where it holds a reading; its time counts as fitting."""
+    started = time.perf_counter()
+    cutoffs = course.cutoffs("val")
+    cutoffs = cutoffs[cutoffs >= contender.first_cutoff]
+    keep = max(1, BAND_CELLS // (course.horizon * course.series.network.n_sensors))
+    cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), keep)).astype(int))]
+    truth = course.truth(cutoffs)
+    if not np.isfinite(truth).any():
+        return contender
+    training = course.series.values[course.split.train_start : course.split.train_end]
+    floor = 0.0 if np.nanmin(training) >= 0 else None
+    bands = ConformalBands.fit(contender.forecast(cutoffs), truth, LEVELS, floor)
+    point = contender.forecast
+    seconds = contender.seconds_fit + time.perf_counter() - started
+    return replace(contender, forecast=lambda c: bands.apply(point(c)), seconds_fit=seconds)
+
+
+def _device_name(device) -> str:
+    """ "cpu", or the name of the accelerator."""
+    if device.type != "cuda":
+        return device.type
+    import torch
+
+    return torch.cuda.get_device_name(device)
