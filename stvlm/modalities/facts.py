@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -75,16 +74,14 @@ class _Known:
             "width": f"{number_text(extent[0])} km",
             "height": f"{number_text(extent[1])} km",
         }
-        context = pd.DataFrame() if series.context is None else series.context
+        context = pd.DataFrame() if series.context is None else series.context.rename(columns=str)
         numeric = [c for c in context.columns if pd.api.types.is_numeric_dtype(context[c])]
-        self.numbers = {str(c): context[c].to_numpy("float64", na_value=np.nan) for c in numeric}
-        self.texts = {str(c): context[c].to_numpy("object") for c in context.columns if c not in numeric}
+        self.holiday = tuple(c for c in context.columns if "holiday" in c.lower())
+        self.numbers = {c: context[c].to_numpy("float64", na_value=np.nan) for c in numeric}
+        self.texts = {c: context[c].to_numpy("object") for c in context.columns if c not in numeric}
+        filled = {c: context[c].notna() & (context[c].astype("str").str.strip() != "") for c in self.texts if c not in self.holiday}
+        self.told = {c: np.flatnonzero(rows.to_numpy(bool)) for c, rows in filled.items()}  # rows that hold a text
         self.ahead = tuple(str(c) for c in series.known_ahead)
-
-    @cached_property
-    def holiday(self) -> tuple[str, ...]:
-        """Columns that tell of holidays."""
-        return tuple(c for c in (*self.numbers, *self.texts) if "holiday" in c.lower())
 
 
 _KNOWN: WeakKeyDictionary[SensorSeries, _Known] = WeakKeyDictionary()
@@ -213,14 +210,13 @@ def _context_now(known: _Known, step: int) -> list[str]:
 def _events(known: _Known, window: Window) -> list[str]:
     """Texts of the context within the lookback, the newest first, each with its age: 'Incident 15 minutes ago: "crash"'."""
     found: list[tuple[int, str, str]] = []
-    for column, cells in known.texts.items():
-        told: set[str] = set()
-        for step in range(window.cutoff - 1, window.cutoff - window.lookback - 1, -1):
-            text = _text(cells[step])
-            if text and text not in told and column not in known.holiday:
-                told.add(text)
-                found.append((window.cutoff - 1 - step, column, text))
-            if len(told) == MOST_EVENTS:
+    for column, rows in known.told.items():
+        cells, seen = known.texts[column], set()
+        for row in rows[np.searchsorted(rows, window.cutoff - window.lookback) : np.searchsorted(rows, window.cutoff)][::-1]:
+            if cells[row] not in seen:
+                seen.add(cells[row])
+                found.append((window.cutoff - 1 - int(row), column, _text(cells[row])))
+            if len(seen) == MOST_EVENTS:
                 break
     sentences = []
     for age, column, text in sorted(found, key=lambda f: f[0])[:MOST_EVENTS]:
@@ -231,7 +227,7 @@ def _events(known: _Known, window: Window) -> list[str]:
 
 
 def _ahead(known: _Known, window: Window, n_ahead: int) -> list[str]:
-    """Context that is known ahead: one sentence per step, per block of steps where the horizon is longer, per run of equal words."""
+    """Context that is known ahead: one sentence per step, per block of steps of a long horizon, per run of equal words."""
     series = window.series
     steps = min(window.cutoff + window.horizon, series.n_steps) - window.cutoff
     if not known.ahead or steps <= 0 or n_ahead < 1:

@@ -152,11 +152,11 @@ def render_template(template: str, facts: dict) -> list[tuple[str, str]]:
     except UndefinedError as error:
         raise TemplateError(f"{error.message}. Known facts: {', '.join(sorted(facts))}.", _line_of(error)) from error
     except SecurityError as error:
-        raise TemplateError(f"not allowed: {error}.", _line_of(error)) from error
+        raise TemplateError(f"not allowed: {error}", _line_of(error)) from error
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         if isinstance(error, TemplateError):
             raise
-        raise TemplateError(f"{error}.", _line_of(error)) from error
+        raise TemplateError(str(error), _line_of(error)) from error
     return [_sentence(line) for line in "".join(pieces).splitlines() if line.strip()]
 
 
