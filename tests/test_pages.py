@@ -38,7 +38,7 @@ def words(app: AppTest) -> str:
 
 
 def upload(app: AppTest, *files: tuple[str, str]) -> AppTest:
-    app = visit(app, "data")
+    app = visit(app, "data", source="own")
     app.file_uploader[0].set_value([(name, content.encode(), "text/csv") for name, content in files])
     app.run()
     assert not app.exception, app.exception
@@ -113,6 +113,7 @@ def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_li
     button = next(b for b in app.button if b.label == "Use this network")
     button.click().run()
     data = param(app, "data")
+    assert app.title[0].value == "Data"
     fresh = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
     fresh = visit(fresh, "data", data=data)
     assert not fresh.error

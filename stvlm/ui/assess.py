@@ -11,6 +11,7 @@ from stvlm.data import quality
 from stvlm.data.formats import InputError, RawTables
 from stvlm.ui import datasets, frame, session, uploads, widgets
 
+_ASK = ("reproject", "local-time")  # fixes that need to be told something
 _SIGNS = {"error": "must be solved", "warning": "look at it", "note": "good to know"}
 
 
@@ -20,24 +21,20 @@ def upload() -> None:
         "Drop a **sensor table** (`sensor_id, lat, lon`, and any facts) and a **readings table** (one column per sensor, "
         "or one row per reading). Links between sensors and context may come with them."
     )
-    left, right, _ = st.columns([1, 1, 3])
-    left.download_button(
-        "Example sensor table", uploads.SENSORS_EXAMPLE, "sensors.csv", "text/csv", on_click="ignore", icon=":material/download:"
-    )
-    right.download_button(
-        "Example readings", uploads.SERIES_EXAMPLE, "readings.csv", "text/csv", on_click="ignore", icon=":material/download:"
-    )
+    with st.container(horizontal=True):
+        for label, content, name in (
+            ("Example sensor table", uploads.SENSORS_EXAMPLE, "sensors.csv"),
+            ("Example readings", uploads.SERIES_EXAMPLE, "readings.csv"),
+        ):
+            st.download_button(label, content, name, "text/csv", on_click="ignore", icon=":material/download:")
     files = st.file_uploader("Your files", type=uploads.TYPES, accept_multiple_files=True, key="files")
     if files:
         given: dict[str, tuple[str, bytes]] = {}
-        for i, file in enumerate(files):
+        for column, file in zip(st.columns(len(files)), files, strict=True):
             content = file.getvalue()
             guess = list(uploads.ROLES).index(uploads.guess_role(file.name, content))
-            name, part = st.columns([2, 1], vertical_alignment="center")
-            name.text(f"{file.name}, {len(content) / 1e6:.2f} MB")
-            role = part.selectbox(
-                "is the", list(uploads.ROLES), guess, format_func=uploads.ROLES.get, key=f"role-{i}-{file.file_id}"
-            )
+            label = f"{widgets.plain(file.name)} is the"
+            role = column.selectbox(label, list(uploads.ROLES), guess, format_func=uploads.ROLES.get, key=f"role-{file.file_id}")
             given[role] = (file.name, content)
         missing = [uploads.ROLES[role] for role in ("sensors", "series") if role not in given]
         if missing:
@@ -133,7 +130,9 @@ def problem_table(report: quality.QualityReport) -> None:
         }
         for problem in report.problems
     ]
-    st.table(pd.DataFrame(rows), hide_index=True, border="horizontal", alt=f"{len(rows)} findings about the readings.")
+    table = pd.DataFrame(rows)
+    empty = [column for column in ("Why it matters", "Fix offered") if not table[column].any()]
+    st.table(table.drop(columns=empty), hide_index=True, border="horizontal", alt=f"{len(rows)} findings about the readings.")
 
 
 def _fix_buttons(report: quality.QualityReport | None, fixes: tuple[str, ...]) -> None:
@@ -144,7 +143,7 @@ def _fix_buttons(report: quality.QualityReport | None, fixes: tuple[str, ...]) -
             fix = quality.FIXES[name]
             if name in done:
                 continue
-            if fix.parameter:
+            if name in _ASK:
                 with st.popover(fix.label, icon=":material/build:"):
                     st.markdown(fix.describe)
                     value = st.text_input(fix.parameter, key=f"parameter-{name}", max_chars=40)

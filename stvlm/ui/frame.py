@@ -53,10 +53,10 @@ def theme() -> str:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def page_link(name: str, label: str = "") -> None:
-    """A link to a page that keeps the network."""
+def page_link(name: str, label: str = "", **words: str) -> None:
+    """A link to a page that keeps the network; `words` of the view go into its address."""
     this = PAGES[name]
-    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=session.link())
+    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=session.link() | words)
 
 
 def go(name: str) -> None:

@@ -35,7 +35,7 @@ def _card(name: str) -> None:
     sample = datasets.SAMPLES[name]
     data = datasets.SAMPLE + name
     series = datasets.load(data)
-    picture, words = st.columns([2, 3], wrap=False)
+    picture, words = st.columns([2, 3])
     picture.image(_thumbnail(data, frame.theme()), width="stretch", alt=f"Map of the sensors of {sample.title}.")
     with words:
         st.markdown(f"**{sample.title}**" + ("  :orange-badge[synthetic]" if sample.synthetic else ""))

@@ -10,8 +10,26 @@ from stvlm.charts import lines, maps
 from stvlm.data.series import SensorSeries
 from stvlm.ui import assess, datasets, frame, session, show, widgets
 
+_SOURCES = {"at-hand": "Networks at hand", "own": "Your own files"}
 _PLACES = dict.fromkeys(("Latitude, °", "Longitude, °"), st.column_config.NumberColumn(format="%.5f"))
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
+
+
+def own_files() -> bool:
+    """Choose between the networks at hand and one's own files; True for the files."""
+    source = session.chosen("source", tuple(_SOURCES), "at-hand")
+    key = session.tied("source", source)
+    st.segmented_control(
+        "Where from",
+        tuple(_SOURCES),
+        key=key,
+        format_func=_SOURCES.get,
+        required=True,
+        on_change=session.taken,
+        args=("source", key, str),
+        label_visibility="collapsed",
+    )
+    return source == "own"
 
 
 def choose() -> None:
@@ -37,12 +55,12 @@ def figures(series: SensorSeries) -> None:
         st.markdown(sample.description + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
     elif fixes := datasets.card(data)["fixes"]:
         st.caption("Fixes applied: " + widgets.plain(", ".join(fixes)))
-    cells = st.columns(5)
-    cells[0].metric("Sensors", f"{series.network.n_sensors:,}")
-    cells[1].metric("Steps", f"{series.n_steps:,}", help=widgets.period(series))
-    cells[2].metric("One step", widgets.span(series.step_minutes))
-    cells[3].metric("Readings there", f"{datasets.coverage(data).mean():.1f} %")
-    cells[4].metric("Unit", series.unit or "none given")
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Sensors", f"{series.network.n_sensors:,}", width="content")
+        st.metric("Steps", f"{series.n_steps:,}", width="content")
+        st.metric("One step", widgets.span(series.step_minutes), width="content")
+        st.metric("Readings there", f"{datasets.coverage(data).mean():.1f} %", width="content")
+        st.metric("Unit", series.unit or "none given", width="content")
     st.caption(f"{series.quantity}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
 
 

@@ -45,6 +45,7 @@ def _linked(window: Window, seen: Seen, view_names: tuple[str, ...]) -> None:
             options,
             key=key,
             format_func=labels.get,
+            wrap=True,
             required=True,
             on_change=session.taken,
             args=("channel", key, str),
@@ -131,12 +132,13 @@ def _tensor(window: Window, seen: Seen, view: int, kind: View) -> None:
     image = np.asarray(seen.images[view])
     st.markdown("**The exact tensor that the model gets**")
     st.image(image_png(image, 480), width="stretch", alt=f"{kind.title}: the three channels as red, green and blue.")
-    for column, what, channel in zip(st.columns(3), kind.channels, image, strict=True):
-        column.image(image_png(channel, 160), width="stretch", alt=f"Channel {what.label} in grey.", caption=what.label)
+    for column, colour, channel in zip(st.columns(3), ("red", "green", "blue"), image, strict=True):
+        column.image(image_png(channel, 160), width="stretch", alt=f"Channel {colour} in grey.", caption=colour)
     shape = " × ".join(str(n) for n in seen.images.shape)
+    meaning = ", ".join(f"{colour}: {what.label}" for colour, what in zip(("red", "green", "blue"), kind.channels, strict=True))
     st.caption(
         f"{shape} (views × channels × rows × columns), {image.min():.3f} to {image.max():.3f}. "
-        f"Red, green and blue are the channels below; grey 0.5 is the usual reading at that time."
+        f"{meaning}. Grey 0.5 is the usual reading at that time."
     )
     stamp = str(window.future_times[0]).replace(":", "")
     with st.container(horizontal=True):

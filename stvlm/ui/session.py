@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-VIEW = ("sensor", "cutoff", "step", "model", "run", "channel", "modality")  # what belongs to one network, as words in the URL
+VIEW = (
+    "sensor",
+    "cutoff",
+    "step",
+    "model",
+    "run",
+    "channel",
+    "modality",
+    "source",
+)  # what belongs to one network, as words in the URL
 LONGEST = 200  # characters of a URL parameter that are read; ids are shorter
 
 

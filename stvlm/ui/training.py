@@ -119,14 +119,15 @@ def _progress(run: RunStatus) -> None:
     else:
         st.markdown(f"{_ICONS.get(run.state, '')} {text}")
     unit = _unit(run)
-    cells = st.columns(4)
-    cells[0].metric("Device", run.device or "not yet known")
-    cells[1].metric("Time spent", _duration(run.seconds))
-    cells[2].metric("Validation error (MAE)", _error(run.best_val_mae, unit), delta=_gain(run), delta_color="inverse")
-    cells[3].metric(
+    cells = st.container(horizontal=True, gap="large")
+    cells.metric("Device", run.device or "not yet known", width="content")
+    cells.metric("Time spent", _duration(run.seconds), width="content")
+    cells.metric("Validation error (MAE)", _error(run.best_val_mae, unit), delta=_gain(run), delta_color="inverse", width="content")
+    cells.metric(
         "Anchor's validation error",
         _error(run.anchor_val_mae, unit),
         help="The simple forecaster that the model starts from and must beat.",
+        width="content",
     )
     if run.message:
         st.caption(widgets.plain(run.message))

@@ -26,7 +26,7 @@ def need_series() -> SensorSeries:
     else:
         st.info("There is no network in view yet. Take a sample on the home page, or upload your own on the Data page.")
     frame.page_link("home", "Take a sample")
-    frame.page_link("data", "Upload a network")
+    frame.page_link("data", "Upload a network", source="own")
     st.stop()
 
 

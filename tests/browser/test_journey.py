@@ -87,8 +87,8 @@ def test_a_map_follows_the_theme_of_the_browser(page, app_url, scheme):
 
 
 def test_two_files_become_a_network_on_the_map(page, app_url, small_files):
-    page.goto(f"{app_url}/data")
-    page.get_by_role("tab", name="Your own files").click(timeout=SLOW)
+    page.goto(app_url)
+    page.get_by_role("link", name="Upload a network").click(timeout=SLOW)
     page.locator("input[type=file]").set_input_files([str(path) for path in small_files])
     page.get_by_role("button", name="Use this network").click(timeout=SLOW)
     page.wait_for_url(re.compile(r"data=[0-9a-f]{16}"))
