@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.ui import frame, session, uploads, widgets
+from stvlm.fit import FitConfig, fit
+from stvlm.jobs.run import DataSource, RunSpec, make_run_id, run_folder, write_atomic
+from stvlm.ui import datasets, frame, session, uploads, widgets
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
@@ -129,7 +131,7 @@ def test_swapped_places_are_mended_by_a_button_and_the_fix_is_recorded(app):
     use = next(b for b in app.button if b.label == "Use this network")
     assert not use.disabled
     use.click().run()
-    assert "swap" in words(app)
+    assert "Fixes applied: Swap latitude and longitude" in words(app)
 
 
 def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
@@ -166,3 +168,67 @@ def test_what_belonged_to_one_network_is_forgotten_with_it(app):
     assert param(app, "data") == "sample:germany_pm10_daily"
     assert app.selectbox(key="tied-sensor").value != "DUB"
     assert "sensor" in session.VIEW
+
+
+@pytest.fixture
+def finished_run(home, small_series) -> tuple[str, str]:
+    """(id of an uploaded network, id of a run that ended with a model): untrained, so its forecast is the anchor's."""
+    data, run = datasets.add(small_series, "Small [town]", ["readings.csv"], ()), make_run_id()
+    config = {"lookback": 12, "horizon": 4, "max_steps": 0, "device": "cpu"}
+    *_, last = fit(small_series, FitConfig(**config))
+    last.model.save(run_folder(run) / "model", last.model.manifest)
+    write_atomic(run_folder(run) / "spec.json", RunSpec(title="a *small* run", data=DataSource(dataset=data), config=config))
+    write_atomic(
+        run_folder(run) / "status.json", {"state": "done", "created": 1.0, "queued": 1.0, "step": 0, "total": 0, "val_mae": 1.5}
+    )
+    return data, run
+
+
+def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):
+    data, run = finished_run
+    app = visit(app, "train", data=data, run=run)
+    assert app.dataframe[0].value["State"].tolist() == ["done"]
+    app = visit(app, "fusion", data=data, sensor="03")
+    assert param(app, "model") == f"run-{run}"
+    assert "not accepted" in app.warning[0].value
+    assert "What Market \\(03\\) drew on" in words(app)
+    shares = app.dataframe[0].value["Share, %"]
+    assert 0 < shares.sum() <= 100.001
+    assert "Shares and attention say where the model looked, not that it needed what it saw there" in words(app)
+
+
+def test_the_forecast_stands_in_the_table_beside_what_was_measured(app, finished_run, small_series):
+    app = visit(app, "forecast", data=finished_run[0], sensor="02", cutoff=str(small_series.times[300]))
+    table = app.dataframe[0].value
+    assert table["Measured, km/h"].tolist() == pytest.approx(small_series.values[300:304, 1].tolist(), nan_ok=True)
+    assert (table["Forecast, km/h"] - small_series.values[300:304, 1]).abs().max() < 15
+    assert [column for column in table.columns if "band" in column] == ["50 % band, km/h", "80 % band, km/h", "95 % band, km/h"]
+
+
+def test_a_cutoff_at_the_end_forecasts_what_nobody_knows_yet(app, finished_run, small_series):
+    end = str(small_series.times[-1] + (small_series.times[1] - small_series.times[0]))
+    app = visit(app, "forecast", data=finished_run[0], cutoff=end)
+    assert app.dataframe[0].value["Measured, km/h"].isna().all()
+    assert app.dataframe[0].value["Forecast, km/h"].notna().all()
+
+
+def test_the_prompt_is_shown_with_its_budget_and_a_broken_template_is_refused_in_place(app, finished_run):
+    app = visit(app, "prompts", data=finished_run[0])
+    assert "km/h" in app.code[0].value
+    assert app.get("progress")[0].proto.text.endswith("of 160 tokens")
+    app.text_area(key="tied-template").set_value("task: {{ nothing_like_it }}").run()
+    assert len(app.error) == 1
+    assert "nothing" in app.error[0].value
+    app.text_area(key="tied-template").set_value("task: {{ n_sensors }} sensors.").run()
+    assert app.code[1].value == "6 sensors."
+
+
+def test_the_page_names_the_device_before_the_button(app):
+    app = visit(app, "train", data="sample:irish_wind")
+    assert "It will run on " in words(app)
+    assert any(button.label == "Start" for button in app.button)
+
+
+def test_a_run_that_is_not_there_is_said_so(app):
+    app = visit(app, "train", data="sample:irish_wind", run="0123456789ab")
+    assert "no run" in app.error[0].value

@@ -162,13 +162,13 @@ def _fix_buttons(report: quality.QualityReport | None, fixes: tuple[str, ...]) -
         for name in fixes:
             rest = tuple(f for f in fixes if f != name)
             st.button(
-                f"Undo: {_label(name)}", key=f"undo-{name}", icon=":material/undo:", on_click=session.keep, args=("fixes", rest)
+                f"Undo: {fix_label(name)}", key=f"undo-{name}", icon=":material/undo:", on_click=session.keep, args=("fixes", rest)
             )
     if fixes:
-        st.caption("Applied, and recorded with the network: " + ", ".join(_label(name) for name in fixes))
+        st.caption("Applied, and recorded with the network: " + ", ".join(fix_label(name) for name in fixes))
 
 
-def _label(fix: str) -> str:
+def fix_label(fix: str) -> str:
     """What a fix does, with its parameter: "Convert metres to degrees (25832)"."""
     name, _, parameter = fix.partition(":")
     return quality.FIXES[name].label + (f" ({widgets.plain(parameter)})" if parameter else "")

@@ -124,7 +124,9 @@ def report(data: str) -> quality.QualityReport:
 @st.cache_data(max_entries=8, show_spinner=False)
 def coverage(data: str) -> np.ndarray:
     """(N,) float64 in percent: how much of each sensor's readings is there."""
-    return load(data).observed.mean(axis=0) * 100
+    series = load(data)
+    blocks = range(0, series.n_steps, 65536)  # so that a memory-mapped array is never read whole
+    return sum(np.isfinite(series.values[i : i + 65536]).sum(axis=0) for i in blocks) / series.n_steps * 100
 
 
 def window_sizes(data: str, series: SensorSeries) -> tuple[int, int, tuple[float, float, float]]:

@@ -232,8 +232,9 @@ def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> 
 
 def _ready(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where the readings do not suffice for one, say why and end the page."""
-    with st.spinner("Loading the model's libraries …"):
-        warm_up().join()
+    if warm_up().is_alive():
+        with st.spinner("Loading the model's libraries …"):
+            warm_up().join()
     if choice.folder is not None:
         return _load(choice.fingerprint, choice.folder)
     data = session.data_id()

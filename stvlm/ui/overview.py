@@ -54,14 +54,14 @@ def figures(series: SensorSeries) -> None:
     if sample:
         st.markdown(sample.description + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
     elif fixes := datasets.card(data)["fixes"]:
-        st.caption("Fixes applied: " + widgets.plain(", ".join(fixes)))
+        st.caption("Fixes applied: " + ", ".join(assess.fix_label(fix) for fix in fixes))
     with st.container(horizontal=True, gap="large"):
         st.metric("Sensors", f"{series.network.n_sensors:,}", width="content")
         st.metric("Steps", f"{series.n_steps:,}", width="content")
         st.metric("One step", widgets.span(series.step_minutes), width="content")
         st.metric("Readings there", f"{datasets.coverage(data).mean():.1f} %", width="content")
-        st.metric("Unit", series.unit or "none given", width="content")
-    st.caption(f"{series.quantity}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
+        st.metric("Unit", widgets.plain(series.unit) or "none given", width="content")
+    st.caption(f"{widgets.plain(series.quantity)}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
 
 
 @st.fragment
@@ -72,7 +72,8 @@ def where_and_when(series: SensorSeries) -> None:
     with left:
         sensor = widgets.pick_sensor(series.network, "Sensor (or click one on the map)")
     with left:
-        view = maps.sensor_map(series.network, coverage, "%", "Readings there", theme=frame.theme(), selected=sensor)
+        limits = (min(float(coverage.min()), 99.0), 100.0)
+        view = maps.sensor_map(series.network, coverage, "%", "Readings there", frame.theme(), sensor, limits=limits)
         show.show_map(
             view,
             series.network,
@@ -84,7 +85,7 @@ def where_and_when(series: SensorSeries) -> None:
             "Compare with",
             [i for i in series.network.ids if i != series.network.ids[sensor]],
             max_selections=MOST_LINES - 1,
-            format_func=lambda i: widgets.sensor_label(series.network, series.network.ids.index(i)),
+            format_func=widgets.sensor_labels(series.network).get,
             key="compare",
         )
         nodes = [sensor, *(series.network.ids.index(i) for i in others)]
@@ -95,7 +96,7 @@ def where_and_when(series: SensorSeries) -> None:
         )
     with st.expander("The sensors as a table"):
         widgets.table(
-            _sensor_rows(series, coverage),
+            _sensor_rows(session.data_id()),
             "One row for each sensor: place, share of readings, mean, least, most.",
             column_config=_PLACES,
         )
@@ -106,19 +107,22 @@ def quality_report() -> None:
     assess.problem_table(datasets.report(session.data_id()))
 
 
-def _sensor_rows(series: SensorSeries, coverage: np.ndarray) -> pd.DataFrame:
-    values, unit = series.values, f", {series.unit}" if series.unit else ""
-    known = np.where(series.observed.any(axis=0), 1.0, np.nan)
-    filled = np.where(series.observed.any(axis=0), values, 0.0)
-    network = series.network
+@st.cache_data(max_entries=8, show_spinner="Looking at each sensor …")
+def _sensor_rows(data: str) -> pd.DataFrame:
+    """One row for each sensor; numbers in the unit, rounded by the table that shows them."""
+    series, network = datasets.load(data), datasets.load(data).network
+    unit = f", {series.unit}" if series.unit else ""
+    silent = datasets.coverage(data) == 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sums = np.nansum(series.values, axis=0, dtype="f8") / (datasets.coverage(data) / 100 * series.n_steps)
     rows = {
         "Sensor": list(network.ids),
         "Name": [network.name(n) for n in range(network.n_sensors)],
         "Latitude, °": network.lat,
         "Longitude, °": network.lon,
-        "Readings there, %": coverage,
-        f"Mean{unit}": (np.nanmean(filled, axis=0) * known),
-        f"Least{unit}": np.nanmin(filled, axis=0) * known,
-        f"Most{unit}": np.nanmax(filled, axis=0) * known,
+        "Readings there, %": datasets.coverage(data),
+        f"Mean{unit}": np.where(silent, np.nan, sums),
+        f"Least{unit}": np.where(silent, np.nan, np.fmin.reduce(series.values, axis=0)),
+        f"Most{unit}": np.where(silent, np.nan, np.fmax.reduce(series.values, axis=0)),
     }
     return pd.DataFrame(rows)

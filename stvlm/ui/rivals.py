@@ -10,9 +10,14 @@ from stvlm.data.windows import Split, Window
 from stvlm.evaluation.baselines import BASELINES, Forecaster, TrainingData, fit_baseline
 from stvlm.ui import datasets, session
 
+MOST_CELLS = 60_000_000  # of readings; above, the simple methods would take too much memory beside the page
+
 
 def forecasts(window: Window) -> tuple[Forecast, ...]:
     """The simple methods' forecasts of a window, without bands; none where the readings do not suffice to fit them."""
+    if window.series.n_steps * window.series.network.n_sensors > MOST_CELLS:
+        st.caption("The simple methods are left out beside a network of this size; `python -m stvlm backtest` has them.")
+        return ()
     key = f"{window.series.fingerprint} {window.lookback} {window.horizon}"
     series = window.series
     found = []

@@ -122,10 +122,16 @@ def _progress(run: RunStatus) -> None:
     cells = st.container(horizontal=True, gap="large")
     cells.metric("Device", run.device or "not yet known", width="content")
     cells.metric("Time spent", _duration(run.seconds), width="content")
-    cells.metric("Validation error (MAE)", _error(run.best_val_mae, unit), delta=_gain(run), delta_color="inverse", width="content")
+    cells.metric(
+        "Validation error (MAE)",
+        widgets.plain(_error(run.best_val_mae, unit)),
+        delta=_gain(run),
+        delta_color="inverse",
+        width="content",
+    )
     cells.metric(
         "Anchor's validation error",
-        _error(run.anchor_val_mae, unit),
+        widgets.plain(_error(run.anchor_val_mae, unit)),
         help="The simple forecaster that the model starts from and must beat.",
         width="content",
     )

@@ -42,7 +42,7 @@ def pick_sensor(network: SensorNetwork, label: str = "Sensor") -> int:
         label,
         network.ids,
         key=key,
-        format_func=lambda i: sensor_label(network, network.ids.index(i)),
+        format_func=sensor_labels(network).get,
         on_change=session.taken,
         args=("sensor", key, str),
     )
@@ -53,6 +53,11 @@ def sensor_label(network: SensorNetwork, node: int) -> str:
     """Name and id of a sensor, or its id alone."""
     name = network.name(node)
     return name if name == network.ids[node] else f"{name} ({network.ids[node]})"
+
+
+def sensor_labels(network: SensorNetwork) -> dict[str, str]:
+    """id -> `sensor_label`, for widgets that ask for each of many sensors."""
+    return {i: sensor_label(network, node) for node, i in enumerate(network.ids)}
 
 
 def pick_time(series: SensorSeries, name: str, first: int, last: int, default: int, label: str) -> int:
