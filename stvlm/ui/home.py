@@ -41,21 +41,19 @@ def _card(name: str) -> None:
         st.markdown(f"**{sample.title}**" + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
         st.caption(sample.description)
         st.caption(f"{series.network.n_sensors} sensors · every {widgets.span(series.step_minutes)} · {widgets.period(series)}")
-        if st.button("Open the forecast", key=f"open-{name}", icon=":material/timeline:", type="primary"):
-            session.look_at(data)
-            frame.go("forecast")
+    if st.button("Open the forecast", key=f"open-{name}", icon=":material/timeline:", type="primary"):
+        session.look_at(data)
+        frame.go("forecast")
 
 
 def go_on() -> None:
-    """A way back to the network in view and to those uploaded before."""
+    """A way back to the forecast of the network in view and of those uploaded before."""
     recent = [i for i in dict.fromkeys([session.data_id(), *datasets.uploaded()[:4]]) if i]
     if not recent:
         return
     st.subheader("Go on", anchor=False)
     for data in recent:
-        words, button = st.columns([5, 1], vertical_alignment="center")
-        words.text(datasets.title(data))
-        if button.button("Forecast", key=f"on-{data}", icon=":material/timeline:"):
+        if st.button(widgets.plain(datasets.title(data)), key=f"on-{data}", icon=":material/timeline:"):
             session.look_at(data)
             frame.go("forecast")
 
