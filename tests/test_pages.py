@@ -1,8 +1,10 @@
 """The pages, driven without a browser: empty, with a sample, with files that are wrong, by a link."""
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -141,6 +143,20 @@ def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
     assert sorted(p.name for p in (home / "uploads").glob("*/*")) == ["names.json", "sensors", "series"]
     rendered = [e.value for kind in ("markdown", "caption", "warning", "error", "subheader") for e in app.main.get(kind)]
     assert not [text for text in rendered if "![" in text]
+
+
+def test_readings_without_a_clock_are_asked_for_one(app):
+    buffer = io.BytesIO()
+    np.savez(buffer, data=np.arange(120.0).reshape(40, 3, 1))
+    app = visit(app, "data", source="own")
+    files = [("sensors.csv", uploads.SENSORS_EXAMPLE.encode(), "text/csv"), ("pems.npz", buffer.getvalue(), "application/zip")]
+    app.file_uploader[0].set_value(files)
+    app.run()
+    app.text_input(key="npz-start").set_value("2018-03-01 06:00").run()
+    assert not app.exception
+    next(b for b in app.button if b.label == "Use this network").click().run()
+    assert "1 Mar 2018" in words(app)
+    assert [m.value for m in app.metric][1:3] == ["40", "5 minutes"]
 
 
 def test_text_of_a_user_stays_text():

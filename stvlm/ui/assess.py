@@ -50,20 +50,29 @@ def upload() -> None:
 
 def _assess(upload_id: str) -> None:
     """Report, fixes, words and the button that makes it the network in view."""
-    fixes = session.kept("fixes", ())
+    fixes, clock = session.kept("fixes", ()), _clock(upload_id)
     try:
-        raw = uploads.tables(upload_id, fixes)
-        report = uploads.report(upload_id, fixes)
+        raw = uploads.tables(upload_id, fixes, *clock)
+        report = uploads.report(upload_id, fixes, *clock)
     except InputError as error:
         show_problems(error)
         _fix_buttons(None, fixes)
         return
     problem_table(report)
     _fix_buttons(report, fixes)
-    _use(upload_id, raw, report)
+    _use(upload_id, raw, report, clock)
 
 
-def _use(upload_id: str, raw: RawTables, report: quality.QualityReport) -> None:
+def _clock(upload_id: str) -> tuple[str, float] | tuple[()]:
+    """Ask for the clock of readings that bring none (.npz): time of the first reading, minutes between two."""
+    if not uploads.names(upload_id)["series"].lower().endswith(".npz"):
+        return ()
+    left, right = st.columns(2)
+    start = left.text_input("Time of the first reading", "2018-01-01 00:00", key="npz-start", max_chars=30)
+    return start, right.number_input("Minutes between two readings", 0.1, 525600.0, 5.0, key="npz-step")
+
+
+def _use(upload_id: str, raw: RawTables, report: quality.QualityReport, clock: tuple) -> None:
     """Ask for the words that the files lack, and make the upload the network in view."""
     names = uploads.names(upload_id)
     with st.form("words"):
@@ -100,7 +109,7 @@ def _use(upload_id: str, raw: RawTables, report: quality.QualityReport) -> None:
     try:
         if zone and clock_times and not raw.zoned:
             session.keep("fixes", (*session.kept("fixes", ()), f"local-time:{zone}"))
-            raw = uploads.tables(upload_id, session.kept("fixes"))
+            raw = uploads.tables(upload_id, session.kept("fixes"), *clock)
         series = quality.to_series(raw, quantity=quantity, unit=unit, known_ahead=tuple(ahead), timezone=zone or None)
     except InputError as error:
         show_problems(error)

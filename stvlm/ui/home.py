@@ -84,7 +84,7 @@ def _flow_svg(theme: str) -> str:
         _box(10, 60, 180, 110, "Sensors and readings", "your two files", _dots(paper), ink, grey, paper, edge),
         _box(240, 8, 190, 66, "Image", "what it sees", _grid(), ink, grey, paper, edge, row=True),
         _box(240, 82, 190, 66, "Prompt", "what it reads", _lines(grey), ink, grey, paper, edge, row=True),
-        _box(240, 156, 190, 66, "Series", "what was measured", _wave(), ink, grey, paper, edge, row=True),
+        _box(240, 156, 190, 66, "Series", "the readings", _wave(), ink, grey, paper, edge, row=True),
         _box(480, 60, 190, 110, "Fusion in the first layer", "of a vision-language model", _weights(), ink, grey, paper, edge),
         _box(730, 8, 240, 102, "Forecast with bands", "on the map and over time", _band(), ink, grey, paper, edge),
         _box(730, 122, 240, 102, "What it drew on", "image, words, other sensors", _arcs(paper), ink, grey, paper, edge),

@@ -91,23 +91,30 @@ def names(upload: str) -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the files …")
-def tables(upload: str, fixes: tuple[str, ...]) -> RawTables:
+def tables(upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None) -> RawTables:
     """The tables of an upload after some fixes, shared: never change them in place.
+
+    Args:
+        upload: one that `is_held`. fixes: their names. start, step_minutes: the clock of readings that bring none (.npz).
 
     Raises:
         InputError: what cannot be read, where, and what to do.
     """
     place = workspace() / "uploads" / upload
     given = {role: (name, (place / role).read_bytes()) for role, name in names(upload).items()}
-    raw = read_tables(given["sensors"], given["series"], given.get("adjacency"), given.get("context"))
+    raw = read_tables(
+        given["sensors"], given["series"], given.get("adjacency"), given.get("context"), start=start, step_minutes=step_minutes
+    )
     return quality.apply_fixes(raw, fixes) if fixes else raw
 
 
 @st.cache_resource(max_entries=6, show_spinner="Checking the readings …")
-def report(upload: str, fixes: tuple[str, ...]) -> quality.QualityReport:
-    """What is wrong with an upload after some fixes.
+def report(
+    upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None
+) -> quality.QualityReport:
+    """What is wrong with an upload after some fixes; arguments and errors are those of `tables`.
 
     Raises:
-        InputError: as `tables`.
+        InputError: what cannot be read.
     """
-    return quality.inspect(tables(upload, fixes))
+    return quality.inspect(tables(upload, fixes, start, step_minutes))

@@ -35,8 +35,7 @@ def click_on_map(page, lat: float, lon: float) -> None:
 
 def open_irish_wind(page, app_url: str) -> None:
     page.goto(app_url)
-    card = page.get_by_test_id("stVerticalBlock").filter(has_text=re.compile("^Wind in Ireland")).last
-    card.get_by_role("button", name="Open the forecast").click(timeout=SLOW)
+    page.locator(".st-key-open-irish_wind button").click(timeout=SLOW)
     map_frame(page)
 
 
