@@ -37,7 +37,9 @@ def read_h5(file: SourceFile) -> tuple[pd.DataFrame, Clock]:
                     )
                 parts.append(pd.DataFrame(values.astype("float32"), columns=_h5_ids(group, block.replace("values", "items"), file)))
             order = _h5_ids(group, "axis0", file)
-    except (OSError, KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{file.name}: damaged HDF5 ({show(error, 60)}). Copy or export it again.") from None
     readings = pd.concat(parts, axis=1)
     twice = readings.columns[readings.columns.duplicated()]
@@ -141,7 +143,7 @@ def _npz_values(file: SourceFile) -> tuple[np.ndarray, int]:
                 raise InputError(f"{file.name}: holds no array named 'data'. Save it with np.savez(file, data=readings).")
             with archive.open(key) as member:
                 values = _read_npy(member, members[key].file_size, file)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file.name}: damaged .npz ({show(error, 60)}). Copy or save it again.") from None

@@ -240,6 +240,7 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str) -> tuple[
         )
     cells = table.read([time, sensor], [value])
     clock = parse_times(cells[time], file.name, table.first_row)
+    cells[sensor] = to_text(cells[sensor])
     blank = cells[sensor] == ""
     if blank.any():
         raise InputError(

@@ -50,7 +50,7 @@ class Table:
             InputError: rows of unequal length, or a cell among the numbers that is none.
         """
         if self.frame is not None:
-            columns = {c: to_text(self.frame[c]) for c in texts}
+            columns = {c: _keep_times(self.frame[c]) for c in texts}
             columns |= {c: self._numbers(self.frame[c]) for c in numbers}
             return pd.DataFrame(columns, index=pd.RangeIndex(len(self.frame)))
         missing = {c: [] if c in texts else list(MISSING) for c in self.columns}
@@ -123,9 +123,7 @@ def parse_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np
 
 
 def to_text(column: pd.Series) -> pd.Series:
-    """Cells as stripped text, "" where empty; whole numbers without a decimal point; datetimes are left as they are."""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return column.reset_index(drop=True)
+    """Cells as stripped text, "" where empty; whole numbers without a decimal point."""
     if pd.api.types.is_float_dtype(column.dtype):
         whole = (column.dropna() % 1 == 0).all()
         column = column.astype("Int64" if whole else "object")
@@ -134,10 +132,13 @@ def to_text(column: pd.Series) -> pd.Series:
     return pd.Series(values, dtype="object", name=column.name).where(~empty.to_numpy(), "").astype("str").str.strip()
 
 
+def _keep_times(column: pd.Series) -> pd.Series:
+    is_time = pd.api.types.is_datetime64_any_dtype(column.dtype)
+    return column.reset_index(drop=True) if is_time else to_text(column)
+
+
 def tidy_column(column: pd.Series, decimal: str = ".") -> pd.Series:
     """A column of facts: float64 where every filled cell is a plain number, else text ("007" is text)."""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return column.astype("str")
     text = to_text(column)
     values, bad = parse_numbers(column, decimal)
     if bad.any() or np.isnan(values).all() or text.str.match(r"[+-]?0\d").any():
@@ -243,7 +244,9 @@ def _open_parquet(file: SourceFile) -> Table:
         with file.open() as handle:
             is_geo = b"geo" in (schema.metadata or {})
             frame = gpd.read_parquet(handle) if is_geo else pd.read_parquet(handle)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{file.name}: damaged Parquet ({show(error, 60)}). Export it again.") from None
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()

@@ -10,8 +10,8 @@ import pandas as pd
 
 from stvlm.data.files import InputError, show
 
-ZONE = r"(?:Z|[+-]\d{2}:?\d{2})$"
-ISO = r"^\d{4}([-/.]?\d{1,2}[-/.]?\d{1,2})([T ]\s*\d{1,2}.*)?$"
+HOUR = r"\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?"
+ISO = rf"^(\d{{4}}[-/.]?\d{{1,2}}[-/.]?\d{{1,2}})(?:[T ]\s*({HOUR})\s*(Z|[+-]\d{{2}}(?::?\d{{2}})?)?)?$"
 SLASHED = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:[T ,]+(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*([AaPp][Mm])?)?$"
 YEARS = (1700, 2200)
 
@@ -98,9 +98,9 @@ def _parse_text(text: pd.Series, rows: np.ndarray, place: str) -> Clock:
 
 def _parse_iso(text: pd.Series, rows: np.ndarray, place: str) -> Clock:
     text = text.str.replace(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})", r"\1-\2-\3", regex=True)
-    text = text.str.replace(r"\s+(?=[+-]\d{2}:?\d{2}$|Z$)", "", regex=True)
-    tail = text.str.slice(10)  # a zone stands after the time, so '2020-04-03' has none
-    zoned = tail.str.contains(":") & tail.str.contains(ZONE, regex=True)
+    zone = text.str.extract(ISO)[2]
+    zoned = zone.notna()
+    text = text.str.replace(r"\s+(?=[+-]\d{2}(:?\d{2})?$|Z$)", "", regex=True)
     if zoned.any() and not zoned.all():
         i = int(np.argmin(zoned.to_numpy()))
         raise InputError(
@@ -116,7 +116,7 @@ def _parse_iso(text: pd.Series, rows: np.ndarray, place: str) -> Clock:
         notes.append(f"{place}: parts of a second were left out.")
     if not zoned.any():
         return Clock(_seconds(whole), notes=tuple(notes))
-    offsets = sorted(set(tail.str.extract(f"({ZONE})", expand=False)))
+    offsets = sorted(set(zone))
     notes.append(f"{place}: times with the zone {', '.join(offsets[:3])}, converted to UTC.")
     return Clock(_seconds(whole.dt.tz_localize(None)), True, _name_offset(offsets), tuple(notes))
 
@@ -134,8 +134,8 @@ def _name_offset(offsets: list[str]) -> str:
     """The IANA name of one whole-hour offset; "" for several, as in a year with daylight saving."""
     if len(offsets) != 1:
         return ""
-    match = re.fullmatch(r"([+-])(\d{2}):?(\d{2})", offsets[0])
-    if match is None or (match[2] == match[3] == "00"):
+    match = re.fullmatch(r"([+-])(\d{2}):?(\d{2})", offsets[0].ljust(5, "0"))
+    if match is None or (match[2] == match[3] == "00"):  # "Z" or +00:00
         return "UTC"
     sign = "-" if match[1] == "+" else "+"  # the names of the Etc zones count the other way
     return f"Etc/GMT{sign}{int(match[2])}" if match[3] == "00" and int(match[2]) <= 12 else ""
