@@ -12,6 +12,8 @@ import geopandas as gpd
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,6 +176,7 @@ def test_numeric_ids_of_parquet_become_plain_texts():
         ("1/13/2020 12:00 AM", "1/14/2020 12:00 AM"),
         ("2020-01-13T00:00:00Z", "2020-01-14T00:00:00Z"),
         ("2020-01-13 01:00+01:00", "2020-01-14 02:00+02:00"),
+        ("2020-01-13 01:00 +01", "2020-01-14T020000+0200"),
         ("1578873600", "1578960000"),
     ],
 )
@@ -402,6 +405,13 @@ def test_an_h5_that_points_to_another_file_is_refused(tmp_path):
         (pickled, "is pickled, which can run code"),
     ):
         assert expected in refusal(name="r.h5", series=h5(change=change))
+
+
+def test_parquet_with_garbled_notes_inside_is_refused():
+    table = pa.table({"timestamp": ["2020-01-01", "2020-01-02"], "01": [1.0, 2.0]}).replace_schema_metadata({b"pandas": b"\xff{"})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    assert "r.parquet: damaged Parquet" in refusal(name="r.parquet", series=buffer.getvalue())
 
 
 def test_sizes_are_checked_before_anything_is_unpacked(monkeypatch):
