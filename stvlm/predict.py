@@ -10,9 +10,9 @@ import torch
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.raster import SpatialRaster
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.modalities.prompt import Prompt, describe_window
+from stvlm.modalities.raster import SpatialRaster
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
 

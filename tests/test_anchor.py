@@ -76,8 +76,12 @@ def test_other_orders_of_the_sensors_give_the_same_forecasts_in_that_order(serie
     order = np.array([3, 1, 5, 0, 2, 4])
     moved = fit_anchor(series.select(order), split, 12, 6, (1440,))
     cutoffs = split.cutoffs("test", 12, 6)[::7]
-    np.testing.assert_allclose(moved.forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=2e-2)
-    np.testing.assert_allclose(anchor.select(order).forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=1e-3)
+    np.testing.assert_allclose(
+        moved.forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=2e-2
+    )
+    np.testing.assert_allclose(
+        anchor.select(order).forecast(series.select(order), cutoffs), anchor.forecast(series, cutoffs)[..., order], atol=1e-3
+    )
 
 
 def test_a_training_window_never_sees_itself_in_the_profile(series, split, anchor):

@@ -80,7 +80,9 @@ def test_noise_behind_the_mask_changes_nothing(backbone, parts):
     fusion = opened(backbone)
     noisy = parts["text"].clone()
     noisy[1, 3:] = 100 * torch.randn(2, backbone.hidden_size)
-    torch.testing.assert_close(fuse(fusion, backbone, parts).tokens, fuse(fusion, backbone, parts, text=noisy).tokens, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        fuse(fusion, backbone, parts).tokens, fuse(fusion, backbone, parts, text=noisy).tokens, atol=1e-6, rtol=1e-6
+    )
 
 
 def test_permuting_the_sensors_permutes_the_outputs_and_nothing_else(backbone, parts):

@@ -14,6 +14,7 @@ FLOORS = {
     "stvlm.model": 4,
     "stvlm.checkpoint": 4,
     "stvlm.fit": 5,
+    "stvlm.training": 5,
     "stvlm.predict": 5,
     "stvlm.evaluation": 5,
     "stvlm.charts": 5,
@@ -26,6 +27,7 @@ FLOORS = {
 }
 SAME_FLOOR = {  # who may ask a neighbour on its floor, downhill in this order: a forecast is scored, a fit is backtested
     ("stvlm.fit", "stvlm.predict"),
+    ("stvlm.fit", "stvlm.training"),
     ("stvlm.evaluation", "stvlm.fit"),
     ("stvlm.evaluation", "stvlm.predict"),
 }

@@ -6,6 +6,7 @@ future lies. Otherwise the training departures look too small, and the weights l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from stvlm.anchor.features import Departures
 from stvlm.anchor.ridge import Anchor, Member, departures, numeric_context, offset_of, shifts
-from stvlm.anchor.transform import Transform, candidates
+from stvlm.anchor.transform import candidates
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split
@@ -182,7 +183,9 @@ def _candidates(rows: Rows) -> Iterator[tuple[Member, str]]:
         features, target = rows.train - shift * flags, rows.train_target - shift
         name = f"{rows.member.transform.kind}, profile {season}, offset {offset}"
         yield replace(rows.member, offset=offset), f"{name}, nothing else"
-        kinds = {k: [g for g in names if g in groups] for k, names in KINDS.items() if k in ("own past",) or groups_present(groups, k)}
+        kinds = {
+            k: [g for g in names if g in groups] for k, names in KINDS.items() if k in ("own past",) or groups_present(groups, k)
+        }
         if rows.member.context_steps > rows.member.lookback:
             kinds |= {f"{k} + long past": [*names, "long"] for k, names in kinds.items()}
         systems = _normal_equations(features, target)
@@ -282,7 +285,7 @@ def _folds(view: Departures, split: Split, season: int, step_seconds: int) -> It
         yield start, stop, SeasonalProfile.fit(view.values[start:stop], view.seconds[start:stop], season, step_seconds)
         return
     edges = np.linspace(start, stop, n_folds + 1).astype(int)
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         keep = np.r_[start:first, last:stop]
         yield first, last, SeasonalProfile.fit(view.values[keep], view.seconds[keep], season, step_seconds)
 
@@ -295,7 +298,7 @@ def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[t
     pieces = [list(_folds(m.departures(series), split, m.profile.season_seconds, m.profile.step_seconds)) for m in anchor.members]
     edges = sorted({edge for folds in pieces for start, stop, _ in folds for edge in (start, stop)})
     out = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         profiles = [next(p for first, last, p in folds if first <= start < last) for folds in pieces]
         members = tuple(replace(m, profile=p) for m, p in zip(anchor.members, profiles, strict=True))
         out.append((start, stop, replace(anchor, members=members)))

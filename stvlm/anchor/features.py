@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -122,7 +123,7 @@ class Departures:
     def long_past(self, cutoffs: np.ndarray, profile: SeasonalProfile, scale: np.ndarray) -> np.ndarray:
         """(W, 3, N): mean departure over L..4L, 4L..16L and 16L..64L steps back, as far as `context_steps` reach; else 0."""
         out = np.zeros((len(cutoffs), len(LONG_SPANS) - 1, self.values.shape[1]), dtype="f4")
-        for k, (near, far) in enumerate(zip(LONG_SPANS, LONG_SPANS[1:], strict=False)):
+        for k, (near, far) in enumerate(itertools.pairwise(LONG_SPANS)):
             near, far = near * self.lookback, min(far * self.lookback, self.context_steps)
             if far <= near:
                 continue
@@ -161,7 +162,7 @@ class Departures:
     def features(self, cutoffs: np.ndarray, profile: SeasonalProfile, scale: np.ndarray) -> np.ndarray:
         """(W, N, F) float32, in the order of `groups`."""
         past, _ = self.past(cutoffs, profile, scale)
-        w, length, n = past.shape
+        w, _length, n = past.shape
         near = self.neighbourhood
         parts = [np.ones((w, 1, n), "f4"), past, self.lagged(cutoffs, profile, scale)]
         parts.append(np.repeat(self.ahead(cutoffs)[..., None], n, axis=2))

@@ -160,7 +160,9 @@ def numeric_context(series: SensorSeries, columns: tuple[str, ...], extra: int =
     table = pd.DataFrame(index=range(series.n_steps)) if series.context is None else series.context
     missing = [c for c in columns if c not in table.columns]
     if missing:
-        raise ValueError(f"The model was trained with context columns that are not there: {', '.join(missing)}. Give the same context file.")
+        raise ValueError(
+            f"The model was trained with context columns that are not there: {', '.join(missing)}. Give the same context file."
+        )
     numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").reset_index(drop=True)
     return numbers.reindex(range(series.n_steps + extra)).ffill().fillna(0).to_numpy("f8")
 

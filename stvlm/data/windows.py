@@ -131,7 +131,9 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
         except ValueError:
             share = -1.0
         if not 0 < share <= 1:
-            raise ValueError(f"few-shot must be a share such as 0.1, days such as 5days or windows such as 5windows; got {amount!r}.")
+            raise ValueError(
+                f"few-shot must be a share such as 0.1, days such as 5days or windows such as 5windows; got {amount!r}."
+            )
         block = round(whole * share)
     if block < lookback + horizon:
         raise ValueError(

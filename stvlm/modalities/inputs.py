@@ -99,7 +99,15 @@ class InputBuilder:
         target = np.full_like(forecast, np.nan)
         known = steps[:, -1] < self.series.n_steps
         target[known] = self.series.values[steps[known]]
-        return {"series": features, "anchor": forecast, "centre": centre, "base": base, "past": past, "observed": observed, "target": target}
+        return {
+            "series": features,
+            "anchor": forecast,
+            "centre": centre,
+            "base": base,
+            "past": past,
+            "observed": observed,
+            "target": target,
+        }
 
     def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray]) -> ModelInputs:
         """The batch of windows whose `numbers` are at hand."""

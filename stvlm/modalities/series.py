@@ -44,7 +44,14 @@ class SeriesConfig:
 
 
 def series_features(
-    view: Departures, frame: Member, cutoffs: np.ndarray, anchor: np.ndarray, past: np.ndarray, observed: np.ndarray, context: np.ndarray, config: SeriesConfig
+    view: Departures,
+    frame: Member,
+    cutoffs: np.ndarray,
+    anchor: np.ndarray,
+    past: np.ndarray,
+    observed: np.ndarray,
+    context: np.ndarray,
+    config: SeriesConfig,
 ) -> np.ndarray:
     """Features of the series tokens.
 
@@ -63,7 +70,11 @@ def series_features(
     if view.context_steps > view.lookback:
         per_sensor.append(view.long_past(cutoffs, frame.profile, frame.scale))
     per_sensor.append(anchor)
-    per_window = [view.ahead(cutoffs), _calendar(view.seconds[cutoffs], config.cycles), _recent_context(context, cutoffs, view.lookback)]
+    per_window = [
+        view.ahead(cutoffs),
+        _calendar(view.seconds[cutoffs], config.cycles),
+        _recent_context(context, cutoffs, view.lookback),
+    ]
     shared = np.concatenate(per_window, axis=1)[:, None].repeat(n, axis=1)  # (W, N, .)
     place = np.concatenate([fourier(places(view)), np.log(frame.scale / np.median(frame.scale))[:, None]], axis=1)
     fixed = np.broadcast_to(place.astype("f4"), (w, n, place.shape[1]))
@@ -93,7 +104,9 @@ def scaled_context(series: SensorSeries, config: SeriesConfig) -> np.ndarray:
     have = () if series.context is None else series.context.columns
     missing = [c for c in config.columns if c not in have]
     if missing:
-        raise ValueError(f"The model was trained with context columns that are not there: {', '.join(missing)}. Give the same context file.")
+        raise ValueError(
+            f"The model was trained with context columns that are not there: {', '.join(missing)}. Give the same context file."
+        )
     table = series.context[list(config.columns)].apply(pd.to_numeric, errors="coerce").ffill()
     scaled = (table.to_numpy("f8") - np.array(config.column_mean)) / np.array(config.column_std)
     return np.nan_to_num(np.clip(scaled, -8, 8)).astype("f4")

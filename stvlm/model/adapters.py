@@ -44,7 +44,9 @@ def adapt(backbone: Backbone, config: AdapterConfig) -> None:
     if config.strategy == "lora":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            inject_adapter_in_model(LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules=DECODER_LINEAR), backbone.core)
+            inject_adapter_in_model(
+                LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules=DECODER_LINEAR), backbone.core
+            )
     if config.strategy in ("norm", "lora"):
         for name, module in backbone.core.text_model.named_modules():
             if "norm" in name.rsplit(".", 1)[-1]:

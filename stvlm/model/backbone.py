@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Idefics3Config, Idefics3Model, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
+from transformers.utils import logging as transformers_logging
 
 TINY_TOKENIZER = Path(__file__).parent / "tiny_tokenizer"
 FAMILIES = ("idefics3", "smolvlm")
@@ -54,7 +55,9 @@ class Backbone(nn.Module):
             BackboneError: the size does not divide into whole tokens.
         """
         if image_size % self.patch_stride:
-            raise BackboneError(f"The images of {self.name} must be a multiple of {self.patch_stride} pixels a side, not {image_size}.")
+            raise BackboneError(
+                f"The images of {self.name} must be a multiple of {self.patch_stride} pixels a side, not {image_size}."
+            )
         return image_size // self.patch_stride
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
@@ -75,7 +78,10 @@ class Backbone(nn.Module):
 
     def tokenize(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Prompts → (ids (B, S) int64, mask (B, S) bool), padded on the right to the longest."""
-        rows = [self.tokenizer.encode(p, add_special_tokens=False) or [self.tokenizer.pad_token_id or 0] for p in prompts]
+        rows = [
+            self.tokenizer.encode(p, add_special_tokens=False, split_special_tokens=True) or [self.tokenizer.pad_token_id or 0]
+            for p in prompts
+        ]
         width = max(len(r) for r in rows)
         ids = torch.full((len(rows), width), self.tokenizer.pad_token_id or 0)
         mask = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -86,11 +92,11 @@ class Backbone(nn.Module):
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text becomes."""
-        return len(self.tokenizer.encode(text, add_special_tokens=False))
+        return len(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def token_texts(self, text: str) -> tuple[str, ...]:
         """The text cut at its token borders, as people read it; joined, it is the text again."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
         starts = [0, *ends[:-1]]
         return tuple(text[start:end] for start, end in zip(starts, ends, strict=True))
@@ -147,6 +153,7 @@ def load(name: str, n_layers: int | None = None, seed: int = 0) -> Backbone:
     Raises:
         BackboneError: nothing there, no network, or a family that is not supported.
     """
+    transformers_logging.disable_progress_bar()
     if name == "tiny":
         with tempfile.TemporaryDirectory() as folder:
             build_tiny(Path(folder), seed)
@@ -200,7 +207,8 @@ def build_tiny(folder: Path, seed: int, hidden_size: int = 64, n_layers: int = 3
             tie_word_embeddings=False,
         ),
         vision_config=dict(
-            hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=2, num_attention_heads=4, image_size=32, patch_size=4
+            hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=2, num_attention_heads=4,
+            image_size=32, patch_size=4,
         ),
         scale_factor=2, image_token_id=tokenizer.convert_tokens_to_ids("<image>"), pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
@@ -221,7 +229,10 @@ def train_tokenizer(texts: list[str], folder: Path, vocabulary: int = 2048) -> N
     )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=SPECIAL_TOKENS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
     PreTrainedTokenizerFast(

@@ -137,7 +137,8 @@ class STVLM(nn.Module):
             else:
                 hidden = self.backbone.run(layer, hidden)
         shift, low, high = self.head(self.backbone.final_norm(hidden), token)
-        return ModelOutput(shift * self.shrinkage, low, high, fused)
+        open_ = (self.shrinkage > 0).to(low)  # a network that was not taken says nothing of the bands either
+        return ModelOutput(shift * self.shrinkage, low * open_, high * open_, fused)
 
     def quantiles(self, output: ModelOutput, inputs: ModelInputs, levels: tuple[int, ...] | None = None) -> torch.Tensor:
         """(q, B, H, N) in the unit of the readings; with nothing learned the median is the anchor, exactly.
@@ -161,7 +162,9 @@ class STVLM(nn.Module):
         n = len(self.anchor.frame.scale)
         ids = self.manifest.get("sensors")
         if series.network.n_sensors != n or (ids is not None and list(series.network.ids) != list(ids)):
-            raise ValueError(f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one.")
+            raise ValueError(
+                f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one."
+            )
         return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
 
     def save(self, folder: Path, manifest: dict) -> None:

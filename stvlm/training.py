@@ -1,0 +1,333 @@
+"""The state of one training: optimiser, averaged and best weights, sampler; its loss, its schedule and its validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from stvlm import checkpoint as checkpoints
+from stvlm.anchor.choose import training_folds
+from stvlm.data.forecast import LEVELS, MODALITIES
+from stvlm.data.windows import Split
+from stvlm.modalities.inputs import InputBuilder, ModelInputs
+from stvlm.model.head import MEDIAN
+from stvlm.model.stvlm import STVLM, ModelOutput, set_spread
+
+TRAINED_LEVELS = (LEVELS.index(0.1), MEDIAN, LEVELS.index(0.9))
+LEVEL_WEIGHTS = (0.5, 2.0, 0.5)
+SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
+MAX_FLOATS = 120_000_000  # of the training windows kept ready
+MAX_VAL_WINDOWS = 160
+CHECKPOINT_EVERY = 25  # steps
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is trained.
+
+    Attributes:
+        lookback, horizon: L, H in steps. split: shares of training, validation, test in time order.
+        few_shot: a share (0.1), days ("5days") or windows ("5windows"): a contiguous block at the end of the training part.
+        backbone: "tiny", a folder or a hub name. n_layers: decoder layers kept, None for all.
+        tuning: "auto", or a strategy of model/adapters.py. rank: of low-rank adapters.
+        modalities: some of vision, text, series. views, image_size: images, in pixels a side. prompt_tokens: budget.
+        template: the user's own prompt template; None for the default. fusion: "first", "middle" or "last" decoder layer.
+        seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
+        device: "auto", "cpu", "cuda", "mps". seed: of everything random.
+        max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
+        learning_rate: None: by the amount of data. min_gain: share by which the network must beat the anchor on validation.
+    """
+
+    lookback: int = 12
+    horizon: int = 12
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    few_shot: str | float | None = None
+    backbone: str = "tiny"
+    n_layers: int | None = None
+    tuning: str = "auto"
+    rank: int = 8
+    modalities: tuple[str, ...] = MODALITIES
+    views: tuple[str, ...] = ("field",)
+    image_size: int | None = None
+    prompt_tokens: int = 160
+    template: str | None = None
+    fusion: str = "first"
+    seasons_minutes: tuple[int, ...] | None = None
+    context_steps: int | None = None
+    device: str = "auto"
+    seed: int = 0
+    max_minutes: float | None = None
+    max_steps: int | None = None
+    batch_size: int = 16
+    learning_rate: float | None = None
+    min_gain: float = 0.01
+
+    def __post_init__(self) -> None:
+        unknown = set(self.modalities) - set(MODALITIES)
+        if unknown or not self.modalities:
+            raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
+
+
+class Training:
+    """The state of one training: model, optimiser, averaged weights, best weights, sampler."""
+
+    def __init__(self, model: STVLM, builder: InputBuilder, config: FitConfig, split: Split, device: torch.device) -> None:
+        self.model, self.builder, self.config, self.device = model, builder, config, device
+        cutoffs = split.cutoffs("train", config.lookback, config.horizon)
+        per_window = builder.series.network.n_sensors * (model.config.n_features + 5 * config.horizon + 2 * config.lookback)
+        keep = min(len(cutoffs), max(MAX_FLOATS // per_window, 32))
+        self.cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, keep).astype(int))]
+        self.numbers = self._training_numbers(split)
+        val = split.cutoffs("val", config.lookback, config.horizon)
+        if len(val) == 0:
+            val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]
+        self.val_cutoffs = val[np.unique(np.linspace(0, len(val) - 1, min(len(val), MAX_VAL_WINDOWS)).astype(int))]
+        self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
+        set_spread(model, self._spread(self.numbers["target"], self.numbers))
+        self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
+        rate = config.learning_rate or (2e-3 if config.backbone == "tiny" else 3e-4)
+        decay, plain = [], []
+        for parameter in (p for p in model.parameters() if p.requires_grad):
+            (decay if parameter.ndim > 1 else plain).append(parameter)
+        groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=rate)
+        self.rate = rate
+        self.generator = np.random.default_rng(config.seed)
+        self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
+        self.best = {n: p.detach().clone() for n, p in self.named.items()}
+        self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
+        self.step, self.seconds = 0, 0.0
+
+    def _training_numbers(self, split: Split) -> dict[str, np.ndarray]:
+        """All training windows, each with the profile that leaves it out."""
+        parts = []
+        for start, stop, anchor in training_folds(self.builder.anchor, self.builder.series, split):
+            mine = self.cutoffs[(self.cutoffs >= start) & (self.cutoffs < stop)]
+            parts += [self.builder.numbers(block, anchor) for block in np.array_split(mine, max(1, len(mine) // 256)) if len(block)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _spread(self, target: np.ndarray, numbers: dict[str, np.ndarray]) -> np.ndarray:
+        """(Q, H): quantiles of the anchor's scaled training residuals by step, as distance from the median."""
+        frame = self.builder.anchor.frame
+        residual = (frame.transform.forward(target) - numbers["base"]) / frame.scale - numbers["centre"]
+        rows = residual.swapaxes(1, 2).reshape(-1, residual.shape[1])[:: max(1, residual.size // 20_000_000)]
+        spread = np.nan_to_num(np.nanquantile(rows, LEVELS, axis=0))
+        spread = spread - spread[MEDIAN]
+        return np.where(np.arange(len(LEVELS))[:, None] == MEDIAN, 0, spread)
+
+    def advance(self) -> None:
+        """One optimiser step on a random batch; validates about twelve times over the training."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        rows = self.generator.integers(0, len(self.cutoffs), self.config.batch_size)
+        inputs = self.builder.batch(self.cutoffs[rows], {k: v[rows] for k, v in self.numbers.items()}).to(self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * schedule(self.step, self.total)
+        self.model.train()
+        loss = pinball_loss(self.model, inputs) / self.scale
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.named.values(), 1.0)
+        self.optimiser.step()
+        self.loss = float(loss.detach())
+        if not np.isfinite(self.loss):
+            raise ValueError(
+                f"The training diverged at step {self.step}: the loss is no longer a number. Take a smaller learning rate."
+            )
+        self.step += 1
+        keep = min(0.98, self.step / (self.step + 9))
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                self.averaged[name].lerp_(parameter, 1 - keep)
+        if self.step % max(self.total // 12, 10) == 0:
+            self.validate()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether over a third of the steps brought nothing: the anchor is all there is to learn."""
+        return self.step > self.total * 0.35 and self.best_mae > self.anchor_mae * (1 - 0.25 * self.config.min_gain)
+
+    def validate(self) -> None:
+        """Score the averaged weights with every shrinkage; keep the best."""
+        if self.step == 0:
+            self.anchor_mae = self.val_mae = self.best_mae = self._val_errors(only_anchor=True)[0]
+            return
+        live = {n: p.detach().clone() for n, p in self.named.items()}
+        self._load(self.averaged)
+        errors = self._val_errors()
+        pick = int(np.argmin(errors))
+        self.val_mae = errors[pick]
+        if self.val_mae < self.best_mae:
+            self.best_mae, self.best_shrinkage = self.val_mae, SHRINKAGES[pick]
+            self.best = {n: w.clone() for n, w in self.averaged.items()}
+        self._load(live)
+
+    @torch.no_grad()
+    def _val_errors(self, only_anchor: bool = False) -> list[float]:
+        """Mean absolute error on the validation windows, one for each shrinkage, in the unit."""
+        self.model.eval()
+        shrinkages = (0.0,) if only_anchor else SHRINKAGES
+        total, count = np.zeros(len(shrinkages)), 0
+        for cutoffs in blocks_of(self.val_cutoffs, self.builder):
+            inputs = self.builder.build(cutoffs).to(self.device)
+            seen = torch.isfinite(inputs.target)
+            count += int(seen.sum())
+            if only_anchor:
+                total += float((inputs.anchor - inputs.target)[seen].abs().sum(dtype=torch.float64))
+                continue
+            output = self.model(inputs)
+            for i, shrinkage in enumerate(shrinkages):
+                median = self.model.quantiles(shrunk(output, shrinkage), inputs, (MEDIAN,))[0]
+                total[i] += float((median - inputs.target)[seen].abs().sum(dtype=torch.float64))
+        return list(total / max(count, 1))
+
+    def _load(self, weights: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(weights[name])
+
+    @torch.no_grad()
+    def finish(self) -> bool:
+        """Take the best weights, or the anchor; set the spread of the bands by the validation part. True if the network is taken."""
+        taken = self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
+        self._load(self.best)
+        self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
+        self.model.eval()
+        set_spread(self.model, calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device))
+        return taken
+
+    @torch.no_grad()
+    def test_scores(self, split: Split) -> dict[str, float]:
+        """What the finished model is worth on the test part: errors in the unit, and the share of readings each band held.
+
+        Up to MAX_VAL_WINDOWS windows, evenly spread; nothing is chosen by these numbers.
+        """
+        cutoffs = split.cutoffs("test", self.config.lookback, self.config.horizon)
+        if len(cutoffs) == 0:
+            return {}
+        cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), MAX_VAL_WINDOWS)).astype(int))]
+        sums, cells = np.zeros(2 + MEDIAN), 0
+        for block in blocks_of(cutoffs, self.builder):
+            inputs = self.builder.build(block).to(self.device)
+            rows, truth = self.model.quantiles(self.model(inputs), inputs), inputs.target
+            seen = torch.isfinite(truth)
+            cells += int(seen.sum())
+            errors = [float((f - truth)[seen].abs().sum(dtype=torch.float64)) for f in (rows[MEDIAN], inputs.anchor)]
+            held = [int(((rows[i] <= truth) & (truth <= rows[-1 - i]))[seen].sum()) for i in range(MEDIAN)]
+            sums += np.array([*errors, *held])
+        if cells == 0:
+            return {}
+        shares = {f"test_coverage_{round(100 * (1 - 2 * LEVELS[i]))}": s / cells for i, s in enumerate(sums[2:])}
+        return {"test_mae": sums[0] / cells, "anchor_test_mae": sums[1] / cells, "test_cells": cells} | shares
+
+    def state(self) -> checkpoints.State:
+        """Everything that a training needs to go on as if it had never stopped."""
+        tensors = {f"live.{n}": p.detach() for n, p in self.named.items()}
+        tensors |= {f"averaged.{n}": p for n, p in self.averaged.items()} | {f"best.{n}": p for n, p in self.best.items()}
+        for i, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in slots.items()}
+        numbers = {
+            "step": self.step, "seconds": self.seconds, "best_shrinkage": self.best_shrinkage, "best_mae": self.best_mae,
+            "anchor_mae": self.anchor_mae, "val_mae": self.val_mae, "loss": self.loss,
+            "config": asdict(self.config), "generator": self.generator.bit_generator.state,
+            "data": self.builder.series.fingerprint,
+        }  # fmt: skip
+        return checkpoints.State(tensors, numbers)
+
+    def restore(self, state: checkpoints.State) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: the state belongs to other settings or other data.
+        """
+        numbers = state.numbers
+        free = {"max_minutes": None}  # a run may be resumed with more time
+        if (
+            numbers["config"] | free != checkpoints.plain(asdict(self.config)) | free
+            or numbers["data"] != self.builder.series.fingerprint
+        ):
+            raise ValueError("The checkpoint belongs to other settings or other data. Start a new run.")
+        for name in self.named:
+            self.averaged[name] = state.tensors[f"averaged.{name}"].to(self.device)
+            self.best[name] = state.tensors[f"best.{name}"].to(self.device)
+        self._load({n: state.tensors[f"live.{n}"] for n in self.named})
+        saved = self.optimiser.state_dict()
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in state.tensors.items():
+            if key.startswith("optimiser."):
+                _, i, name = key.split(".", 2)
+                slots.setdefault(int(i), {})[name] = value
+        self.optimiser.load_state_dict(saved | {"state": slots})
+        self.generator.bit_generator.state = numbers["generator"]
+        for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
+            setattr(self, name, numbers[name])
+
+
+def planned_steps(n_windows: int, batch_size: int) -> int:
+    """Steps by the amount of data: about ten passes, between 60 and 900."""
+    return int(np.clip(10 * n_windows / batch_size, 60, 900))
+
+
+def schedule(step: int, total: int) -> float:
+    """Share of the learning rate: a warm-up over the first tenth, then a cosine to 0."""
+    warm = max(total // 10, 1)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(total - warm, 1))))
+
+
+def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
+    """Weighted quantile loss over the observed cells of a batch, in the unit of the readings."""
+    quantiles = model.quantiles(model(inputs), inputs, TRAINED_LEVELS)  # (3, B, H, N)
+    seen = torch.isfinite(inputs.target)
+    target = torch.where(seen, inputs.target, 0)
+    total = 0.0
+    for row, level, weight in zip(quantiles, TRAINED_LEVELS, LEVEL_WEIGHTS, strict=True):
+        error = target - row
+        total = total + weight * torch.maximum(LEVELS[level] * error, (LEVELS[level] - 1) * error)
+    return (total * seen).sum() / seen.sum().clamp(min=1)
+
+
+def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
+    """The same output with its shift of the median scaled by `shrinkage` (the model's own shrinkage being 1)."""
+    return replace(output, shift=output.shift * shrinkage)
+
+
+def blocks_of(cutoffs: np.ndarray, builder: InputBuilder) -> Iterator[np.ndarray]:
+    """Cutoffs in blocks small enough to run at once."""
+    size = int(np.clip(40_000 // builder.series.network.n_sensors, 1, 64))
+    for start in range(0, len(cutoffs), size):
+        yield cutoffs[start : start + size]
+
+
+@torch.no_grad()
+def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, device: torch.device) -> np.ndarray:
+    """(Q, H): split-conformal distance of each quantile from the median, in units of the width that the network gives.
+
+    The finite-sample corrected quantiles of (truth - median) / width on windows that trained nothing; Romano et al. 2019 (CQR)
+    with the width as score. Above the median the upper width counts, below it the lower one.
+    """
+    frame, rows = model.anchor.frame, []
+    for block in blocks_of(cutoffs, builder):
+        inputs = builder.build(block).to(device)
+        output = model(inputs)
+        median = model.quantiles(output, inputs, (MEDIAN,))[0].cpu().numpy()
+        score = (frame.transform.forward(inputs.target.cpu().numpy()) - frame.transform.forward(median)) / frame.scale
+        width = torch.where(torch.from_numpy(score).to(device) < 0, output.log_low, output.log_high).exp().cpu().numpy()
+        rows.append((score / width).swapaxes(1, 2).reshape(-1, score.shape[1]))
+    scores = np.concatenate(rows)
+    spread = np.zeros((len(LEVELS), scores.shape[1]))
+    for step in range(scores.shape[1]):
+        seen = np.sort(scores[np.isfinite(scores[:, step]), step])
+        n = len(seen)
+        for q, level in enumerate(LEVELS):
+            if q == MEDIAN or n == 0:
+                continue
+            rank = np.ceil((n + 1) * level) if level > 0.5 else np.floor((n + 1) * level)
+            spread[q, step] = seen[int(np.clip(rank - 1, 0, n - 1))]
+        spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
+        spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
+    return spread
