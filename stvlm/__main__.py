@@ -22,6 +22,7 @@ from stvlm.cli.inputs import (
     load_series,
     load_tables,
     model_and_window,
+    sample_setting,
     until_training_about_input,
 )
 from stvlm.cli.parser import parse
@@ -84,6 +85,8 @@ def fit(options: argparse.Namespace) -> None:
 
     names = "lookback horizon split few_shot backbone tuning modalities context_steps device seed max_minutes max_steps"
     chosen = {name: getattr(options, name) for name in names.split()} | {"seasons_minutes": options.seasons}
+    if options.sample:
+        chosen = {name: value if value is not None else sample_setting(options.sample, name) for name, value in chosen.items()}
     with about_input():
         config = FitConfig(**{name: value for name, value in chosen.items() if value is not None})
     need_window(series, config.lookback, config.horizon)
@@ -95,7 +98,11 @@ def fit(options: argparse.Namespace) -> None:
     if step is None or step.model is None:
         raise RuntimeError("The training ended without a model.")
     given = [str(path) for path in files(options) if path is not None]
-    step.model.save(out, step.model.manifest | {"command_line": sys.argv, "fixes": list(options.fix), "files": given})
+    step.model.save(
+        out,
+        step.model.manifest
+        | {"command_line": ["python", "-m", "stvlm", *sys.argv[1:]], "fixes": list(options.fix), "files": given},
+    )
     shutil.rmtree(states, ignore_errors=True)
     print(step.message)
     score, anchor = show.error(step.best_val_mae), show.error(step.anchor_val_mae)

@@ -79,55 +79,43 @@ def fit(series: SensorSeries, config: FitConfig, checkpoint: Path | None = None)
     model, builder = make_model(series, config, split, anchor)
     model.to(device)
     training = Training(model, builder, config, split, device)
-    total, best = training.total, None
     state = checkpoints.read(checkpoint) if checkpoint else None
     if state is not None:
         training.restore(state)
     spent = training.seconds
+
+    def where(phase: str, message: str = "", model: STVLM | None = None) -> FitStep:
+        training.seconds = seconds = spent + time.monotonic() - started
+        eta = (training.total - training.step) * seconds / training.step if training.step and phase == "train" else None
+        scores = training.loss, training.val_mae, training.anchor_mae, training.best_mae
+        return FitStep(phase, training.step, training.total, *scores, seconds, eta, str(device), message, model)
+
     if training.step == 0:
         training.validate()
     while True:
-        best = training.best_mae
-        seconds = spent + time.monotonic() - started
-        eta = (total - training.step) * seconds / training.step if training.step else None
-        yield FitStep(
-            "train", training.step, total, training.loss, training.val_mae, training.anchor_mae, best, seconds, eta, str(device)
-        )  # fmt: skip
-        out_of_time = config.max_minutes is not None and seconds > config.max_minutes * 60 * 0.85
-        if training.step >= total or out_of_time or training.hopeless:
+        yield where("train")
+        out_of_time = config.max_minutes is not None and training.seconds > config.max_minutes * 60 * 0.85
+        if training.step >= training.total or out_of_time or training.hopeless:
             break
         training.advance()
         if checkpoint and training.step % CHECKPOINT_EVERY == 0:
-            training.seconds = spent + time.monotonic() - started
             checkpoints.write(checkpoint, training.state())
     training.validate()
-    seconds = spent + time.monotonic() - started
-    yield FitStep(
-        "calibrate",
-        training.step,
-        total,
-        training.loss,
-        training.val_mae,
-        training.anchor_mae,
-        training.best_mae,
-        seconds,
-        0.0,
-        str(device),
-    )
+    yield where("calibrate")
     taken = training.finish()
+    model.manifest = manifest(series, config, split, training, taken)
+    yield where("done", verdict(training, taken), model.eval().cpu())
+
+
+def verdict(training: Training, taken: bool) -> str:
+    """Whether the network is taken, in plain words."""
     gain = 1 - training.best_mae / training.anchor_mae if training.anchor_mae else 0.0
-    message = (
-        f"The network is taken: validation error {gain:.1%} below the anchor's."
-        if taken
-        else f"The network is not taken: it improves the validation error by {max(gain, 0):.1%}, less than {config.min_gain:.0%}. "
+    if taken:
+        return f"The network is taken: validation error {gain:.1%} below the anchor's."
+    return (
+        f"The network is not taken: it improves the validation error by {max(gain, 0):.1%}, less than {training.config.min_gain:.0%}. "
         "The model forecasts as its anchor does."
     )
-    model.manifest = manifest(series, config, split, training, taken)
-    seconds = spent + time.monotonic() - started
-    yield FitStep(
-        "done", training.step, total, training.loss, training.val_mae, training.anchor_mae, training.best_mae, seconds, 0.0, str(device),
-        message, model.eval().cpu(),
-    )  # fmt: skip
 
 
 def pick_device(name: str) -> torch.device:

@@ -53,8 +53,25 @@ def load_series(options: argparse.Namespace) -> SensorSeries:
     """The readings that the common options name, ready to forecast with."""
     from stvlm.data import quality
 
+    if getattr(options, "sample", None):
+        return _sample(options.sample)
     words = options.quantity or "reading", options.unit, options.known_ahead, options.timezone or None
     return quality.to_series(load_tables(options), *words)
+
+
+def _sample(name: str) -> SensorSeries:
+    from stvlm.data.samples import SAMPLES, load_sample
+
+    if name not in SAMPLES:
+        raise InputError(f"--sample {name}: there is no such sample. There are {', '.join(SAMPLES)}.")
+    return load_sample(name)
+
+
+def sample_setting(name: str, setting: str) -> Any:
+    """What a sample says of its lookback, horizon or split; None of anything else."""
+    from stvlm.data.samples import SAMPLES
+
+    return getattr(SAMPLES[name], setting, None) if setting in ("lookback", "horizon", "split", "seasons_minutes") else None
 
 
 def files(options: argparse.Namespace) -> tuple[Path | None, ...]:

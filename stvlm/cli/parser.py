@@ -37,6 +37,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     }
     for name in ("validate", "fit", "forecast", "explain", "backtest"):
         _add_data(made[name])
+        if name != "validate":
+            made[name].add_argument("--sample", metavar="NAME", help="a network that comes with the program, instead of files")
     made["validate"].add_argument("--json", type=Path, metavar="OUT", help="write the report as JSON")
     _add_fit(made["fit"])
     for name in ("forecast", "explain"):
@@ -48,14 +50,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
         made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.verb != "serve" and not getattr(options, "sample", None):
+        missing = [f"--{name}" for name in ("sensors", "series") if getattr(options, name) is None]
+        if missing:
+            made[options.verb].error(f"the following arguments are required: {', '.join(missing)}")
     options.streamlit = rest
     return options
 
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--sensors", type=Path, required=True, metavar="FILE", help="sensor_id, lat, lon and further columns")
-    group.add_argument("--series", type=Path, required=True, metavar="FILE", help="readings, wide or long")
+    group.add_argument("--sensors", type=Path, metavar="FILE", help="sensor_id, lat, lon and further columns")
+    group.add_argument("--series", type=Path, metavar="FILE", help="readings, wide or long")
     group.add_argument("--adjacency", type=Path, metavar="FILE", help="who is close to whom: a matrix, or from,to[,weight]")
     group.add_argument("--context", type=Path, metavar="FILE", help="timestamp and facts that are no reading: weather, holidays")
     group.add_argument("--known-ahead", type=_words, default=(), metavar="COL,…", help="context columns known before they happen")
