@@ -63,7 +63,7 @@ def test_validate_names_each_problem_in_one_line_and_its_fix_mends_it(small_file
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fit", "--sensors", "s.csv"], "required: --series, --out"),
+        (["fit", "--sensors", "s.csv", "--out", "o"], "required: --series"),
         (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--split", "0.5,0.6,0.2"], "three shares that sum to 1"),
         (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--lookback", "0"], "whole number of at least 1"),
         (["fly"], "invalid choice: 'fly'"),

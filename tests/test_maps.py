@@ -3,10 +3,8 @@
 import base64
 import io
 import re
-import shutil
 import time
 from html import unescape
-from pathlib import Path
 
 import folium
 import numpy as np
@@ -34,7 +32,6 @@ HOSTILE = (
     "{{ 'map_div' }}",
 )
 
-CHROMIUM = Path(shutil.which("chromium") or "/usr/bin/chromium")
 TOOLTIPS = """() => {
   const map = Object.values(window).find(thing => thing instanceof L.Map), texts = [];
   map.eachLayer(layer => {
@@ -421,24 +418,20 @@ def test_numbers_are_written_with_the_digits_that_the_scale_tells_apart():
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
-def test_a_browser_shows_hostile_names_letter_by_letter_and_asks_nobody(tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api")
+def test_a_browser_shows_hostile_names_letter_by_letter_and_asks_nobody(browser, tmp_path):
     network = made_up(5, HOSTILE)
     file = tmp_path / "map.html"
     said, asked, wrong = [], [], []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        for view in (maps.attention_map(explanation_of(network), 0), player_map(forecast_of(network))):
-            file.write_text(maps.map_html(view), "utf-8")
-            page.goto(file.as_uri())
-            page.wait_for_selector(".leaflet-control-scale-line")
-            said.append(page.evaluate(TOOLTIPS))
-        browser.close()
+    page = browser.new_page()
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    for view in (maps.attention_map(explanation_of(network), 0), player_map(forecast_of(network))):
+        file.write_text(maps.map_html(view), "utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_selector(".leaflet-control-scale-line")
+        said.append(page.evaluate(TOOLTIPS))
+    page.close()
     for texts in said:
         assert [text.split(" \u00b7 ")[0].split("\n")[0] for text in texts] == list(HOSTILE)
     assert wrong == []

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from stvlm.anchor.choose import fit_anchor
 from stvlm.data.forecast import LEVELS
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, Window
 from stvlm.fit import FitConfig, fit, make_model, pick_device
-from stvlm.anchor.choose import fit_anchor
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
 from stvlm.predict import explain, model_inputs, predict, predict_many
@@ -171,7 +171,7 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(series, tmp_path):
             break
     stopped.close()
     rest = list(fit(series, config, checkpoint=tmp_path))
-    assert [s.step for s in rest if s.phase == "train"][0] == 25
+    assert next(s.step for s in rest if s.phase == "train") == 25
     assert [(s.step, s.loss) for s in rest if s.phase == "train"] == whole[25:]
 
 
@@ -200,7 +200,9 @@ def test_fifteen_hundred_sensors_are_forecast_and_explained():
     values = (50 + np.cumsum(random.normal(size=(120, 1500)), axis=0)).astype("f4")
     times = np.datetime64("2026-03-01T00:00:00") + np.arange(120) * np.timedelta64(900, "s")
     series = SensorSeries(network, times, values, "traffic speed", "km/h")
-    model = list(fit(series, FitConfig(lookback=8, horizon=4, seasons_minutes=(), max_steps=2, min_gain=-1.0, batch_size=2)))[-1].model
+    model = list(fit(series, FitConfig(lookback=8, horizon=4, seasons_minutes=(), max_steps=2, min_gain=-1.0, batch_size=2)))[
+        -1
+    ].model
     forecast = predict(model, Window(series, 110, 8, 4))
     assert forecast.values.shape == (len(LEVELS), 4, 1500)
     assert np.isfinite(forecast.values).all()
