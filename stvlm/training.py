@@ -193,7 +193,7 @@ class Training:
     def finish(self) -> bool:
         """Take the best weights, or the anchor; set the spread of the bands by the validation part. True if the network is taken."""
         taken = self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
-        self._load(self.best)
+        self._load(self.best if self.best_shrinkage else self.averaged)  # what is explained is a trained network in any case
         self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
         self.model.eval()
         set_spread(self.model, calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device))

@@ -73,6 +73,9 @@ def forecast_lines(
     figure.update_layout(hovermode="x unified", clickmode="event+select")
     if len(past[0]) == 0 and len(clock) == 1:  # one lonely step: leave room around it
         figure.update_xaxes(range=[pd.Timestamp(clock[0]) + pd.Timedelta(hours=hours) for hours in (-3, 3)])
+    else:  # else the axis makes room for the words beside the lines
+        first, last = pd.Timestamp(past[0][0] if len(past[0]) else clock[0]), pd.Timestamp(clock[-1])
+        figure.update_xaxes(range=[first - 0.02 * (last - first), last + 0.02 * (last - first)])
     if not any(np.isfinite(values).any() for values in (median, past[1], came)):
         say(figure, "This sensor has no reading and no forecast here: all values are missing.")
     elif not np.isfinite(median).any():
@@ -242,7 +245,7 @@ def _mark_times(
         when = pd.Timestamp(clock[step])
         figure.add_shape(type="line", x0=when, x1=when, y0=0, y1=1, yref="paper", line={"color": loud, "width": 1.5, "dash": "dot"})
         text = format_times(forecast.times, forecast.timezone)[step]
-        figure.add_annotation(x=when, y=0, text=text, xanchor="left", yanchor="bottom", xshift=4, font_color=loud, **note)
+        figure.add_annotation(x=when, y=0, text=text, xanchor="right", yanchor="bottom", xshift=-4, font_color=loud, **note)
 
 
 def _digits(*values: np.ndarray) -> int:
