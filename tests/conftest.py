@@ -154,7 +154,7 @@ def foreign_requests() -> list[str]:
 def page(browser, foreign_requests: list[str]) -> Iterator:
     """An empty page, 1280 x 900. After the test, no other host may have been asked for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
 
     def guard(route) -> None:
         if is_own(route.request.url):
