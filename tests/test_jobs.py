@@ -78,7 +78,7 @@ def test_an_ended_worker_does_not_stay_a_zombie(home):
     run_id = local.submit(spec(1), worker=WORKER)
     pid = process.worker_process(run_folder(run_id)).pid
     wait(run_id, "done")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         local.status(run_id)
         time.sleep(0.03)
@@ -155,7 +155,7 @@ def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home)
     run_id = local.submit(spec(5, seed=13), worker=WORKER)
     run = wait(run_id, "failed")
     assert run.message == "Bad luck: lookback 12 is longer than the data."
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "Traceback" not in local.log_tail(run_id) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "counting_worker.py" in local.log_tail(run_id)
@@ -222,7 +222,7 @@ def test_a_run_can_be_renamed_and_deleted_but_not_while_it_works(home):
     assert local.status(run_id).title == "Wind, first try"
     with pytest.raises(RunError, match="200"):
         local.rename(run_id, "x" * 201)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while process.is_alive(process.worker_process(run_folder(run_id))) and time.monotonic() < deadline:
         time.sleep(0.03)
     local.delete(run_id)

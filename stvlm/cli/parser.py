@@ -82,8 +82,8 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--horizon", type=_positive, metavar="H", help="steps that it forecasts")
     parser.add_argument("--split", type=_shares, metavar="A,B,C", help="shares of training, validation, test, in time order")
     parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
-    parser.add_argument("--backbone", metavar="NAME", help="tiny, smollm2, a folder or a hub name")
-    parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora, adalora, full, adaptive")
+    parser.add_argument("--backbone", metavar="NAME", help="tiny, a folder or a hub name of the Idefics3 / SmolVLM family")
+    parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora or full")
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
     parser.add_argument(
         "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"

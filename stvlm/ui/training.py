@@ -20,7 +20,7 @@ TUNING = {
     "lora": "lora: low-rank adapters and norms",
     "full": "full: everything learns",
 }
-BACKBONES = {"tiny": "tiny: ours, quick on a CPU", "smollm2": "smollm2: SmolLM2-135M, slow on a CPU"}
+BACKBONES = {"tiny": "tiny: ours, quick on a CPU"}
 FEW = {"": "all of it", "0.2": "the last 20 %", "0.1": "the last 10 %", "0.05": "the last 5 %"}
 SPLITS = {(0.6, 0.2, 0.2): "60 / 20 / 20 %", (0.7, 0.1, 0.2): "70 / 10 / 20 %", (0.8, 0.1, 0.1): "80 / 10 / 10 %"}
 _ICONS = {
@@ -51,7 +51,12 @@ def new_run(series: SensorSeries) -> None:
         )
         few = a.selectbox("Learn from", list(FEW), format_func=FEW.get, help="Few-shot: only the last block of the training part.")
         config["few_shot"] = float(few) if few else None
-        config["backbone"] = b.selectbox("Backbone", list(BACKBONES), format_func=BACKBONES.get)
+        config["backbone"] = b.selectbox(
+            "Backbone",
+            list(BACKBONES),
+            format_func=BACKBONES.get,
+            help="Other backbones: fit --backbone FOLDER on the command line.",
+        )
         config["tuning"] = c.selectbox("Fine-tuning", list(TUNING), format_func=TUNING.get)
         config["device"] = a.selectbox(
             "Device", ["auto", *models.devices()], format_func=lambda d: "automatic" if d == "auto" else models.device_label(d)
