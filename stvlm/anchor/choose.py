@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stvlm.anchor.features import Departures
+from stvlm.anchor.features import Departures, Neighbourhood
 from stvlm.anchor.ridge import Anchor, Member, departures, numeric_context, offset_of, shifts
 from stvlm.anchor.transform import candidates
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
@@ -148,9 +148,9 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
     columns, column_scale = _known_ahead(series, split)
     seasons = [season for season, minutes in ((DAY, 1440), (WEEK, 10080), (YEAR, 525600)) if minutes in seasons_minutes]
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
-    span = slice(split.train_start, split.train_end)
+    span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood(series.network)
     for transform in candidates(series.values[span]):
-        view = departures(series, transform, lookback, horizon, context_steps, lags, columns, column_scale)
+        view = departures(series, neighbourhood, transform, lookback, horizon, context_steps, lags, columns, column_scale)
         for season in (0, *seasons):
             profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
             folds = list(_folds(view, split, season, series.step_seconds))
@@ -295,7 +295,10 @@ def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[t
 
     Each member's profile leaves out the block of time in which the window lies, as when its weights were fitted.
     """
-    pieces = [list(_folds(m.departures(series), split, m.profile.season_seconds, m.profile.step_seconds)) for m in anchor.members]
+    pieces = [
+        list(_folds(view, split, m.profile.season_seconds, m.profile.step_seconds))
+        for m, view in zip(anchor.members, anchor.views(series), strict=True)
+    ]
     edges = sorted({edge for folds in pieces for start, stop, _ in folds for edge in (start, stop)})
     out = []
     for start, stop in itertools.pairwise(edges):

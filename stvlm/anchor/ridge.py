@@ -42,11 +42,12 @@ class Member:
     weights: np.ndarray
     own: np.ndarray | None = None
 
-    def departures(self, series: SensorSeries) -> Departures:
-        """The windows of a series as this forecaster sees them."""
+    def departures(self, series: SensorSeries, neighbourhood: Neighbourhood) -> Departures:
+        """The windows of a series as this forecaster sees them; the profile and the scale do not count, so folds share them."""
         return departures(
-            series, self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns, self.column_scale
-        )
+            series, neighbourhood, self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns,
+            self.column_scale,
+        )  # fmt: skip
 
     def scaled(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32: the forecast as scaled departures from the profile."""
@@ -66,11 +67,10 @@ class Member:
         steps = cutoffs[:, None] + np.arange(self.horizon)
         return self.transform.inverse(self.profile.at(view.seconds[steps]) + self.scale * scaled).astype("f4")
 
-    def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+    def forecast_from(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
-        view, cutoffs = self.departures(series), np.asarray(cutoffs)
         blocks = [self.unscale(self.scaled(view, c), view, c) for c in in_blocks(cutoffs, view)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, self.horizon, series.network.n_sensors), "f4")
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.horizon, view.values.shape[1]), "f4")
 
     @property
     def n_parameters(self) -> int:
@@ -109,11 +109,20 @@ class Anchor:
         """Numbers that were estimated, over all members."""
         return sum(m.n_parameters for m in self.members)
 
+    def views(self, series: SensorSeries) -> tuple[Departures, ...]:
+        """The windows of a series as each member sees them, made once for many forecasts."""
+        neighbourhood = Neighbourhood(series.network)
+        return tuple(m.departures(series, neighbourhood) for m in self.members)
+
     def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
-        total = np.zeros((len(cutoffs), self.frame.horizon, series.network.n_sensors), "f4")
-        for share, member in zip(self.shares, self.members, strict=True):
-            total += share * member.forecast(series, cutoffs)
+        return self.forecast_from(self.views(series), np.asarray(cutoffs))
+
+    def forecast_from(self, views: tuple[Departures, ...], cutoffs: np.ndarray) -> np.ndarray:
+        """The same from ready-made `views`, one for each member."""
+        total = np.zeros((len(cutoffs), self.frame.horizon, views[0].values.shape[1]), "f4")
+        for share, member, view in zip(self.shares, self.members, views, strict=True):
+            total += share * member.forecast_from(view, cutoffs)
         return total if self.floor is None else np.maximum(total, self.floor)
 
     def select(self, nodes: np.ndarray) -> Anchor:
@@ -123,6 +132,7 @@ class Anchor:
 
 def departures(
     series: SensorSeries,
+    neighbourhood: Neighbourhood,
     transform: Transform,
     lookback: int,
     horizon: int,
@@ -147,7 +157,7 @@ def departures(
         lookback=lookback,
         horizon=horizon,
         context_steps=context_steps,
-        neighbourhood=Neighbourhood(series.network),
+        neighbourhood=neighbourhood,
     )
 
 

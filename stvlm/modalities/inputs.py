@@ -75,7 +75,8 @@ class InputBuilder:
     def __init__(self, series: SensorSeries, anchor: Anchor, config: InputConfig, count_tokens: Callable[[str], int]) -> None:
         self.lookback, self.horizon = anchor.frame.lookback, anchor.frame.horizon
         self.series, self.anchor, self.config = series, anchor, config
-        self.view = anchor.frame.departures(series)
+        self.views = anchor.views(series)
+        self.view = self.views[0]  # of the frame
         self.context = scaled_context(series, config.series)
         self.raster = build_raster(series.network, config.image)
         self.places = torch.tensor(places(self.view), dtype=torch.float32)
@@ -92,7 +93,7 @@ class InputBuilder:
         frame, view = anchor.frame, self.view
         steps = cutoffs[:, None] + np.arange(self.horizon)
         base = frame.profile.at(view.seconds[steps])  # (W, H, N)
-        forecast = anchor.forecast(self.series, cutoffs)
+        forecast = anchor.forecast_from(self.views, cutoffs)
         centre = np.clip((frame.transform.forward(forecast) - base) / frame.scale, -12, 12).astype("f4")
         past, observed = view.past(cutoffs, frame.profile, frame.scale)
         features = series_features(view, frame, cutoffs, centre, past, observed, self.context, self.config.series)
