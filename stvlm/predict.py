@@ -16,8 +16,6 @@ from stvlm.modalities.raster import SpatialRaster
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
 
-CELLS = 40_000  # sensors times windows that run at once
-
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -68,10 +66,9 @@ def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.
     model.eval()
     builder = model.builder(series)
     device = next(model.parameters()).device
-    size = int(np.clip(CELLS // series.network.n_sensors, 1, 64))
     blocks = []
-    for start in range(0, len(cutoffs), size):
-        inputs = builder.build(cutoffs[start : start + size]).to(device)
+    for block in builder.blocks(cutoffs):
+        inputs = builder.build(block).to(device)
         blocks.append(model.quantiles(model(inputs), inputs).float().cpu().numpy())
     shape = (len(LEVELS), 0, model.config.horizon, series.network.n_sensors)
     return np.concatenate(blocks, axis=1) if blocks else np.zeros(shape, "f4")

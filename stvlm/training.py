@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from stvlm import checkpoint as checkpoints
 from stvlm.anchor.choose import training_folds
 from stvlm.data.forecast import LEVELS, MODALITIES
-from stvlm.data.windows import Split
+from stvlm.data.windows import Split, thin
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput, set_spread
@@ -78,13 +77,12 @@ class Training:
         self.model, self.builder, self.config, self.device = model, builder, config, device
         cutoffs = split.cutoffs("train", config.lookback, config.horizon)
         per_window = builder.series.network.n_sensors * (model.config.n_features + 5 * config.horizon + 2 * config.lookback)
-        keep = min(len(cutoffs), max(MAX_FLOATS // per_window, 32))
-        self.cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, keep).astype(int))]
+        self.cutoffs = thin(cutoffs, max(MAX_FLOATS // per_window, 32))
         self.numbers = self._training_numbers(split)
         val = split.cutoffs("val", config.lookback, config.horizon)
         if len(val) == 0:
             val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]
-        self.val_cutoffs = val[np.unique(np.linspace(0, len(val) - 1, min(len(val), MAX_VAL_WINDOWS)).astype(int))]
+        self.val_cutoffs = thin(val, MAX_VAL_WINDOWS)
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
         set_spread(model, self._spread(self.numbers["target"], self.numbers))
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
@@ -171,7 +169,7 @@ class Training:
         self.model.eval()
         shrinkages = (0.0,) if only_anchor else SHRINKAGES
         total, count = np.zeros(len(shrinkages)), 0
-        for cutoffs in blocks_of(self.val_cutoffs, self.builder):
+        for cutoffs in self.builder.blocks(self.val_cutoffs):
             inputs = self.builder.build(cutoffs).to(self.device)
             seen = torch.isfinite(inputs.target)
             count += int(seen.sum())
@@ -208,9 +206,9 @@ class Training:
         cutoffs = split.cutoffs("test", self.config.lookback, self.config.horizon)
         if len(cutoffs) == 0:
             return {}
-        cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), MAX_VAL_WINDOWS)).astype(int))]
+        cutoffs = thin(cutoffs, MAX_VAL_WINDOWS)
         sums, cells = np.zeros(2 + MEDIAN), 0
-        for block in blocks_of(cutoffs, self.builder):
+        for block in self.builder.blocks(cutoffs):
             inputs = self.builder.build(block).to(self.device)
             rows, truth = self.model.quantiles(self.model(inputs), inputs), inputs.target
             seen = torch.isfinite(truth)
@@ -296,13 +294,6 @@ def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
     return replace(output, shift=output.shift * shrinkage)
 
 
-def blocks_of(cutoffs: np.ndarray, builder: InputBuilder) -> Iterator[np.ndarray]:
-    """Cutoffs in blocks small enough to run at once."""
-    size = int(np.clip(40_000 // builder.series.network.n_sensors, 1, 64))
-    for start in range(0, len(cutoffs), size):
-        yield cutoffs[start : start + size]
-
-
 @torch.no_grad()
 def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, device: torch.device) -> np.ndarray:
     """(Q, H): split-conformal distance of each quantile from the median, in units of the width that the network gives.
@@ -311,7 +302,7 @@ def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, 
     with the width as score. Above the median the upper width counts, below it the lower one.
     """
     frame, rows = model.anchor.frame, []
-    for block in blocks_of(cutoffs, builder):
+    for block in builder.blocks(cutoffs):
         inputs = builder.build(block).to(device)
         output = model(inputs)
         median = model.quantiles(output, inputs, (MEDIAN,))[0].cpu().numpy()

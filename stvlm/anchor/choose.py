@@ -17,9 +17,10 @@ from stvlm.anchor.ridge import Anchor, Member, departures, numeric_context, offs
 from stvlm.anchor.transform import candidates
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.data.windows import Split, thin
 
 TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sensor): for fitting, choosing, least absolute errors
+FEWEST = 50  # windows, where there are so many
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the number of rows
 MAX_FOLDS = 8
 MAX_MEMBERS, ROUNDS = 8, 6  # of the blend
@@ -143,8 +144,8 @@ def _val_forecast(member: Member, rows: Rows) -> np.ndarray:
 def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps) -> Iterator[Rows]:
     """One set of rows for each working scale and profile worth trying."""
     n = series.network.n_sensors
-    train = _thin(train, TRAIN_ROWS // n)
-    val = _thin(val, VAL_ROWS // n)
+    train = thin(train, max(TRAIN_ROWS // n, FEWEST))
+    val = thin(val, max(VAL_ROWS // n, FEWEST))
     columns, column_scale = _known_ahead(series, split)
     seasons = [season for season, minutes in ((DAY, 1440), (WEEK, 10080), (YEAR, 525600)) if minutes in seasons_minutes]
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
@@ -329,9 +330,3 @@ def _known_ahead(series: SensorSeries, split: Split) -> tuple[tuple[str, ...], n
     spread = numbers.std(axis=0)
     use = spread > 1e-9
     return tuple(c for c, u in zip(series.known_ahead, use, strict=True) if u), np.stack([numbers.mean(axis=0)[use], spread[use]])
-
-
-def _thin(cutoffs: np.ndarray, at_most: int) -> np.ndarray:
-    """At most so many cutoffs (but 50 where there are), evenly spread."""
-    keep = min(len(cutoffs), max(at_most, 50))
-    return cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, keep).astype(int))]

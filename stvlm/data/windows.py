@@ -142,3 +142,8 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
     block = min(block, whole)
     val_end = min(split.val_end, split.train_end + max(block, horizon))
     return replace(split, train_start=split.train_end - block, val_end=val_end)
+
+
+def thin(cutoffs: np.ndarray, at_most: int) -> np.ndarray:
+    """At most so many of the cutoffs (W,), evenly spread, the first and the last among them."""
+    return cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), at_most)).astype(int))]

@@ -11,7 +11,7 @@ import numpy as np
 
 from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.data.windows import Split, thin
 from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
 from stvlm.evaluation.coverage import ConformalBands
 
@@ -114,6 +114,7 @@ def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
 def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
     """The anchor and the model of one training."""
     from stvlm.fit import FitConfig, fit, pick_device  # torch takes its time to load: not for the simple methods alone
+    from stvlm.model.stvlm import count_parameters
     from stvlm.predict import predict_many
 
     config = FitConfig(**(options | {"lookback": course.lookback, "horizon": course.horizon, "seasons_minutes": course.seasons}))
@@ -126,8 +127,7 @@ def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[C
         report(f"Training stvlm, seed {config.seed}: {message}", 0.9 * step.step / max(step.total, 1))
     seconds, device = time.perf_counter() - started, pick_device(config.device)
     model = step.model.to(device)
-    parameters = sum(p.numel() for p in model.parameters()) + model.anchor.n_parameters
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad) + model.anchor.n_parameters
+    parameters, trainable = (n + model.anchor.n_parameters for n in count_parameters(model))
     contender = Contender(
         "stvlm",
         lambda cutoffs: predict_many(model, course.series, cutoffs),
@@ -158,7 +158,7 @@ def _banded(contender: Contender, course: Course) -> Contender:
     cutoffs = course.cutoffs("val")
     cutoffs = cutoffs[cutoffs >= contender.first_cutoff]
     keep = max(1, BAND_CELLS // (course.horizon * course.series.network.n_sensors))
-    cutoffs = cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(len(cutoffs), keep)).astype(int))]
+    cutoffs = thin(cutoffs, keep)
     truth = course.truth(cutoffs)
     if not np.isfinite(truth).any():
         return contender

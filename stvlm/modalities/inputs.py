@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,8 @@ from stvlm.data.windows import Window
 from stvlm.modalities.image import ImageConfig, build_raster, paint_views
 from stvlm.modalities.prompt import PromptConfig, describe_window
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
+
+CELLS = 40_000  # sensors times windows that run at once
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,12 @@ class InputBuilder:
             prompts=tuple(self.prompt(int(c)) for c in cutoffs) if "text" in shown else None,
             **tensors,
         )
+
+    def blocks(self, cutoffs: np.ndarray) -> Iterator[np.ndarray]:
+        """Cutoffs in blocks small enough to run at once."""
+        size = int(np.clip(CELLS // self.series.network.n_sensors, 1, 64))
+        for start in range(0, len(cutoffs), size):
+            yield cutoffs[start : start + size]
 
     def build(self, cutoffs: np.ndarray) -> ModelInputs:
         """The batch of windows at cutoffs (B,)."""
