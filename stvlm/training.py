@@ -9,7 +9,7 @@ import torch
 
 from stvlm import checkpoint as checkpoints
 from stvlm.anchor.choose import training_folds
-from stvlm.data.forecast import LEVELS, MODALITIES
+from stvlm.data.forecast import LEVELS, MODALITIES, order_statistic
 from stvlm.data.windows import Split, thin
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
@@ -313,12 +313,8 @@ def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, 
     spread = np.zeros((len(LEVELS), scores.shape[1]))
     for step in range(scores.shape[1]):
         seen = np.sort(scores[np.isfinite(scores[:, step]), step])
-        n = len(seen)
-        for q, level in enumerate(LEVELS):
-            if q == MEDIAN or n == 0:
-                continue
-            rank = np.ceil((n + 1) * level) if level > 0.5 else np.floor((n + 1) * level)
-            spread[q, step] = seen[int(np.clip(rank - 1, 0, n - 1))]
+        if len(seen):
+            spread[:, step] = [0.0 if q == MEDIAN else order_statistic(seen, level) for q, level in enumerate(LEVELS)]
         spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
         spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
     return spread

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvlm.data.forecast import LEVELS
+from stvlm.data.forecast import LEVELS, order_statistic
 
 PRIOR_CELLS = 50  # observed cells by which a sensor's own scale is drawn to that of all
 
@@ -53,7 +53,7 @@ class ConformalBands:
         for step in range(point.shape[1]):
             mine = np.sort(error[:, step][seen[:, step]])
             ordered = mine if len(mine) else pooled
-            offsets[:, step] = [_order_statistic(ordered, level) for level in levels]
+            offsets[:, step] = [order_statistic(ordered, level) for level in levels]
         signs = np.sign(np.array(levels) - 0.5)[:, None]
         offsets = np.where(signs > 0, np.maximum(offsets, 0), np.where(signs < 0, np.minimum(offsets, 0), 0))
         return cls(levels, scale, offsets.astype("f4"), floor)
@@ -72,10 +72,3 @@ def _scale(error: np.ndarray, seen: np.ndarray) -> np.ndarray:
     everyone = total.sum() / count.sum() or 1.0
     scale = (total + PRIOR_CELLS * everyone) / (count + PRIOR_CELLS)
     return np.maximum(scale, 1e-6 * everyone).astype("f4")
-
-
-def _order_statistic(ordered: np.ndarray, level: float) -> float:
-    """The finite-sample quantile of sorted errors."""
-    n = len(ordered)
-    rank = np.ceil((n + 1) * level - 1e-9) if level > 0.5 else np.floor((n + 1) * level + 1e-9)
-    return float(ordered[int(np.clip(rank, 1, n)) - 1])
