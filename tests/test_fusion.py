@@ -107,7 +107,7 @@ def test_a_head_looks_where_its_direction_points(backbone, parts):
     fusion = FirstLayerFusion(backbone.hidden_size, backbone.n_heads)
     with torch.no_grad():
         fusion.strength.fill_(5.0)
-        fusion.direction.copy_(torch.tensor([[1.0, 0.0]]).expand(backbone.n_heads, 2))
+        fusion.direction.copy_(torch.tensor([[1.0, 0.0]]).expand(2, backbone.n_heads, 2))
     side = torch.tensor([-0.75, -0.25, 0.25, 0.75])
     grid = torch.stack([side.repeat(4), -side.repeat_interleave(4)], dim=-1)
     places = torch.zeros(7, 2)

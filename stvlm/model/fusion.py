@@ -7,8 +7,9 @@ layer's own norm and q, k, v, o. Two additive biases are learned inside the laye
 
 A bias per modality inside one softmax is the same as a softmax per modality with a gate on top: with lse_m the log-sum-exp over
 the keys of modality m, the share of m is softmax_m(lse_m + gate_m). At zero bias the pretrained layer is exactly itself, and all
-biases start at zero. `place` is -w |x_k - (x_n + u)|^2 for keys with a place on earth (patches, sensors), with a width and a
-direction u for each head ("look upstream"), times a strength that starts at zero.
+biases start at zero. `place` is -w |x_k - (x_n + u)|^2 for keys with a place on earth, with a width and a direction u for each
+head ("look upstream"), times a strength that starts at zero. Patches and sensors have a place, and so has every word that speaks
+of a sensor: "crash near Ring north 2" lies where that sensor lies. Words have widths and directions of their own.
 
 Every bias is a product of a part of the query and a part of the key. So they are written as a few more dimensions of q and k,
 and the shares of the modalities as three more dimensions of v: one fused attention kernel gives tokens and shares, with no
@@ -27,7 +28,7 @@ from stvlm.model.backbone import Backbone
 
 VISION, TEXT, SERIES = 0, 1, 2
 HIDDEN = -1e4  # logit of a key that is padding: its probability is exactly 0
-N_EXTRA = 8  # dimensions added to q and k: 3 gate, 1 padding, 4 place
+N_EXTRA = 16  # dimensions added to q and k: 3 gate, 1 padding, 4 place of what is seen, 4 place of words; 4 are free
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,10 @@ class FirstLayerFusion(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
         angle = torch.arange(n_heads) * (torch.pi / 2)  # heads look east, north, west, south, east ...
-        self.direction = nn.Parameter(0.35 * torch.stack([angle.cos(), angle.sin()], dim=-1))  # (heads, 2), half extents
-        self.log_width = nn.Parameter(torch.full((n_heads,), 0.25).log())  # of the half extent
-        self.strength = nn.Parameter(torch.zeros(n_heads))
+        look = 0.35 * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (heads, 2), half extents
+        self.direction = nn.Parameter(torch.stack([look, torch.zeros_like(look)]))  # (2, heads, 2): of what is seen; of words
+        self.log_width = nn.Parameter(torch.tensor([[0.25], [0.1]]).expand(2, n_heads).log())  # (2, heads), half extents
+        self.strength = nn.Parameter(torch.zeros(2, n_heads))
 
     def forward(
         self,
@@ -76,6 +78,7 @@ class FirstLayerFusion(nn.Module):
         text: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
         explain: torch.Tensor | None = None,
+        text_places: torch.Tensor | None = None,
     ) -> FusionOutput:
         """Fuse the modalities in `layer`.
 
@@ -84,8 +87,9 @@ class FirstLayerFusion(nn.Module):
             image: (B, P, D) image tokens or None. image_places: (P, 2) centres of their patches, in half extents.
             text: (B, S, D) prompt tokens or None. text_mask: (B, S) bool, False = padding.
             explain: (K,) sensors whose attention is wanted, or None.
+            text_places: (B, S, 3) x, y in half extents and 1 for words that speak of a place, 0 for the others; or None.
         """
-        tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask)
+        tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask, text_places)
         n_other = tokens.shape[1] - series.shape[1]
         positions = _positions(tokens, n_other, padding)
         normed = layer.input_layernorm(tokens)
@@ -104,13 +108,13 @@ class FirstLayerFusion(nn.Module):
         attention = (None, None, None) if explain is None else _attention(q[:, :, explain], k, head_dim, modality)
         return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention)
 
-    def _keys(self, series, places, image, image_places, text, text_mask):
-        """All keys in the order image, text, series: tokens, modality (S,), padding (B, S), places (S, 3: x, y, has a place)."""
+    def _keys(self, series, places, image, image_places, text, text_mask, text_places):
+        """All keys in the order image, text, series: tokens, modality (S,), padding (B, S), places (B, S, 3: x, y, has a place)."""
         b, device = series.shape[0], series.device
         parts, kinds, padding, spots = [], [], [], []
         for tokens, kind, mask, spot in (
             (image, VISION, None, image_places),
-            (text, TEXT, text_mask, None),
+            (text, TEXT, text_mask, text_places),
             (series, SERIES, None, places),
         ):
             if tokens is None:
@@ -119,27 +123,34 @@ class FirstLayerFusion(nn.Module):
             parts.append(tokens)
             kinds.append(torch.full((n,), kind, device=device))
             padding.append(torch.zeros(b, n, dtype=torch.bool, device=device) if mask is None else ~mask)
-            spots.append(torch.zeros(n, 3, device=device) if spot is None else F.pad(spot, (0, 1), value=1.0))
-        return torch.cat(parts, dim=1), torch.cat(kinds), torch.cat(padding, dim=1), torch.cat(spots)
+            if spot is None:
+                spot = torch.zeros(n, 3, device=device)
+            elif spot.shape[-1] == 2:
+                spot = F.pad(spot, (0, 1), value=1.0)
+            spots.append(spot.expand(b, n, 3))
+        return torch.cat(parts, dim=1), torch.cat(kinds), torch.cat(padding, dim=1), torch.cat(spots, dim=1)
 
     def _query_biases(self, normed: torch.Tensor, places: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        """(B, heads, N, 8): gate (3), 1 for padding, and the place bias -w |x - c|^2 = -w|x|^2 + 2w x.c - w|c|^2."""
+        """(B, heads, N, 16): gate (3), 1 for padding, and twice the place bias -w |x - c|^2 = -w|x|^2 + 2w x.c - w|c|^2."""
         b, heads, n, _ = q.shape
         gate = self.gate(normed)[:, None].expand(b, heads, n, 3)
-        width = self.strength.tanh() / (2 * self.log_width.exp() ** 2)  # (heads,)
-        centre = places[None] + self.direction[:, None]  # (heads, N, 2)
-        w = width[:, None, None].expand(heads, n, 1)
-        place = torch.cat([-w, 2 * w * centre, -w * (centre**2).sum(-1, keepdim=True)], dim=-1)  # (heads, N, 4)
-        return torch.cat([gate, gate.new_ones(b, heads, n, 1), place.to(gate)[None].expand(b, -1, -1, -1)], dim=-1).to(q)
+        width = self.strength.tanh() / (2 * self.log_width.exp() ** 2)  # (2, heads)
+        centre = places[None, None] + self.direction[:, :, None]  # (2, heads, N, 2)
+        w = width[..., None, None].expand(2, heads, n, 1)
+        place = torch.cat([-w, 2 * w * centre, -w * (centre**2).sum(-1, keepdim=True)], dim=-1)  # (2, heads, N, 4)
+        place = place.permute(1, 2, 0, 3).flatten(2).to(gate).expand(b, heads, n, 8)
+        return torch.cat([gate, gate.new_ones(b, heads, n, 1), place, gate.new_zeros(b, heads, n, 4)], dim=-1).to(q)
 
 
 def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """(B, heads, S, 8): modality, padding, and |x|^2, x, y, 1 for keys with a place."""
+    """(B, heads, S, 16): modality, padding, and |x|^2, x, y, 1 for keys with a place: first what is seen, then words."""
     b, heads, s, _ = k.shape
     onehot = F.one_hot(modality, 3).to(k).expand(b, s, 3)
-    x = spots[:, :2]
-    place = torch.cat([(x**2).sum(-1, keepdim=True), x, spots[:, 2:]], dim=-1) * spots[:, 2:]  # (S, 4)
-    out = torch.cat([onehot, (padding * HIDDEN).to(k)[..., None], place.to(k).expand(b, s, 4)], dim=-1)
+    x = spots[..., :2]
+    place = torch.cat([(x**2).sum(-1, keepdim=True), x, spots[..., 2:]], dim=-1) * spots[..., 2:]  # (B, S, 4)
+    is_word = (modality == TEXT)[:, None]
+    places = torch.cat([place * ~is_word, place * is_word, torch.zeros_like(place)], dim=-1).to(k)  # (B, S, 12)
+    out = torch.cat([onehot, (padding * HIDDEN).to(k)[..., None], places], dim=-1)
     return out[:, None].expand(b, heads, s, N_EXTRA)
 
 
