@@ -13,6 +13,7 @@ from stvlm.data.forecast import MODALITIES
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.modalities.image import ImageConfig, build_raster, paint_views
+from stvlm.modalities.mentions import Mention, Names
 from stvlm.modalities.prompt import PromptConfig, describe_window
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
 
@@ -43,7 +44,7 @@ class ModelInputs:
         anchor: (B, H, N) float32 the anchor's forecast, in the unit of the readings.
         centre: (B, H, N) float32 the same as scaled departures; base: (B, H, N) the profile on the working scale.
         scale: (N,) float32 spread of the departures, on the working scale.
-        images: (B, V, 3, G, G) in 0 … 1, or None. prompts: B texts, or None.
+        images: (B, V, 3, G, G) in 0 … 1, or None. prompts: B texts, or None. mentions: which of their words speak of which sensor.
         target: (B, H, N) float32 truth in the unit, NaN = left out; None where it is not known.
     """
 
@@ -55,6 +56,7 @@ class ModelInputs:
     scale: torch.Tensor
     images: torch.Tensor | None
     prompts: tuple[str, ...] | None
+    mentions: tuple[tuple[Mention, ...], ...] | None = None
     target: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> ModelInputs:
@@ -67,7 +69,7 @@ class ModelInputs:
         if modality == "vision":
             return replace(self, images=None)
         if modality == "text":
-            return replace(self, prompts=None)
+            return replace(self, prompts=None, mentions=None)
         return replace(self, series=torch.zeros_like(self.series), centre=torch.zeros_like(self.centre))
 
 
@@ -84,6 +86,8 @@ class InputBuilder:
         self.places = torch.tensor(places(self.view), dtype=torch.float32)
         self._count_tokens = count_tokens
         self._prompts: dict[int, str] = {}
+        self._names = Names(series.network)
+        self._mentions: dict[str, tuple[Mention, ...]] = {}
 
     def numbers(self, cutoffs: np.ndarray, anchor: Anchor | None = None) -> dict[str, np.ndarray]:
         """Everything of many windows but images and prompts, as arrays with the windows first.
@@ -119,11 +123,13 @@ class InputBuilder:
         shown = self.config.modalities
         if "series" not in shown:
             tensors["series"] = torch.zeros_like(tensors["series"])
+        prompts = tuple(self.prompt(int(c)) for c in cutoffs) if "text" in shown else None
         return ModelInputs(
             places=self.places,
             scale=torch.from_numpy(self.anchor.frame.scale),
             images=paint_views(self.raster, past, observed, self.config.image) if "vision" in shown else None,
-            prompts=tuple(self.prompt(int(c)) for c in cutoffs) if "text" in shown else None,
+            prompts=prompts,
+            mentions=None if prompts is None else tuple(self.mentions(text) for text in prompts),
             **tensors,
         )
 
@@ -144,3 +150,9 @@ class InputBuilder:
             window = Window(self.series, cutoff, self.lookback, self.horizon)
             self._prompts[cutoff] = describe_window(window, self.config.prompt, self._count_tokens).text
         return self._prompts[cutoff]
+
+    def mentions(self, text: str) -> tuple[Mention, ...]:
+        """Which words of a text speak of which sensor; kept, for texts come again in training."""
+        if text not in self._mentions:
+            self._mentions[text] = self._names.find(text)
+        return self._mentions[text]

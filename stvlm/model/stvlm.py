@@ -22,6 +22,7 @@ from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
+from stvlm.modalities.mentions import Mention
 from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig, fourier
 from stvlm.model import backbone as backbones
@@ -117,7 +118,7 @@ class STVLM(nn.Module):
             inputs: one batch. explain: (K,) sensors whose attention is wanted, or None.
         """
         token = self.token(inputs.series)  # (B, N, D)
-        image = image_places = text = text_mask = None
+        image = image_places = text = text_mask = text_spots = None
         if inputs.images is not None:
             image = self.backbone.embed_images(inputs.images)  # (B, V g g, D)
             views = image.shape[1] // len(self.patch_places)
@@ -127,11 +128,13 @@ class STVLM(nn.Module):
         if inputs.prompts is not None:
             ids, text_mask = (t.to(token.device) for t in self.backbone.tokenize(list(inputs.prompts)))
             text = self.backbone.embed_text(ids)  # (B, S, D)
+            if inputs.mentions is not None:
+                text_spots = text_places(self.backbone, inputs.prompts, inputs.mentions, inputs.places, ids.shape[1])
         hidden, fused = token, None
         for i, layer in enumerate(self.backbone.layers):
             if i == self.fusion_layer:
                 fused = self.fusion(
-                    self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain
+                    self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots
                 )  # fmt: skip
                 hidden = fused.tokens
             else:
@@ -201,6 +204,32 @@ class STVLM(nn.Module):
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest
         return model.eval()
+
+
+def text_places(
+    backbone: backbones.Backbone, prompts: Sequence[str], mentions: Sequence[Sequence[Mention]], places: torch.Tensor, width: int
+) -> torch.Tensor:
+    """Where the words of the prompts lie: a token that speaks of a sensor lies where the sensor lies.
+
+    Args:
+        backbone: cuts the prompts into tokens. prompts: B texts. mentions: of each. places: (N, 2). width: S.
+
+    Returns:
+        (B, S, 3): x, y, and 1 where a token has a place; 0 elsewhere.
+    """
+    spots = torch.zeros(len(prompts), width, 3)
+    own = places.cpu()
+    for row, (prompt, found) in enumerate(zip(prompts, mentions, strict=True)):
+        if not found:
+            continue
+        length = torch.tensor([len(token) for token in backbone.token_texts(prompt)])
+        stop = length.cumsum(0)
+        start = stop - length
+        for mention in found:
+            inside = torch.nonzero((start < mention.stop) & (stop > mention.start))[:, 0]
+            spots[row, inside, :2] = own[mention.node]
+            spots[row, inside, 2] = 1
+    return spots.to(places)
 
 
 def config_from_dict(stored: dict) -> ModelConfig:
