@@ -83,7 +83,7 @@ def fit(options: argparse.Namespace) -> None:
     from stvlm.fit import FitConfig
     from stvlm.fit import fit as train
 
-    names = "lookback horizon split few_shot backbone tuning modalities context_steps device seed max_minutes max_steps"
+    names = "lookback horizon split few_shot backbone tuning modalities views context_steps device seed max_minutes max_steps"
     chosen = {name: getattr(options, name) for name in names.split()} | {"seasons_minutes": options.seasons}
     if options.sample:
         chosen = {name: value if value is not None else sample_setting(options.sample, name) for name, value in chosen.items()}
@@ -97,7 +97,7 @@ def fit(options: argparse.Namespace) -> None:
         show(step)
     if step is None or step.model is None:
         raise RuntimeError("The training ended without a model.")
-    given = [str(path) for path in files(options) if path is not None]
+    given = [str(path) for path in (*files(options), options.base_layer, options.grid) if path is not None]
     step.model.save(
         out,
         step.model.manifest
@@ -162,7 +162,7 @@ def backtest(options: argparse.Namespace) -> None:
     from stvlm.evaluation.backtest import MODELS, score_table
     from stvlm.evaluation.backtest import backtest as score
 
-    more = {"context_steps": options.context_steps} if options.context_steps is not None else {}
+    more = {name: getattr(options, name) for name in ("context_steps", "views") if getattr(options, name) is not None}
     names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or MODELS]
     stage = Stage()
     with about_input(still=lambda: not stage.message):

@@ -45,7 +45,8 @@ def load_tables(options: argparse.Namespace) -> RawTables:
     """The files that the common options name, as they are but for the fixes asked for."""
     from stvlm.data import quality
 
-    raw = quality.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes)
+    below = {name: getattr(options, name) for name in ("base_layer", "grid", "grid_unit")}
+    raw = quality.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes, **below)
     return quality.apply_fixes(raw, options.fix)
 
 
@@ -54,7 +55,10 @@ def load_series(options: argparse.Namespace) -> SensorSeries:
     from stvlm.data import quality
 
     if getattr(options, "sample", None):
-        return _sample(options.sample)
+        from stvlm.data.baselayer import with_base_layer
+        from stvlm.data.geofiles import read_base_layer
+
+        return with_base_layer(_sample(options.sample), read_base_layer(options.base_layer, options.grid, options.grid_unit))
     words = options.quantity or "reading", options.unit, options.known_ahead, options.timezone or None
     return quality.to_series(load_tables(options), *words)
 

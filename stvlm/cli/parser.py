@@ -16,6 +16,7 @@ VERBS = {
     "backtest": "score models beside the simple methods on past windows",
     "serve": "start the app in the browser (the same as: streamlit run app.py)",
 }
+VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,6 +65,11 @@ def _add_data(parser: Parser) -> None:
     group.add_argument("--series", type=Path, metavar="FILE", help="readings, wide or long")
     group.add_argument("--adjacency", type=Path, metavar="FILE", help="who is close to whom: a matrix, or from,to[,weight]")
     group.add_argument("--context", type=Path, metavar="FILE", help="timestamp and facts that are no reading: weather, holidays")
+    group.add_argument(
+        "--base-layer", type=Path, metavar="FILE", help="lines and areas below the network, .geojson: roads, districts"
+    )
+    group.add_argument("--grid", type=Path, metavar="FILE", help="values below the network, ESRI ASCII .asc in degrees: elevation")
+    group.add_argument("--grid-unit", default="", metavar="UNIT", help="unit of the grid: m")
     group.add_argument("--known-ahead", type=_words, default=(), metavar="COL,…", help="context columns known before they happen")
     group.add_argument(
         "--fix", type=_words, default=(), metavar="NAME,…", help="fixes to apply, in this order; validate names them"
@@ -85,6 +91,7 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--backbone", metavar="NAME", help="tiny, a folder or a hub name of the Idefics3 / SmolVLM family")
     parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora or full")
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
+    parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument(
         "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
     )
@@ -107,6 +114,7 @@ def _add_backtest(parser: Parser) -> None:
     parser.add_argument("--models", type=_words, metavar="NAME,…", help="by default all at hand")
     parser.add_argument("--few-shot", metavar="P")
     parser.add_argument("--context-steps", type=int, metavar="K")
+    parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")

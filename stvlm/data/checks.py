@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stvlm.data.baselayer import ELSEWHERE
 from stvlm.data.files import show
 from stvlm.data.formats import RawTables
+from stvlm.data.network import SensorNetwork
 
 NICE_STEPS = [
     1,
@@ -83,7 +85,9 @@ def some(ids: Sequence[str]) -> str:
 
 def find_errors(raw: RawTables) -> tuple[Problem, ...]:
     """All that keeps the tables from being a series."""
-    return (*_place_errors(raw), *_id_errors(raw), *_time_errors(raw), *_value_errors(raw))
+    places = tuple(_place_errors(raw))
+    layer = () if any(p.code != "duplicate-ids" for p in places) else _layer_errors(raw)
+    return (*places, *layer, *_id_errors(raw), *_time_errors(raw), *_value_errors(raw))
 
 
 def _place_errors(raw: RawTables) -> Iterator[Problem]:
@@ -118,6 +122,16 @@ def _place_errors(raw: RawTables) -> Iterator[Problem]:
         names = tuple(ids[out])
         what = f"{len(names)} place(s) outside the earth, first lat {lat[i]:.6g}, lon {lon[i]:.6g}."
         yield Problem("no-place", "error", what, where, "Correct them or leave these sensors out.", "drop-unplaced-sensors", names)
+
+
+def _layer_errors(raw: RawTables) -> Iterator[Problem]:
+    """Of tables whose places are sound."""
+    if raw.base_layer is None:
+        return
+    lat, lon = raw.sensors["lat"].to_numpy(), raw.sensors["lon"].to_numpy()
+    network = SensorNetwork(tuple(map(str, range(len(lat)))), lat, lon)
+    for part, what in raw.base_layer.elsewhere(network.bounds()).items():
+        yield Problem("layer-elsewhere", "error", what, raw.names[part], ELSEWHERE)
 
 
 def _id_errors(raw: RawTables) -> Iterator[Problem]:

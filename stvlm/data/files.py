@@ -21,6 +21,7 @@ KINDS = {  # file ending -> what must be inside
     ".csv": "text",
     ".tsv": "text",
     ".txt": "text",
+    ".asc": "text",
     ".gz": "gzip",
     ".parquet": "Parquet",
     ".geoparquet": "Parquet",
@@ -241,7 +242,7 @@ def read_json(file: SourceFile) -> Any:
     bare = np.frombuffer(re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data), dtype="uint8")
     step = np.isin(bare, list(b"{[")).astype("int8") - np.isin(bare, list(b"}]")).astype("int8")
     if np.cumsum(step, dtype="int32").max(initial=0) > JSON_DEPTH:
-        raise InputError(f"{file.name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON points.")
+        raise InputError(f"{file.name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON.")
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except ValueError as error:

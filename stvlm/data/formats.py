@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stvlm.data.arrays import read_h5, read_npz
+from stvlm.data.baselayer import BaseLayer
 from stvlm.data.exports import forecast_table, read_forecast, write_forecast
 from stvlm.data.files import InputError, Source, SourceFile, open_source, show
+from stvlm.data.geofiles import read_base_layer
 from stvlm.data.relations import read_adjacency
 from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_text
 from stvlm.data.times import Clock, parse_times
@@ -73,13 +76,14 @@ class RawTables:
     Attributes:
         sensors: one row per sensor: sensor_id (text), lat, lon (float64 degrees as written, NaN = absent), further facts.
         readings: (rows, sensors) float32; index datetime64[s] as in the file, columns = ids; NaN = missing.
-        names: role ("sensors", "series", "adjacency", "context") -> file name.
+        names: role ("sensors", "series", "adjacency", "context", "base_layer", "grid") -> file name.
         notes: what was recognised and how it was read, one sentence each.
         adjacency: rows `from`, `to`, `weight` (closeness >= 0); None where none was given.
         context: facts that are no reading, index datetime64[s], numeric or text columns; None where none was given.
         timezone: IANA name of the zone that the readings' file named; "" for none.
         zoned: True where the readings' times were converted to UTC.
         fixes: names of the fixes applied so far.
+        base_layer: lines, areas, grid below the network; None where none were given.
     """
 
     sensors: pd.DataFrame
@@ -91,6 +95,7 @@ class RawTables:
     timezone: str = ""
     zoned: bool = False
     fixes: tuple[str, ...] = field(default=())
+    base_layer: BaseLayer | None = None
 
 
 def read_tables(
@@ -101,19 +106,23 @@ def read_tables(
     *,
     start: str | None = None,
     step_minutes: float | None = None,
+    base_layer: Source | None = None,
+    grid: Source | None = None,
+    grid_unit: str = "",
 ) -> RawTables:
     """Read a sensor table and a readings table, and what there is beside them.
 
     Args:
         sensors, series, adjacency, context: paths, or (file name, bytes) of uploads.
         start, step_minutes: time of the first reading and minutes between two, for files without times (.npz).
+        base_layer, grid, grid_unit: as in `read_base_layer`.
 
     Raises:
         InputError: one line for each file that cannot be read.
     """
     problems: list[str] = []
 
-    def attempt(read: Callable, *args: object) -> tuple | None:
+    def attempt(read: Callable, *args: object) -> Any:
         try:
             return read(*args)
         except InputError as error:
@@ -127,18 +136,22 @@ def read_tables(
     facts = attempt(_read_context, context) if context is not None else None
     if facts is not None and readings is not None:
         facts = attempt(_same_clock, facts, readings[1], _name(context))
+    layer = attempt(read_base_layer, base_layer, grid, grid_unit)
     if problems or places is None or readings is None:
         raise InputError(problems)
     given = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context}
+    given |= {"base_layer": base_layer, "grid": grid}
+    below = () if layer is None else (f"{_name(base_layer or grid)}: read as base layer, {layer.summary}.",)
     return RawTables(
         sensors=places[0],
         readings=readings[0],
         names={role: _name(source) for role, source in given.items() if source is not None},
-        notes=places[1] + readings[1].notes + (edges[1] if edges else ()) + (facts[1].notes if facts else ()),
+        notes=places[1] + readings[1].notes + (edges[1] if edges else ()) + (facts[1].notes if facts else ()) + below,
         adjacency=edges[0] if edges else None,
         context=facts[0] if facts else None,
         timezone=readings[1].timezone,
         zoned=readings[1].zoned,
+        base_layer=layer,
     )
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from stvlm.data.baselayer import BaseLayer
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 
@@ -24,6 +28,7 @@ class SensorNetwork:
         lon: (N,) float64, degrees east, WGS84.
         adjacency: (N, N) sparse closeness >= 0 without unit, row = from; None where none was given.
         facts: N rows of further columns (name, capacity, road ...) for prompts and tooltips; None where none were given.
+        base_layer: lines, areas, grid that the network lies on; None where none were given.
 
     Raises:
         ValueError: ids not unique, shapes that differ, or a place outside the earth.
@@ -34,6 +39,7 @@ class SensorNetwork:
     lon: np.ndarray
     adjacency: sparse.csr_matrix | None = None
     facts: pd.DataFrame | None = None
+    base_layer: BaseLayer | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -159,11 +165,12 @@ class SensorNetwork:
             lon=self.lon[nodes],
             adjacency=None if self.adjacency is None else self.adjacency.tocsr()[nodes][:, nodes],
             facts=None if self.facts is None else self.facts.iloc[nodes].reset_index(drop=True),
+            base_layer=self.base_layer,
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of ids, places, closeness and facts: the key of caches and manifests."""
+        """sha256 of ids, places, closeness, facts and base layer: the key of caches and manifests."""
         digest = hashlib.sha256("\0".join(self.ids).encode())
         digest.update(self.lat.tobytes() + self.lon.tobytes())
         if self.adjacency is not None:
@@ -171,6 +178,8 @@ class SensorNetwork:
             digest.update(a.row.tobytes() + a.col.tobytes() + np.asarray(a.data, "f8").tobytes())
         if self.facts is not None:
             digest.update(self.facts.to_csv(index=False).encode())
+        if self.base_layer is not None:
+            digest.update(self.base_layer.fingerprint.encode())
         return digest.hexdigest()
 
 

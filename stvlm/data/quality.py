@@ -120,6 +120,7 @@ def to_series(
         lon=raw.sensors["lon"].to_numpy(),
         adjacency=None if raw.adjacency is None else to_matrix(raw.adjacency, ids),
         facts=facts if len(facts.columns) else None,
+        base_layer=raw.base_layer,
     )
     times = readings.index.to_numpy().astype("datetime64[s]")
     return SensorSeries(
@@ -147,13 +148,17 @@ def load(
     *,
     start: str | None = None,
     step_minutes: float | None = None,
+    base_layer: Source | None = None,
+    grid: Source | None = None,
+    grid_unit: str = "",
 ) -> SensorSeries:
     """Read, mend and make the series in one call; see `read_tables`, `apply_fixes`, `to_series`.
 
     Raises:
         InputError: one line for each problem.
     """
-    raw = read_tables(sensors, series, adjacency, context, start=start, step_minutes=step_minutes)
+    clock, below = {"start": start, "step_minutes": step_minutes}, {"base_layer": base_layer, "grid": grid, "grid_unit": grid_unit}
+    raw = read_tables(sensors, series, adjacency, context, **clock, **below)
     return to_series(apply_fixes(raw, fixes), quantity, unit, known_ahead, timezone)
 
 

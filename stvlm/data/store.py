@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
+from stvlm.data.baselayer import BaseLayer
 from stvlm.data.files import InputError, show
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
@@ -27,7 +28,8 @@ META = "meta.json"
 def save_series(series: SensorSeries, folder: Path | str) -> None:
     """Write a series to a folder, whole or not at all; a series that was there is replaced.
 
-    Files: readings.npy (T, N) float32, times.npy, places.npz (lat, lon), adjacency.npz, facts.parquet, context.parquet, meta.json.
+    Files: readings.npy (T, N) float32, times.npy, places.npz (lat, lon), adjacency.npz, facts.parquet, base_layer.npz, context.parquet,
+    meta.json.
 
     Raises:
         InputError: the folder holds something else.
@@ -60,6 +62,8 @@ def _write(series: SensorSeries, folder: Path) -> None:
         np.savez(folder / "adjacency.npz", data=a.data, indices=a.indices, indptr=a.indptr)
     if network.facts is not None:
         network.facts.to_parquet(folder / "facts.parquet")
+    if network.base_layer is not None:
+        np.savez(folder / "base_layer.npz", **network.base_layer.to_arrays())
     if series.context is not None:
         series.context.to_parquet(folder / "context.parquet")
     meta = {
@@ -132,6 +136,10 @@ def _read(folder: Path, meta: dict[str, Any]) -> SensorSeries:
     if "adjacency.npz" in stored:
         a = np.load(folder / "adjacency.npz", allow_pickle=False)
         adjacency = sparse.csr_matrix((a["data"], a["indices"], a["indptr"]), shape=(len(ids), len(ids)))
+    base_layer = None
+    if "base_layer.npz" in stored:
+        with np.load(folder / "base_layer.npz", allow_pickle=False) as arrays:
+            base_layer = BaseLayer.from_arrays(dict(arrays))
     values = np.load(folder / "readings.npy", mmap_mode="r", allow_pickle=False)
     if values.dtype != np.float32 or values.shape != (meta["n_steps"], len(ids)):
         raise ValueError(f"readings are {values.dtype} {values.shape}")
@@ -141,6 +149,7 @@ def _read(folder: Path, meta: dict[str, Any]) -> SensorSeries:
         lon=places["lon"],
         adjacency=adjacency,
         facts=pd.read_parquet(folder / "facts.parquet") if "facts.parquet" in stored else None,
+        base_layer=base_layer,
     )
     return SensorSeries(
         network=network,

@@ -1,0 +1,199 @@
+"""Base layers from files that nobody vouches for: lines and areas of a GeoJSON, a grid of an ESRI ASCII file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from stvlm.data.baselayer import NO_AREAS, NO_LINES, BaseLayer, Grid
+from stvlm.data.files import InputError, Source, SourceFile, open_source, read_json, read_text, show
+from stvlm.data.land import areas_of
+
+MOST_BYTES = 32 << 20
+MOST_VERTICES = 500_000
+MOST_CELLS = 2_000_000
+LONGEST_NUMBER = 40  # characters
+Places = list[np.ndarray]  # (K, 2) longitude, latitude in degrees each
+
+
+def read_base_layer(shapes: Source | None, grid: Source | None, grid_unit: str = "") -> BaseLayer | None:
+    """The base layer that two files make; None where neither is given.
+
+    Args:
+        shapes: a GeoJSON with lines and areas. grid: an ESRI ASCII grid (.asc) in degrees. grid_unit: of its values.
+
+    Raises:
+        InputError: one line for each file that cannot be used.
+    """
+    problems: list[str] = []
+    lines, areas, name, values = NO_LINES, NO_AREAS, "", None
+    try:
+        if shapes is not None:
+            lines, areas, name = _read_shapes(_open_small(shapes, ".geojson", ".json"))
+    except InputError as error:
+        problems += error.problems
+    try:
+        values = None if grid is None else _read_grid(_open_small(grid, ".asc"), grid_unit)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return None if shapes is None and grid is None else BaseLayer(lines, areas, name, values)
+
+
+def _open_small(source: Source, *endings: str) -> SourceFile:
+    file = open_source(source)
+    if file.suffix not in endings:
+        raise InputError(f"{file.name}: a base layer is a .geojson with lines and areas, a grid is an .asc. Export it so.")
+    if file.size > MOST_BYTES:
+        raise InputError(f"{file.name}: {file.size >> 20} MiB; at most {MOST_BYTES >> 20} MiB are read. Simplify it first.")
+    return file
+
+
+def _read_shapes(file: SourceFile) -> tuple[shapely.MultiLineString, shapely.MultiPolygon, str]:
+    lines: Places = []
+    areas: list[shapely.Polygon] = []
+    left = MOST_VERTICES
+    for where, geometry in _geometries(read_json(file), file):
+        for outline in _outlines(geometry, where):
+            left -= sum(len(part) for part in outline)
+            if left < 0:
+                raise InputError(f"{where}: more than {MOST_VERTICES:,} vertices in all. Simplify the lines and areas first.")
+            if geometry["type"].endswith("Polygon"):
+                areas.append(shapely.Polygon(outline[0], outline[1:]))
+            else:
+                lines += outline
+    if not lines and not areas:
+        raise InputError(f"{file.name}: holds no lines and no areas. Export roads, rivers or districts as GeoJSON.")
+    valid = [areas_of(area) for area in shapely.make_valid(np.array(areas, dtype=object))]
+    parts = [part for area in valid for part in shapely.get_parts(area)]
+    return shapely.MultiLineString(lines), shapely.MultiPolygon(parts), show(Path(file.name).stem)
+
+
+def _geometries(data: Any, file: SourceFile) -> Iterator[tuple[str, dict]]:
+    """(where, geometry) of every line or area of a document; the nesting is limited by `read_json`."""
+    if isinstance(data, dict) and data.get("crs") and not re.search(r"CRS84|EPSG:+4326", str(data["crs"])):
+        raise InputError(f"{file.name}: its coordinates are in {show(data['crs'], 60)}. Export it in WGS84 (EPSG:4326).")
+    features = data.get("features") if isinstance(data, dict) and data.get("type") == "FeatureCollection" else [data]
+    if not isinstance(features, list):
+        raise InputError(f"{file.name}: its features are no list. Export it again as GeoJSON.")
+    for number, feature in enumerate(features, 1):
+        where = f"{file.name}, feature {number}"
+        is_feature = isinstance(feature, dict) and feature.get("type") == "Feature"
+        waiting = [feature.get("geometry") if is_feature else feature]
+        while waiting:
+            geometry = waiting.pop(0)
+            if geometry is None and is_feature:  # GeoJSON allows a feature without a place
+                continue
+            kind = geometry.get("type") if isinstance(geometry, dict) else None
+            if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
+                waiting += geometry["geometries"]
+            elif kind in ("LineString", "MultiLineString", "Polygon", "MultiPolygon"):
+                yield where, geometry
+            else:
+                found = kind if isinstance(kind, str) else type(geometry).__name__
+                raise InputError(f"{where}: {show(found)} is neither a line nor an area. Export lines and areas only.")
+
+
+def _outlines(geometry: dict, where: str) -> Iterator[Places]:
+    """Each line as [places], each area as [outer ring, holes ...]."""
+    kind, raw = geometry["type"], geometry.get("coordinates")
+    parts = raw if kind.startswith("Multi") else [raw]
+    for part in parts if isinstance(parts, list) else [parts]:
+        outline = part if kind.endswith("Polygon") else [part]
+        if not isinstance(outline, list) or not outline:
+            raise InputError(f"{where}: the coordinates of its {kind} are {show(outline)}. Export it again as GeoJSON.")
+        yield [_places(places, where, least=4 if kind.endswith("Polygon") else 2) for places in outline]
+
+
+def _places(raw: Any, where: str, least: int) -> np.ndarray:
+    """(K, 2) longitude and latitude in degrees, without jumps between 180 and -180."""
+    if not isinstance(raw, list) or len(raw) < least:
+        raise InputError(f"{where}: needs at least {least} places in a row. Export it again.")
+    bad = next((place for place in raw if not _is_place(place)), None)
+    if bad is not None:
+        raise InputError(
+            f"{where}: {show(bad)} is not [longitude, latitude] in degrees. Export it in WGS84 (EPSG:4326), longitude first."
+        )
+    places = np.array([place[:2] for place in raw], dtype="f8")
+    places[:, 0] = np.unwrap(places[:, 0], period=360)
+    return places
+
+
+def _is_place(place: Any) -> bool:
+    if not isinstance(place, list) or len(place) < 2:
+        return False
+    lon, lat = place[:2]
+    return type(lon) in (int, float) and type(lat) in (int, float) and -360 <= lon <= 360 and -90 <= lat <= 90
+
+
+def _read_grid(file: SourceFile, unit: str) -> Grid:
+    """An ESRI ASCII grid: a header of names and numbers, then rows of values from north to south."""
+    data, _ = read_text(file)
+    header, end = {}, 0
+    for match in re.finditer(rb"[ \t]*([A-Za-z_]+)[ \t]+(\S{1,40})[ \t]*\r?\n", data[:2000]):
+        if match.start() != end:
+            break
+        header[match[1].decode().lower()], end = match[2].decode("ascii", "replace"), match.end()
+    n_rows, n_columns, bounds = _frame(header, file)
+    tokens = data[end:].split()
+    if len(tokens) != n_rows * n_columns:
+        raise InputError(f"{file.name}: {len(tokens):,} values, but its header says {n_rows:,} x {n_columns:,}. Export it again.")
+    if max(len(token) for token in tokens) > LONGEST_NUMBER:
+        raise InputError(f"{file.name}: a value has more than {LONGEST_NUMBER} characters. Export it again.")
+    try:
+        values = np.array(tokens).astype("f8")
+    except ValueError:
+        index = next(i for i, token in enumerate(tokens) if _number(token.decode("ascii", "replace")) is None)
+        place = f"row {index // n_columns + 1} of the values, column {index % n_columns + 1}"
+        raise InputError(f"{file.name}, {place}: '{show(tokens[index].decode('ascii', 'replace'))}' is not a number.") from None
+    no_value = _number(header.get("nodata_value", "-9999"))
+    values[(values == no_value) | ~np.isfinite(values) | (np.abs(values) > 1e30)] = np.nan
+    if np.isnan(values).all():
+        raise InputError(f"{file.name}: no cell has a value. Export it again.")
+    return Grid(values.reshape(n_rows, n_columns).astype("f4"), bounds, show(Path(file.name).stem), unit)
+
+
+def _frame(header: dict[str, str], file: SourceFile) -> tuple[int, int, tuple[float, float, float, float]]:
+    """Rows, columns and bounds of a grid, checked."""
+
+    def need(*names: str) -> float:
+        found = next((_number(header[name]) for name in names if name in header), None)
+        if found is None or not abs(found) < 1e9:
+            raise InputError(f"{file.name}, header: no number {' or '.join(names)}. Export it as an ESRI ASCII grid (.asc).")
+        return found
+
+    n_columns, n_rows = need("ncols"), need("nrows")
+    if n_columns < 1 or n_rows < 1 or n_columns % 1 or n_rows % 1 or n_columns * n_rows > MOST_CELLS:
+        raise InputError(
+            f"{file.name}, header: {n_rows:g} x {n_columns:g} cells; a grid has at most {MOST_CELLS:,}. Make it coarser."
+        )
+    width, height = need("cellsize", "dx"), need("cellsize", "dy")
+    west, south = need("xllcorner", "xllcenter"), need("yllcorner", "yllcenter")
+    west -= width / 2 if "xllcorner" not in header else 0
+    south -= height / 2 if "yllcorner" not in header else 0
+    bounds = west, south, west + width * n_columns, south + height * n_rows
+    if (
+        min(width, height) <= 0
+        or bounds[0] < -360
+        or bounds[2] > 360
+        or width * n_columns > 360.01
+        or max(-south, bounds[3]) > 90.01
+    ):
+        raise InputError(
+            f"{file.name}, header: spans {south:g} to {bounds[3]:g} north, {west:g} to {bounds[2]:g} east, which are no degrees. "
+            "Export it in WGS84 (EPSG:4326)."
+        )
+    return int(n_rows), int(n_columns), bounds
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
