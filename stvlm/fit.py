@@ -25,7 +25,7 @@ from stvlm.modalities.inputs import InputBuilder, InputConfig
 from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig
 from stvlm.model import backbone as backbones
-from stvlm.model.adapters import AdapterConfig, default_strategy
+from stvlm.model.adapters import pick
 from stvlm.model.stvlm import STVLM, ModelConfig
 from stvlm.training import CHECKPOINT_EVERY, FitConfig, Training
 
@@ -150,7 +150,7 @@ def seasons_of(series: SensorSeries, config: FitConfig, split: Split) -> tuple[i
 def make_model(series: SensorSeries, config: FitConfig, split: Split, anchor: Anchor) -> tuple[STVLM, InputBuilder]:
     """An untrained model, whose forecast is the anchor, and the builder of its batches."""
     backbone = backbones.load(config.backbone, config.n_layers, config.seed)
-    tuning = default_strategy(config.backbone) if config.tuning == "auto" else config.tuning
+    n_readings = int(np.isfinite(series.values[split.train_start : split.train_end]).sum())
     prompt = PromptConfig(max_tokens=config.prompt_tokens)
     if config.template is not None:
         prompt = replace(prompt, template=config.template)
@@ -164,7 +164,7 @@ def make_model(series: SensorSeries, config: FitConfig, split: Split, anchor: An
     n_features = builder.numbers(np.array([split.train_start + config.lookback]))["series"].shape[-1]
     settings = ModelConfig(
         config.lookback, config.horizon, n_features, config.backbone, config.n_layers, config.seed, inputs,
-        AdapterConfig(tuning, config.rank), config.fusion,
+        pick(config.tuning, backbone, n_readings, config.rank), config.fusion,
     )  # fmt: skip
     return STVLM(settings, anchor, backbone), builder
 

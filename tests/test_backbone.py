@@ -110,5 +110,5 @@ def test_only_what_should_train_trains():
 
 
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ValueError, match="must be one of frozen, norm, lora, full"):
+    with pytest.raises(ValueError, match="must be one of frozen, norm, lora, adalora, full, adaptive"):
         AdapterConfig("magic")

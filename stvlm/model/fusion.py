@@ -66,6 +66,7 @@ class FirstLayerFusion(nn.Module):
         self.direction = nn.Parameter(torch.stack([look, torch.zeros_like(look)]))  # (2, heads, 2): of what is seen; of words
         self.log_width = nn.Parameter(torch.tensor([[0.25], [0.1]]).expand(2, n_heads).log())  # (2, heads), half extents
         self.strength = nn.Parameter(torch.zeros(2, n_heads))
+        self.by_modality: nn.Module | None = None  # low-rank adapters of each modality: adapters.adapt
 
     def forward(
         self,
@@ -94,6 +95,8 @@ class FirstLayerFusion(nn.Module):
         positions = _positions(tokens, n_other, padding)
         normed = layer.input_layernorm(tokens)
         q, k, v = backbone.heads(layer, normed, backbone.rotary(positions, tokens))
+        if self.by_modality is not None:  # every modality is read in its own way
+            _, k, v = backbone.heads(layer, self.by_modality(normed, modality), backbone.rotary(positions, tokens))
         q = q[:, :, n_other:]  # (B, heads, N, D_head)
         head_dim = q.shape[-1]
         q = torch.cat([q, self._query_biases(normed[:, n_other:], places, q) * head_dim**0.5], dim=-1)

@@ -92,7 +92,7 @@ class STVLM(nn.Module):
             self.image_place = nn.Linear(16, size, bias=False)
             nn.init.zeros_(self.image_place.weight)
             self.head = QuantileHead(size, config.horizon)
-        adapt(backbone, config.adapter)
+        adapt(backbone, config.adapter, self.fusion, config.inputs.modalities, config.seed)
         self.register_buffer("spread", torch.zeros(len(LEVELS), config.horizon))
         self.register_buffer("shrinkage", torch.ones(()))
         side = backbone.grid_side(config.inputs.image.size)
