@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
 from stvlm import checkpoint as checkpoints
 from stvlm.anchor.choose import training_folds
-from stvlm.data.forecast import LEVELS, MODALITIES, order_statistic
+from stvlm.data.forecast import LEVELS, MODALITIES
 from stvlm.data.windows import Split, thin
-from stvlm.modalities.inputs import InputBuilder, ModelInputs
+from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
-from stvlm.model.stvlm import STVLM, ModelOutput, set_spread
+from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk
+from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
+from stvlm.model.stvlm import STVLM, set_spread
 
-TRAINED_LEVELS = (LEVELS.index(0.1), MEDIAN, LEVELS.index(0.9))
-LEVEL_WEIGHTS = (0.5, 2.0, 0.5)
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
 CHECKPOINT_EVERY = 25  # steps
+ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class FitConfig:
         lookback, horizon: L, H in steps. split: shares of training, validation, test in time order.
         few_shot: a share (0.1), days ("5days") or windows ("5windows"): a contiguous block at the end of the training part.
         backbone: "tiny", a folder or a hub name. n_layers: decoder layers kept, None for all.
-        tuning: "auto", or a strategy of model/adapters.py. rank: of low-rank adapters.
+        tuning: "auto", or a strategy of model/adapters.py. rank: of low-rank adapters. gradient_checkpointing: less memory, more time.
         modalities: some of vision, text, series. views, image_size: images, in pixels a side. prompt_tokens: budget.
         template: the user's own prompt template; None for the default. fusion: "first", "middle" or "last" decoder layer.
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
@@ -48,6 +50,7 @@ class FitConfig:
     n_layers: int | None = None
     tuning: str = "auto"
     rank: int = 8
+    gradient_checkpointing: bool = False
     modalities: tuple[str, ...] = MODALITIES
     views: tuple[str, ...] = ("field",)
     image_size: int | None = None
@@ -97,6 +100,9 @@ class Training:
         self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
         self.best = {n: p.detach().clone() for n, p in self.named.items()}
+        self.budget = RankBudget(model, model.config.adapter.rank, self.total) if parts(model) else None
+        if config.gradient_checkpointing and hasattr(model.backbone.core, "gradient_checkpointing_enable"):
+            model.backbone.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
         self.step, self.seconds = 0, 0.0
 
@@ -125,9 +131,10 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * schedule(self.step, self.total)
         self.model.train()
-        loss = pinball_loss(self.model, inputs) / self.scale
+        with half_precision(self.device):
+            loss = pinball_loss(self.model, inputs) / self.scale
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + ORTHOGONAL * orthogonality(self.budget.parts) if self.budget else loss).backward()
         torch.nn.utils.clip_grad_norm_(self.named.values(), 1.0)
         self.optimiser.step()
         self.loss = float(loss.detach())
@@ -140,6 +147,9 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.named.items():
                 self.averaged[name].lerp_(parameter, 1 - keep)
+        if self.budget and self.budget.allocate(self.step):
+            for name, kept in self.budget.masks().items():
+                self.averaged[name] *= kept
         if self.step % max(self.total // 12, 10) == 0:
             self.validate()
 
@@ -221,17 +231,25 @@ class Training:
         shares = {f"test_coverage_{round(100 * (1 - 2 * LEVELS[i]))}": s / cells for i, s in enumerate(sums[2:])}
         return {"test_mae": sums[0] / cells, "anchor_test_mae": sums[1] / cells, "test_cells": cells} | shares
 
+    def adaptation(self) -> dict:
+        """How the backbone was tuned and why, the ranks that the finished model uses, and how they were shared out over the steps."""
+        adapter = self.model.config.adapter
+        found = {"strategy": adapter.strategy, "chosen": adapter.in_backbone, "reason": adapter.reason}
+        return found | {"ranks": ranks(self.model), "rank_history": self.budget.history if self.budget else []}
+
     def state(self) -> checkpoints.State:
         """Everything that a training needs to go on as if it had never stopped."""
         tensors = {f"live.{n}": p.detach() for n, p in self.named.items()}
         tensors |= {f"averaged.{n}": p for n, p in self.averaged.items()} | {f"best.{n}": p for n, p in self.best.items()}
         for i, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in slots.items()}
+        if self.budget:
+            tensors |= {f"budget.{name}": value for name, value in self.budget.state().items()}
         numbers = {
             "step": self.step, "seconds": self.seconds, "best_shrinkage": self.best_shrinkage, "best_mae": self.best_mae,
             "anchor_mae": self.anchor_mae, "val_mae": self.val_mae, "loss": self.loss,
             "config": asdict(self.config), "generator": self.generator.bit_generator.state,
-            "data": self.builder.series.fingerprint,
+            "data": self.builder.series.fingerprint, "ranks": self.budget.history if self.budget else [],
         }  # fmt: skip
         return checkpoints.State(tensors, numbers)
 
@@ -259,6 +277,8 @@ class Training:
                 _, i, name = key.split(".", 2)
                 slots.setdefault(int(i), {})[name] = value
         self.optimiser.load_state_dict(saved | {"state": slots})
+        if self.budget:
+            self.budget.restore({k.removeprefix("budget."): v for k, v in state.tensors.items()}, numbers["ranks"])
         self.generator.bit_generator.state = numbers["generator"]
         for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
             setattr(self, name, numbers[name])
@@ -277,44 +297,6 @@ def schedule(step: int, total: int) -> float:
     return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(total - warm, 1))))
 
 
-def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
-    """Weighted quantile loss over the observed cells of a batch, in the unit of the readings."""
-    quantiles = model.quantiles(model(inputs), inputs, TRAINED_LEVELS)  # (3, B, H, N)
-    seen = torch.isfinite(inputs.target)
-    target = torch.where(seen, inputs.target, 0)
-    total = 0.0
-    for row, level, weight in zip(quantiles, TRAINED_LEVELS, LEVEL_WEIGHTS, strict=True):
-        error = target - row
-        total = total + weight * torch.maximum(LEVELS[level] * error, (LEVELS[level] - 1) * error)
-    return (total * seen).sum() / seen.sum().clamp(min=1)
-
-
-def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
-    """The same output with its shift of the median scaled by `shrinkage` (the model's own shrinkage being 1)."""
-    return replace(output, shift=output.shift * shrinkage)
-
-
-@torch.no_grad()
-def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, device: torch.device) -> np.ndarray:
-    """(Q, H): split-conformal distance of each quantile from the median, in units of the width that the network gives.
-
-    The finite-sample corrected quantiles of (truth - median) / width on windows that trained nothing; Romano et al. 2019 (CQR)
-    with the width as score. Above the median the upper width counts, below it the lower one.
-    """
-    frame, rows = model.anchor.frame, []
-    for block in builder.blocks(cutoffs):
-        inputs = builder.build(block).to(device)
-        output = model(inputs)
-        median = model.quantiles(output, inputs, (MEDIAN,))[0].cpu().numpy()
-        score = (frame.transform.forward(inputs.target.cpu().numpy()) - frame.transform.forward(median)) / frame.scale
-        width = torch.where(torch.from_numpy(score).to(device) < 0, output.log_low, output.log_high).exp().cpu().numpy()
-        rows.append((score / width).swapaxes(1, 2).reshape(-1, score.shape[1]))
-    scores = np.concatenate(rows)
-    spread = np.zeros((len(LEVELS), scores.shape[1]))
-    for step in range(scores.shape[1]):
-        seen = np.sort(scores[np.isfinite(scores[:, step]), step])
-        if len(seen):
-            spread[:, step] = [0.0 if q == MEDIAN else order_statistic(seen, level) for q, level in enumerate(LEVELS)]
-        spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
-        spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
-    return spread
+def half_precision(device: torch.device) -> AbstractContextManager:
+    """bfloat16 where it is quick and safe, on cuda; nothing changes on other devices."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

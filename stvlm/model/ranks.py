@@ -99,6 +99,9 @@ class RankBudget:
 
     Args:
         model: with parts whose ranks are all there. rank: mean rank of a part in the end. total: steps of the training.
+
+    Attributes:
+        history: {"step": steps made, "ranks": {part: ranks that may be in use}} whenever they were shared out.
     """
 
     def __init__(self, model: nn.Module, rank: int, total: int) -> None:
@@ -110,6 +113,7 @@ class RankBudget:
         self.every = max(total // ALLOCATIONS, 1)
         self.keep = {name: torch.ones_like(p.values, dtype=torch.bool) for name, p in self.parts.items()}
         shapes = {f"{name}.{which}": w for name, p in self.parts.items() for which, w in p.tensors().items()}
+        self.history: list[dict] = [{"step": 0, "ranks": {name: len(p.values) for name, p in self.parts.items()}}]
         self.sensitivity = {key: torch.zeros_like(w) for key, w in shapes.items()}
         self.uncertainty = {key: torch.zeros_like(w) for key, w in shapes.items()}
 
@@ -133,6 +137,7 @@ class RankBudget:
             self._judge()
         if anew:
             self._share_out(self.at(step))
+            self.history.append({"step": step, "ranks": {name: int(keep.sum()) for name, keep in self.keep.items()}})
         if anew or step > self.settled:
             for name, part in self.parts.items():
                 part.values.masked_fill_(~self.keep[name], 0.0)
@@ -168,8 +173,9 @@ class RankBudget:
         kinds = {"keep": self.keep, "sensitivity": self.sensitivity, "uncertainty": self.uncertainty}
         return {f"{kind}.{name}": value for kind, values in kinds.items() for name, value in values.items()}
 
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
+    def restore(self, state: Mapping[str, torch.Tensor], history: list[dict]) -> None:
+        """Go on from what `state` gave, and from the history until then."""
+        self.history = list(history)
         for kind, values in (("keep", self.keep), ("sensitivity", self.sensitivity), ("uncertainty", self.uncertainty)):
             for name, value in values.items():
                 values[name] = state[f"{kind}.{name}"].to(value)

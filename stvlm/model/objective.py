@@ -1,0 +1,59 @@
+"""What a training lowers, and the width of the bands that it ends with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from stvlm.data.forecast import LEVELS, order_statistic
+from stvlm.modalities.inputs import InputBuilder, ModelInputs
+from stvlm.model.head import MEDIAN
+from stvlm.model.stvlm import STVLM, ModelOutput
+
+TRAINED_LEVELS = (LEVELS.index(0.1), MEDIAN, LEVELS.index(0.9))
+LEVEL_WEIGHTS = (0.5, 2.0, 0.5)
+
+
+def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
+    """Weighted quantile loss over the observed cells of a batch, in the unit of the readings."""
+    quantiles = model.quantiles(model(inputs), inputs, TRAINED_LEVELS)  # (3, B, H, N)
+    seen = torch.isfinite(inputs.target)
+    target = torch.where(seen, inputs.target, 0)
+    total = 0.0
+    for row, level, weight in zip(quantiles, TRAINED_LEVELS, LEVEL_WEIGHTS, strict=True):
+        error = target - row
+        total = total + weight * torch.maximum(LEVELS[level] * error, (LEVELS[level] - 1) * error)
+    return (total * seen).sum() / seen.sum().clamp(min=1)
+
+
+def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
+    """The same output with its shift of the median scaled by `shrinkage` (the model's own shrinkage being 1)."""
+    return replace(output, shift=output.shift * shrinkage)
+
+
+@torch.no_grad()
+def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, device: torch.device) -> np.ndarray:
+    """(Q, H): split-conformal distance of each quantile from the median, in units of the width that the network gives.
+
+    The finite-sample corrected quantiles of (truth - median) / width on windows that trained nothing; Romano et al. 2019 (CQR)
+    with the width as score. Above the median the upper width counts, below it the lower one.
+    """
+    frame, rows = model.anchor.frame, []
+    for block in builder.blocks(cutoffs):
+        inputs = builder.build(block).to(device)
+        output = model(inputs)
+        median = model.quantiles(output, inputs, (MEDIAN,))[0].cpu().numpy()
+        score = (frame.transform.forward(inputs.target.cpu().numpy()) - frame.transform.forward(median)) / frame.scale
+        width = torch.where(torch.from_numpy(score).to(device) < 0, output.log_low, output.log_high).exp().cpu().numpy()
+        rows.append((score / width).swapaxes(1, 2).reshape(-1, score.shape[1]))
+    scores = np.concatenate(rows)
+    spread = np.zeros((len(LEVELS), scores.shape[1]))
+    for step in range(scores.shape[1]):
+        seen = np.sort(scores[np.isfinite(scores[:, step]), step])
+        if len(seen):
+            spread[:, step] = [0.0 if q == MEDIAN else order_statistic(seen, level) for q, level in enumerate(LEVELS)]
+        spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
+        spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
+    return spread
