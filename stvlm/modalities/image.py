@@ -1,14 +1,15 @@
-"""One window → georeferenced images: what the vision tower looks at, with a legend in the reading's unit."""
+"""One window → images, most of them georeferenced: what the vision tower looks at, with a legend in the reading's unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from stvlm.data.network import SensorNetwork
+from stvlm.modalities import relations
 from stvlm.modalities.raster import SHRINK, SpatialRaster
 
 LIMIT = 4.0  # scaled departures (standard deviations) at which a channel is nearly black or white
@@ -38,21 +39,36 @@ class Channel:
     """What one channel of a view shows.
 
     Attributes:
-        label: in plain words. kind: "level" (departure of a time from the usual), "change" (difference of two times), "spread"
-            or "share" (0 … 1).
+        label: in plain words. kind: "level" (departure of a time from the usual), "change" (difference of two times), "spread",
+            "share" (0 … 1), "correlation" (-1 … 1), "grid" (low … high in `unit`) or "nothing" (flat grey).
+        unit, low, high: of a grid.
     """
 
     label: str
     kind: str
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True)
 class View:
-    """One kind of image: its three channels and how they are painted from (raster, past, observed)."""
+    """One kind of image.
+
+    Attributes:
+        title: in plain words. channels: what they show. paint: (raster, past, observed) -> (B, 3, G, G) in 0 … 1.
+        is_georeferenced: whether a pixel is a place on earth; else it stands for sensors, and its attention has no place on a map.
+        rows, columns: what they stand for, where they are no places.
+        channels_on: what the channels show on one raster, where that depends on its network; None where it does not.
+    """
 
     title: str
     channels: tuple[Channel, Channel, Channel]
     paint: Callable[[SpatialRaster, torch.Tensor, torch.Tensor], torch.Tensor]
+    is_georeferenced: bool = True
+    rows: str = ""
+    columns: str = ""
+    channels_on: Callable[[SpatialRaster], tuple[Channel, Channel, Channel]] | None = None
 
 
 def build_raster(network: SensorNetwork, config: ImageConfig) -> SpatialRaster:
@@ -87,26 +103,39 @@ def n_views(config: ImageConfig) -> int:
     return len(config.views)
 
 
-def legend(config: ImageConfig) -> list[View]:
-    """What each view shows, in the order of the V axis."""
-    return [VIEWS[name] for name in config.views]
+def legend(config: ImageConfig, raster: SpatialRaster | None = None) -> list[View]:
+    """What each view shows, in the order of the V axis; with a raster, what it shows of that network."""
+    views = [VIEWS[name] for name in config.views]
+    if raster is None:
+        return views
+    return [replace(view, channels=view.channels_on(raster)) if view.channels_on else view for view in views]
 
 
-def view_values(images: np.ndarray, config: ImageConfig) -> np.ndarray:
-    """Read the images back: scaled departures, and shares 0 … 1 where a channel shows a share.
+def view_values(images: np.ndarray, config: ImageConfig, raster: SpatialRaster | None = None) -> np.ndarray:
+    """Read the images back, each channel as `channel_values` does.
 
     Args:
-        images: (V, 3, G, G) in 0 … 1, as `paint_views` made them. config: the same.
+        images: (V, 3, G, G) in 0 … 1, as `paint_views` made them. config: the same. raster: needed for geography.
 
     Returns:
         (V, 3, G, G) float32.
     """
-    values = from_shade(images)
-    for v, view in enumerate(legend(config)):
-        for c, channel in enumerate(view.channels):
-            if channel.kind == "share":
-                values[v, c] = (np.asarray(images[v, c], "f8") - SHARE_LOW) / SHARE_SPAN
-    return values.astype("f4")
+    views = legend(config, raster)
+    return np.stack(
+        [np.stack([channel_values(images[v, c], what) for c, what in enumerate(view.channels)]) for v, view in enumerate(views)]
+    ).astype("f4")
+
+
+def channel_values(shades: np.ndarray, channel: Channel) -> np.ndarray:
+    """What the shades (...) of a channel stand for: scaled departures, shares 0 … 1, correlations or values of a grid."""
+    shades = np.asarray(shades, "f8")
+    if channel.kind == "share":
+        return (shades - SHARE_LOW) / SHARE_SPAN
+    if channel.kind == "correlation":
+        return (shades - 0.5) / 0.49
+    if channel.kind == "grid":
+        return channel.low + (shades - SHARE_LOW) / SHARE_SPAN * (channel.high - channel.low)
+    return np.full_like(shades, np.nan) if channel.kind == "nothing" else from_shade(shades)
 
 
 def field_in_unit(raster: SpatialRaster, values: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
@@ -149,6 +178,50 @@ def _frames(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -
     return to_shade(raster.paint(past[:, steps], known))  # (B, 3, G, G)
 
 
+def _relations(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Who moves with whom, who is close to whom, who leads whom: pixels are pairs of sensors."""
+    together, closeness, lead = relations.relations(raster.curve, past, observed).unbind(1)
+    return torch.stack([0.5 + 0.49 * together, SHARE_LOW + SHARE_SPAN * closeness, 0.5 + 0.49 * lead], dim=1)
+
+
+def _space_time(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """The lookback itself: pixels are a sensor at a time."""
+    departure, change, share = relations.space_time(raster.curve, past, observed).unbind(1)
+    return torch.stack([to_shade(departure), to_shade(change), SHARE_LOW + SHARE_SPAN * share], dim=1)
+
+
+def _geography(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """What lies below the network: the same for every window."""
+    ground, flat = raster.ground, np.full((raster.size, raster.size), 0.5, "f4")
+    shapes = raster.nearness.numpy().reshape(flat.shape) if ground.shapes is None else ground.shapes
+    values = None if ground.values is None else (ground.values - ground.low) / (ground.high - ground.low)
+    grid = flat if values is None else np.where(np.isfinite(values), SHARE_LOW + SHARE_SPAN * values, flat)
+    shades = np.stack([SHARE_LOW + SHARE_SPAN * ground.land, SHARE_LOW + SHARE_SPAN * shapes, grid]).astype("f4")
+    return torch.from_numpy(shades).to(past.device).expand(len(past), -1, -1, -1)
+
+
+def _ground_channels(raster: SpatialRaster) -> tuple[Channel, Channel, Channel]:
+    """What geography shows of one network: of what was not given it says so."""
+    layer, ground = raster.network.base_layer, raster.ground
+    shapes = Channel("nearness of a sensor (no base layer given)", "share")
+    if ground.shapes is not None:
+        shapes = Channel(f"{layer.name}: lines and outlines, areas at half", "share")
+    grid = Channel("flat (no grid given)", "nothing")
+    if ground.values is not None:
+        grid = Channel(layer.grid.name, "grid", layer.grid.unit, ground.low, ground.high)
+    return LAND, shapes, grid
+
+
+LAND = Channel("land (inland waters too)", "share")
+TOGETHER = Channel("correlation over the lookback", "correlation")
+LEAD = Channel("row leads column by a step: lagged correlation, less that of the way back", "correlation")
+
+
+def _pair_channels(raster: SpatialRaster) -> tuple[Channel, Channel, Channel]:
+    given = "links given" if raster.curve.has_links else "distance"
+    return TOGETHER, Channel(f"closeness by the {given}", "share"), LEAD
+
+
 VIEWS: dict[str, View] = {
     "field": View(
         "Field",
@@ -168,5 +241,28 @@ VIEWS: dict[str, View] = {
             Channel("range over the lookback", "spread"),
         ),
         _spread,
+    ),
+    "relations": View(
+        "Relations",
+        (TOGETHER, Channel("closeness", "share"), LEAD),
+        _relations,
+        is_georeferenced=False,
+        rows="sensors along the curve",
+        columns="sensors along the curve",
+        channels_on=_pair_channels,
+    ),
+    "space-time": View(
+        "Space-time",
+        (Channel("departure", "level"), Channel("change from the step before", "change"), Channel("observed", "share")),
+        _space_time,
+        is_georeferenced=False,
+        rows="sensors along the curve",
+        columns="steps of the lookback, the oldest on the left",
+    ),
+    "geography": View(
+        "Geography",
+        (LAND, Channel("base layer, or nearness of a sensor", "share"), Channel("grid, or nothing", "grid")),
+        _geography,
+        channels_on=_ground_channels,
     ),
 }

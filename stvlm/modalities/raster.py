@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.modalities.curve import SensorCurve
+from stvlm.modalities.geography import Ground, paint_ground
 
 REACH = 1.5  # standard deviation of the Gaussian, in median distances between sensors
 OWN = 1e6  # weight of a sensor in its own pixel; neighbours weigh at most 1, so the pixel has the sensor's value
@@ -25,12 +28,14 @@ class SpatialRaster:
         size: G, pixels a side.
         weights: (G G, N) sparse CSR, float32: how much each pixel heeds each sensor; at least 1 in every row.
         nearness: (G G,) float32 in 0 … 1: 1 where a sensor stands, towards 0 far from all.
+        network: N sensors.
     """
 
     bounds: tuple[float, float, float, float]
     size: int
     weights: torch.Tensor
     nearness: torch.Tensor
+    network: SensorNetwork
     _on_device: dict[str, _Surface] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -57,7 +62,17 @@ class SpatialRaster:
         grid = sparse.csr_matrix((data, (rows, columns)), shape=(size * size, network.n_sensors))
         nearness = np.exp(-(nearest[:, 0] ** 2) / (2 * reach**2)).astype("f4")
         nearness[own] = 1.0
-        return cls(bounds, size, _to_torch(grid.astype("f4")), torch.from_numpy(nearness))
+        return cls(bounds, size, _to_torch(grid.astype("f4")), torch.from_numpy(nearness), network)
+
+    @cached_property
+    def curve(self) -> SensorCurve:
+        """The sensors in a row, for images of pairs of sensors and of sensors over time."""
+        return SensorCurve.build(self.network, self.size)
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What lies below the pixels."""
+        return paint_ground(self.network.base_layer, self.bounds, self.size)
 
     def paint(self, values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Paint departures by one sparse product, renormalised by what was observed: sum(w m x) / sum(w m).
