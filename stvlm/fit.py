@@ -56,7 +56,13 @@ class FitStep:
     model: STVLM | None = None
 
 
-def fit(series: SensorSeries, config: FitConfig, checkpoint: Path | None = None) -> Iterator[FitStep]:
+def fit(
+    series: SensorSeries,
+    config: FitConfig,
+    checkpoint: Path | None = None,
+    anchor: Anchor | None = None,
+    prompts: dict[int, str] | None = None,
+) -> Iterator[FitStep]:
     """Train a model on the training part of a series, step by step.
 
     Step 0 is the anchor. The network is shrunk towards it and taken only where the validation score improves by `min_gain`;
@@ -64,6 +70,8 @@ def fit(series: SensorSeries, config: FitConfig, checkpoint: Path | None = None)
 
     Args:
         series: the readings. config: settings. checkpoint: folder to resume from and to save the state of the training in.
+        anchor: one that was fitted on the same data with the same settings; None: it is fitted first.
+        prompts: by cutoff, where they were written before with the same settings.
 
     Yields:
         FitStep; the last one carries the model.
@@ -74,9 +82,10 @@ def fit(series: SensorSeries, config: FitConfig, checkpoint: Path | None = None)
     started = time.monotonic()
     device = pick_device(config.device)
     split = split_of(series, config)
-    yield FitStep("anchor", 0, 0, device=str(device), message="Fitting the closed-form anchor.")
-    anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
-    model, builder = make_model(series, config, split, anchor)
+    if anchor is None:
+        yield FitStep("anchor", 0, 0, device=str(device), message="Fitting the closed-form anchor.")
+        anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
+    model, builder = make_model(series, config, split, anchor, prompts)
     model.to(device)
     training = Training(model, builder, config, split, device)
     state = checkpoints.read(checkpoint) if checkpoint else None
@@ -147,7 +156,9 @@ def seasons_of(series: SensorSeries, config: FitConfig, split: Split) -> tuple[i
     return find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
 
 
-def make_model(series: SensorSeries, config: FitConfig, split: Split, anchor: Anchor) -> tuple[STVLM, InputBuilder]:
+def make_model(
+    series: SensorSeries, config: FitConfig, split: Split, anchor: Anchor, prompts: dict[int, str] | None = None
+) -> tuple[STVLM, InputBuilder]:
     """An untrained model, whose forecast is the anchor, and the builder of its batches."""
     backbone = backbones.load(config.backbone, config.n_layers, config.seed)
     n_readings = int(np.isfinite(series.values[split.train_start : split.train_end]).sum())
@@ -159,8 +170,9 @@ def make_model(series: SensorSeries, config: FitConfig, split: Split, anchor: An
         ImageConfig(size=config.image_size or min(backbone.image_size, 128), views=tuple(config.views)),
         prompt,
         SeriesConfig.fit(series, split.train_start, split.train_end),
+        config.disturb,
     )
-    builder = InputBuilder(series, anchor, inputs, backbone.count_tokens)
+    builder = InputBuilder(series, anchor, inputs, backbone.count_tokens, prompts)
     n_features = builder.numbers(np.array([split.train_start + config.lookback]))["series"].shape[-1]
     settings = ModelConfig(
         config.lookback, config.horizon, n_features, config.backbone, config.n_layers, config.seed, inputs,
@@ -171,7 +183,9 @@ def make_model(series: SensorSeries, config: FitConfig, split: Split, anchor: An
 
 def manifest(series: SensorSeries, config: FitConfig, split: Split, training: Training, taken: bool) -> dict:
     """What made a model: settings, data, scores, versions."""
+    layer = series.network.base_layer
     return {
+        "base_layer": None if layer is None else {"name": layer.title, "fingerprint": layer.fingerprint},
         "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit,
         "fit": asdict(config), "split": asdict(split), "data_sha256": series.fingerprint,
         "scores": {"val_mae": training.best_mae if taken else training.anchor_mae, "anchor_val_mae": training.anchor_mae}

@@ -12,6 +12,7 @@ from stvlm import checkpoint as checkpoints
 from stvlm.anchor.choose import training_folds
 from stvlm.data.forecast import LEVELS, MODALITIES
 from stvlm.data.windows import Split, thin
+from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk
@@ -39,7 +40,8 @@ class FitConfig:
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
         device: "auto", "cpu", "cuda", "mps". seed: of everything random.
         max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
-        learning_rate: None: by the amount of data. min_gain: share by which the network must beat the anchor on validation.
+        learning_rate: None: by the backbone. min_gain: share by which the network must beat the anchor on validation; below 0 the
+            network is taken whatever it is worth. disturb: how its inputs are spoilt on purpose (modalities/disturb.py), or "".
     """
 
     lookback: int = 12
@@ -66,11 +68,13 @@ class FitConfig:
     batch_size: int = 16
     learning_rate: float | None = None
     min_gain: float = 0.01
+    disturb: str = ""
 
     def __post_init__(self) -> None:
         unknown = set(self.modalities) - set(MODALITIES)
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
+        check_disturbance(self.disturb)
 
 
 class Training:
@@ -89,7 +93,7 @@ class Training:
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
         set_spread(model, self._spread(self.numbers["target"], self.numbers))
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
-        rate = config.learning_rate or (2e-3 if config.backbone == "tiny" else 3e-4)
+        rate = config.learning_rate or default_rate(config.backbone)
         decay, plain = [], []
         for parameter in (p for p in model.parameters() if p.requires_grad):
             (decay if parameter.ndim > 1 else plain).append(parameter)
@@ -156,12 +160,17 @@ class Training:
     @property
     def hopeless(self) -> bool:
         """Whether over a third of the steps brought nothing: the anchor is all there is to learn."""
-        return self.step > self.total * 0.35 and self.best_mae > self.anchor_mae * (1 - 0.25 * self.config.min_gain)
+        return (
+            self.config.min_gain >= 0
+            and self.step > self.total * 0.35
+            and self.best_mae > self.anchor_mae * (1 - 0.25 * self.config.min_gain)
+        )
 
     def validate(self) -> None:
         """Score the averaged weights with every shrinkage; keep the best."""
         if self.step == 0:
-            self.anchor_mae = self.val_mae = self.best_mae = self._val_errors(only_anchor=True)[0]
+            self.anchor_mae = self.val_mae = self._val_errors(only_anchor=True)[0]
+            self.best_mae = self.anchor_mae if self.config.min_gain >= 0 else np.inf
             return
         live = {n: p.detach().clone() for n, p in self.named.items()}
         self._load(self.averaged)
@@ -200,7 +209,7 @@ class Training:
     @torch.no_grad()
     def finish(self) -> bool:
         """Take the best weights, or the anchor; set the spread of the bands by the validation part. True if the network is taken."""
-        taken = self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
+        taken = self.config.min_gain < 0 or self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
         self._load(self.best if self.best_shrinkage else self.averaged)  # what is explained is a trained network in any case
         self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
         self.model.eval()
@@ -282,6 +291,11 @@ class Training:
         self.generator.bit_generator.state = numbers["generator"]
         for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
             setattr(self, name, numbers[name])
+
+
+def default_rate(backbone_name: str) -> float:
+    """The learning rate: higher for a small random backbone than for one with something to keep."""
+    return 2e-3 if backbone_name == "tiny" else 3e-4
 
 
 def planned_steps(n_windows: int, batch_size: int) -> int:

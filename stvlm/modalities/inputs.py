@@ -12,7 +12,15 @@ from stvlm.anchor.ridge import Anchor
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.image import ImageConfig, build_raster, paint_views
+from stvlm.modalities.disturb import (
+    CONSTANT_PROMPT,
+    check_disturbance,
+    foreign_cutoff,
+    noise_images,
+    sensor_order,
+    shuffle_pixels,
+)
+from stvlm.modalities.image import ImageConfig, build_raster, n_views, paint_views
 from stvlm.modalities.mentions import Mention, Names
 from stvlm.modalities.prompt import PromptConfig, describe_window
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
@@ -26,12 +34,17 @@ class InputConfig:
 
     Attributes:
         modalities: some of vision, text, series. image, prompt, series: how each is made.
+        disturb: a name of DISTURBANCES by which images or prompts are spoilt on purpose, or "".
     """
 
     modalities: tuple[str, ...] = MODALITIES
     image: ImageConfig = field(default_factory=ImageConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     series: SeriesConfig = field(default_factory=SeriesConfig)
+    disturb: str = ""
+
+    def __post_init__(self) -> None:
+        check_disturbance(self.disturb)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +87,21 @@ class ModelInputs:
 
 
 class InputBuilder:
-    """Builds batches from one series for one model; holds what is the same for every window."""
+    """Builds batches from one series for one model; holds what is the same for every window.
 
-    def __init__(self, series: SensorSeries, anchor: Anchor, config: InputConfig, count_tokens: Callable[[str], int]) -> None:
+    Args:
+        series: the readings. anchor: fitted on them. config: what the model sees. count_tokens: of its backbone.
+        prompts: by cutoff, where they were written before with the same settings; more are added as they are written.
+    """
+
+    def __init__(
+        self,
+        series: SensorSeries,
+        anchor: Anchor,
+        config: InputConfig,
+        count_tokens: Callable[[str], int],
+        prompts: dict[int, str] | None = None,
+    ) -> None:
         self.lookback, self.horizon = anchor.frame.lookback, anchor.frame.horizon
         self.series, self.anchor, self.config = series, anchor, config
         self.views = anchor.views(series)
@@ -85,7 +110,7 @@ class InputBuilder:
         self.raster = build_raster(series.network, config.image)
         self.places = torch.tensor(places(self.view), dtype=torch.float32)
         self._count_tokens = count_tokens
-        self._prompts: dict[int, str] = {}
+        self._prompts = {} if prompts is None else prompts
         self._names = Names(series.network)
         self._mentions: dict[str, tuple[Mention, ...]] = {}
 
@@ -127,11 +152,22 @@ class InputBuilder:
         return ModelInputs(
             places=self.places,
             scale=torch.from_numpy(self.anchor.frame.scale),
-            images=paint_views(self.raster, past, observed, self.config.image) if "vision" in shown else None,
+            images=self._images(cutoffs, past, observed) if "vision" in shown else None,
             prompts=prompts,
             mentions=None if prompts is None else tuple(self.mentions(text) for text in prompts),
             **tensors,
         )
+
+    def _images(self, cutoffs: np.ndarray, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        """(B, V, 3, G, G): the painted views, spoilt where the settings say so."""
+        disturb, image = self.config.disturb, self.config.image
+        if disturb == "noise image":
+            return noise_images(cutoffs, n_views(image), image.size)
+        if disturb == "shuffled sensors":
+            order = torch.from_numpy(sensor_order(past.shape[-1]))
+            past, observed = past[..., order], observed[..., order]
+        images = paint_views(self.raster, past, observed, image)
+        return shuffle_pixels(images) if disturb == "shuffled pixels" else images
 
     def blocks(self, cutoffs: np.ndarray) -> Iterator[np.ndarray]:
         """Cutoffs in blocks small enough to run at once."""
@@ -146,6 +182,10 @@ class InputBuilder:
 
     def prompt(self, cutoff: int) -> str:
         """The prompt of one window, within the token budget; kept, for windows come again in training."""
+        if self.config.disturb == "constant prompt":
+            return CONSTANT_PROMPT
+        if self.config.disturb == "foreign prompt":
+            cutoff = foreign_cutoff(cutoff, self.lookback, self.horizon, self.series.n_steps)
         if cutoff not in self._prompts:
             window = Window(self.series, cutoff, self.lookback, self.horizon)
             self._prompts[cutoff] = describe_window(window, self.config.prompt, self._count_tokens).text
