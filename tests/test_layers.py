@@ -37,7 +37,9 @@ DOORS = {
     "streamlit_folium": ("stvlm/ui/",),
     "folium": ("stvlm/charts/",),
     "plotly": ("stvlm/charts/",),
-    "transformers": ("stvlm/model/backbone.py",),
+    "transformers": ("stvlm/model/backbone/",),
+    "tokenizers": ("stvlm/model/backbone/",),
+    "gguf": ("stvlm/model/backbone/",),
     "peft": ("stvlm/model/adapters.py",),
     "ray": ("stvlm/jobs/ray.py",),
 }

@@ -80,6 +80,7 @@ class FirstLayerFusion(nn.Module):
         text_mask: torch.Tensor | None = None,
         explain: torch.Tensor | None = None,
         text_places: torch.Tensor | None = None,
+        n_images: int = 1,
     ) -> FusionOutput:
         """Fuse the modalities in `layer`.
 
@@ -89,25 +90,27 @@ class FirstLayerFusion(nn.Module):
             text: (B, S, D) prompt tokens or None. text_mask: (B, S) bool, False = padding.
             explain: (K,) sensors whose attention is wanted, or None.
             text_places: (B, S, 3) x, y in half extents and 1 for words that speak of a place, 0 for the others; or None.
+            n_images: V, images of equal size that the P image tokens belong to.
         """
         tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask, text_places)
         n_other = tokens.shape[1] - series.shape[1]
-        positions = _positions(tokens, n_other, padding)
-        normed = layer.input_layernorm(tokens)
-        q, k, v = backbone.heads(layer, normed, backbone.rotary(positions, tokens))
+        n_image = 0 if image is None else image.shape[1]
+        rotary = backbone.rotary(backbone.positions(padding, n_image, series.shape[1], n_images), tokens)
+        normed = backbone.pre_norm(layer, tokens)
+        q, k, v = backbone.heads(layer, normed, rotary)
         if self.by_modality is not None:  # every modality is read in its own way
-            _, k, v = backbone.heads(layer, self.by_modality(normed, modality), backbone.rotary(positions, tokens))
+            _, k, v = backbone.heads(layer, self.by_modality(normed, modality), rotary)
         q = q[:, :, n_other:]  # (B, heads, N, D_head)
         head_dim = q.shape[-1]
         q = torch.cat([q, self._query_biases(normed[:, n_other:], places, q) * head_dim**0.5], dim=-1)
         k = torch.cat([k, _key_biases(modality, padding, spots, k)], dim=-1)
         shares = F.one_hot(modality, 3).to(v).expand(*v.shape[:2], -1, 3)
         v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3)], dim=-1)
-        mixed = F.scaled_dot_product_attention(q, k, v, scale=head_dim**-0.5)  # (B, heads, N, D_head + 8)
+        with torch.autocast(q.device.type, enabled=False):  # places need more than the 8 bits of bfloat16
+            mixed = backbone.attend(q, k, v, head_dim**-0.5)  # (B, heads, N, D_head + 16)
         weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
-        fused = series + layer.self_attn.o_proj(mixed)
-        fused = fused + layer.mlp(layer.post_attention_layernorm(fused))
+        fused = backbone.mix(layer, series, mixed)
         attention = (None, None, None) if explain is None else _attention(q[:, :, explain], k, head_dim, modality)
         return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention)
 
@@ -136,7 +139,7 @@ class FirstLayerFusion(nn.Module):
     def _query_biases(self, normed: torch.Tensor, places: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         """(B, heads, N, 16): gate (3), 1 for padding, and twice the place bias -w |x - c|^2 = -w|x|^2 + 2w x.c - w|c|^2."""
         b, heads, n, _ = q.shape
-        gate = self.gate(normed)[:, None].expand(b, heads, n, 3)
+        gate = self.gate(normed)[:, None].to(q).expand(b, heads, n, 3)
         width = self.strength.tanh() / (2 * self.log_width.exp() ** 2)  # (2, heads)
         centre = places[None, None] + self.direction[:, :, None]  # (2, heads, N, 2)
         w = width[..., None, None].expand(2, heads, n, 1)
@@ -155,13 +158,6 @@ def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tens
     places = torch.cat([place * ~is_word, place * is_word, torch.zeros_like(place)], dim=-1).to(k)  # (B, S, 12)
     out = torch.cat([onehot, (padding * HIDDEN).to(k)[..., None], places], dim=-1)
     return out[:, None].expand(b, heads, s, N_EXTRA)
-
-
-def _positions(tokens: torch.Tensor, n_other: int, padding: torch.Tensor) -> torch.Tensor:
-    """(B, S) rotary positions: image and text in order without the padding, then one position shared by all series tokens."""
-    before = (~padding[:, :n_other]).long().cumsum(dim=1)  # (B, S - N)
-    last = before[:, -1:] if n_other else torch.zeros(len(tokens), 1, dtype=torch.long, device=tokens.device)
-    return torch.cat([(before - 1).clamp(min=0), last.expand(-1, tokens.shape[1] - n_other)], dim=1)
 
 
 def _attention(q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor) -> tuple[torch.Tensor, ...]:
