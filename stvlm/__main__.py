@@ -141,6 +141,7 @@ def explain(options: argparse.Namespace) -> None:
         "modality_weights": found.modality_weights,
         "image_bounds": found.image_bounds,
         "image_attention": found.image_attention,
+        "view_attention": found.view_attention,
         "tokens": found.tokens,
         "text_attention": found.text_attention,
         "deletion": found.deletion,

@@ -10,6 +10,7 @@ import torch
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
+from stvlm.modalities.image import ImageConfig, legend
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.modalities.prompt import Prompt, describe_window
 from stvlm.modalities.raster import SpatialRaster
@@ -121,8 +122,7 @@ def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplan
     inputs = builder.build(np.array([window.cutoff])).to(next(model.parameters()).device)
     output = model(inputs, explain=torch.arange(n, device=inputs.series.device))
     fused, side = output.fusion, model.backbone.grid_side(model.config.inputs.image.size)
-    images = fused.image_attention[0].float().cpu().numpy()  # (N, V g g)
-    images = images.reshape(n, -1, side, side).sum(axis=1) if images.shape[1] else np.zeros((n, side, side), "f4")
+    images, by_view = _image_attention(fused.image_attention[0].float().cpu().numpy(), model.config.inputs.image, side)
     tokens = () if inputs.prompts is None else model.backbone.token_texts(inputs.prompts[0])
     changes = {}
     if deletion:
@@ -141,7 +141,26 @@ def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplan
         sensor_attention=fused.sensor_attention[0].float().cpu().numpy(),
         deletion={m: changes[m] for m in MODALITIES if m in changes},
         prompt="" if inputs.prompts is None else inputs.prompts[0],
+        view_attention=by_view,
     )
+
+
+def _image_attention(attention: np.ndarray, config: ImageConfig, side: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Attention to the image tokens, on the map and by view.
+
+    Args:
+        attention: (N, V g g) rows that sum to 1, or (N, 0) without images. config: views. side: g.
+
+    Returns:
+        on_map: (N, g, g) of the views whose patches have a place on earth. by_view: view -> (N,).
+    """
+    on_map = np.zeros((len(attention), side, side), "f4")
+    if not attention.shape[1]:
+        return on_map, {}
+    views = attention.reshape(len(attention), len(config.views), side, side)
+    for v, view in enumerate(legend(config)):
+        on_map += views[:, v] if view.is_georeferenced else 0
+    return on_map, {name: views[:, v].sum(axis=(1, 2)) for v, name in enumerate(config.views)}
 
 
 def _median_without(model: STVLM, inputs: ModelInputs, modality: str) -> torch.Tensor:

@@ -72,6 +72,11 @@ class BaseLayer:
         return ", ".join(counts + cells)
 
     @property
+    def title(self) -> str:
+        """The names of its parts: "roads, elevation"."""
+        return ", ".join(name for name in (self.name, self.grid.name if self.grid else "") if name)
+
+    @property
     def has_shapes(self) -> bool:
         """Whether there are lines or areas."""
         return not (self.lines.is_empty and self.areas.is_empty)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -78,12 +78,14 @@ class FusionExplanation:
         unit: of `deletion`.
         modality_weights: (N, 3) share of vision, text, series in the fusion; rows sum to 1.
         image_bounds: (west, south, east, north) in degrees of the image and so of `image_attention`.
-        image_attention: (N, g, g), north up, row 0 in the north; sums to 1 over g x g; all zero without images.
+        image_attention: (N, g, g), north up, row 0 in the north: of the views whose pixels are places on earth. Sums over g x g to
+            their share of all image attention, which is 1 where all views are such; all zero without.
         tokens: S texts, the prompt as the model reads it.
         text_attention: (N, S); rows sum to 1; (N, 0) without a prompt.
         sensor_attention: (N, N), row = the sensor that looks; rows sum to 1.
         deletion: modality -> (H, N) change of the median, in `unit`, when that modality is taken away (measured, not derived).
         prompt: the text itself.
+        view_attention: view -> (N,) its share of the image attention; the shares sum to 1. Empty without images.
     """
 
     network: SensorNetwork
@@ -97,6 +99,7 @@ class FusionExplanation:
     sensor_attention: np.ndarray
     deletion: dict[str, np.ndarray]
     prompt: str = ""
+    view_attention: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def order_statistic(ordered: np.ndarray, level: float) -> float:

@@ -18,9 +18,10 @@ from torch import nn
 
 from stvlm.anchor import files as anchor_files
 from stvlm.anchor.ridge import Anchor
+from stvlm.data.baselayer import BaseLayer
 from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries
-from stvlm.modalities.image import ImageConfig
+from stvlm.modalities.image import VIEWS, ImageConfig
 from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
 from stvlm.modalities.mentions import Mention
 from stvlm.modalities.prompt import PromptConfig
@@ -99,6 +100,8 @@ class STVLM(nn.Module):
         steps = (torch.arange(side) + 0.5) / side * 2 - 1
         centre = torch.stack([steps.repeat(side), -steps.repeat_interleave(side)], dim=-1)  # (g g, 2), row 0 in the north
         self.register_buffer("patch_places", centre.float(), persistent=False)
+        georeferenced = [VIEWS[name].is_georeferenced for name in config.inputs.image.views]
+        self.register_buffer("has_place", torch.tensor(georeferenced).float(), persistent=False)  # (V,)
 
     @property
     def is_anchor(self) -> bool:
@@ -123,8 +126,9 @@ class STVLM(nn.Module):
             image = self.backbone.embed_images(inputs.images)  # (B, V g g, D)
             views = image.shape[1] // len(self.patch_places)
             place = torch.as_tensor(fourier(self.patch_places.cpu().numpy()), dtype=image.dtype, device=image.device)
-            image = image + self.image_place(place).repeat(views, 1)
-            image_places = self.patch_places.repeat(views, 1)
+            has_place = self.has_place.repeat_interleave(len(self.patch_places))[:, None]  # (V g g, 1)
+            image = image + self.image_place(place).repeat(views, 1) * has_place.to(image)
+            image_places = torch.cat([self.patch_places.repeat(views, 1), has_place], dim=-1)
         if inputs.prompts is not None:
             ids, text_mask = (t.to(token.device) for t in self.backbone.tokenize(list(inputs.prompts)))
             text = self.backbone.embed_text(ids)  # (B, S, D)
@@ -160,7 +164,7 @@ class STVLM(nn.Module):
         """Batches of a series as this model must see them.
 
         Raises:
-            ValueError: the series has other sensors than the model was trained on, or lacks context columns.
+            ValueError: the series has other sensors than the model was trained on, or lacks context columns or the base layer.
         """
         n = len(self.anchor.frame.scale)
         ids = self.manifest.get("sensors")
@@ -168,6 +172,8 @@ class STVLM(nn.Module):
             raise ValueError(
                 f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one."
             )
+        if "geography" in self.config.inputs.image.views and "base_layer" in self.manifest:
+            _check_base_layer(self.manifest["base_layer"], series.network.base_layer)
         return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
 
     def save(self, folder: Path, manifest: dict) -> None:
@@ -230,6 +236,23 @@ def text_places(
             spots[row, inside, :2] = own[mention.node]
             spots[row, inside, 2] = 1
     return spots.to(places)
+
+
+def _check_base_layer(trained: dict[str, str] | None, given: BaseLayer | None) -> None:
+    """Refuse to show another geography than that of the training.
+
+    Args:
+        trained: "fingerprint" and "name" of the base layer in training; None for none. given: that of the series.
+
+    Raises:
+        ValueError: another one, or none where there was one.
+    """
+    if (trained or {}).get("fingerprint") == (given.fingerprint if given else None):
+        return
+    if trained is None:
+        raise ValueError("This model's view geography was trained without a base layer. Leave --base-layer and --grid out.")
+    lacks = "there is none" if given is None else "this is another one"
+    raise ValueError(f"This model's view geography was trained with the base layer {trained['name']}; {lacks}. Give the same files.")
 
 
 def config_from_dict(stored: dict) -> ModelConfig:
