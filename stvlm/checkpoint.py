@@ -33,10 +33,8 @@ def write(folder: Path, state: State) -> None:
     for file in work.iterdir():
         with open(file, "rb") as handle:
             os.fsync(handle.fileno())
-    target = folder / name
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(work, target)
+    if not (folder / name).exists():  # else the same state is there already, and whole
+        os.replace(work, folder / name)
     for old in folder.iterdir():
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)

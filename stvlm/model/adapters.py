@@ -16,7 +16,6 @@ from stvlm.model.backbone import Backbone
 from stvlm.model.ranks import SCALE, START, ModalityAdapters
 
 STRATEGIES = ("frozen", "norm", "lora", "adalora", "full", "adaptive")
-DECODER_LINEAR = r".*text_model\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|o_proj)|mlp\.(gate_proj|up_proj|down_proj))"
 READINGS_PER_WEIGHT = 0.25  # fewest that a weight of the backbone must have to be trained by `suited`
 RANKS = (8, 4, 2)  # that `suited` tries, the largest first
 
@@ -26,9 +25,10 @@ class AdapterConfig:
     """How the backbone is fine-tuned; the new parts (series tokens, fusion, head) always train.
 
     Attributes:
-        strategy: "frozen" (new parts only), "norm" (norms too), "lora" (low-rank adapters in the decoder, and norms), "adalora"
-            (the same with ranks that move to the layers that use them), "full", or "adaptive" (one of norm, adalora, full by the
-            amount of data, and ranks that move to the layers and modalities that use them).
+        strategy: "frozen" (new parts only), "norm" (the decoder's norms too), "lora" (low-rank adapters in the decoder, norms, and
+            what nobody has trained in the backbone, such as a random vision tower), "adalora" (the same with ranks that move to the
+            layers that use them), "full", or "adaptive" (one of norm, adalora, full by the amount of data, and ranks that move to
+            the layers and modalities that use them).
         rank: of a low-rank adapter; of adalora and adaptive the mean rank at the end.
         chosen, reason: what "adaptive" took, and why, in plain words.
         merged: the decoder's adapters have been worked into its weights.
@@ -55,23 +55,6 @@ class AdapterConfig:
         return math.ceil(START * self.rank)
 
 
-def decoder_linear(backbone: Backbone) -> str:
-    """Regex of the decoder's linear layers that adapters may use."""
-    return getattr(backbone, "decoder_linear", DECODER_LINEAR)
-
-
-def decoder_norms(backbone: Backbone) -> list[nn.Module]:
-    """The decoder's norms."""
-    if hasattr(backbone, "decoder_norms"):
-        return backbone.decoder_norms()
-    return [m for n, m in backbone.core.text_model.named_modules() if "norm" in n.rsplit(".", 1)[-1]]
-
-
-def is_pretrained(backbone: Backbone) -> bool:
-    """Whether its weights know anything."""
-    return getattr(backbone, "is_pretrained", backbone.name != "tiny")
-
-
 def pick(tuning: str, backbone: Backbone, n_readings: int, rank: int = 8) -> AdapterConfig:
     """How to tune a backbone.
 
@@ -80,7 +63,7 @@ def pick(tuning: str, backbone: Backbone, n_readings: int, rank: int = 8) -> Ada
             low-rank adapters. backbone: as loaded. n_readings: observed in the training part. rank: of low-rank adapters.
     """
     if tuning == "auto":
-        tuning = "lora" if is_pretrained(backbone) else "full"
+        tuning = "lora" if backbone.is_pretrained else "full"
     return suited(backbone, n_readings, rank) if tuning == "adaptive" else AdapterConfig(tuning, rank)
 
 
@@ -96,16 +79,16 @@ def suited(backbone: Backbone, n_readings: int, rank: int = RANKS[0]) -> Adapter
         backbone: as loaded. n_readings: observed in the training part. rank: highest mean rank of a part.
     """
     pays_for = n_readings / READINGS_PER_WEIGHT
-    start = f"{n_readings:,} training readings and {'a pretrained' if is_pretrained(backbone) else 'an untrained'} backbone"
+    start = f"{n_readings:,} training readings and {'a pretrained' if backbone.is_pretrained else 'an untrained'} backbone"
     whole = sum(p.numel() for p in backbone.core.parameters())
-    if not is_pretrained(backbone) and whole <= pays_for:
+    if not backbone.is_pretrained and whole <= pays_for:
         why = f"{start}: enough to train all of its {whole:,} weights, and nothing in it is worth keeping as it is."
         return AdapterConfig("adaptive", rank, "full", why)
     for r in (r for r in RANKS if r <= rank):
         config = AdapterConfig("adaptive", r, "adalora")
         size = _low_rank_size(backbone, config.start_rank)
         if size <= pays_for:
-            spare = "what it knows is kept" if is_pretrained(backbone) else f"too few for all of its {whole:,} weights"
+            spare = "what it knows is kept" if backbone.is_pretrained else f"too few for all of its {whole:,} weights"
             return replace(config, reason=f"{start}: {spare}; low-rank adapters of mean rank {r} start with {size:,} weights.")
     return AdapterConfig("adaptive", rank, "norm", f"{start}: too few for any low-rank adapter, so only the norms are tuned.")
 
@@ -126,24 +109,28 @@ def adapt(
     train_all = config.in_backbone == "full"
     for parameter in backbone.core.parameters():
         parameter.requires_grad_(train_all)
+    has_layers = len(backbone.layers) > 0
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.manual_seed(seed)
         warnings.simplefilter("ignore", UserWarning)
-        if config.in_backbone == "lora" and not config.merged:
-            low_rank = LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules=decoder_linear(backbone))
+        if config.in_backbone == "lora" and not config.merged and has_layers:
+            low_rank = LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules=backbone.decoder_linear)
             inject_adapter_in_model(low_rank, backbone.core)
-        if config.in_backbone == "adalora" and not config.merged:
+        if config.in_backbone == "adalora" and not config.merged and has_layers:
             _add_adalora(backbone, config.start_rank)
         if config.strategy == "adaptive" and config.chosen != "norm" and fusion is not None:
             fusion.by_modality = ModalityAdapters(backbone.hidden_size, config.start_rank, modalities)
     if config.in_backbone in ("norm", "lora", "adalora"):
-        for norm in decoder_norms(backbone):
+        for norm in backbone.decoder_norms():
             norm.requires_grad_(True)
+    if config.in_backbone in ("lora", "adalora"):
+        for part in backbone.new_parts():
+            part.requires_grad_(True)
 
 
 def _add_adalora(backbone: Backbone, rank: int) -> None:
     """peft's layers of AdaLoRA with orthonormal A and B; the budget is ours (ranks.RankBudget), so theirs is not used."""
-    low_rank = AdaLoraConfig(init_r=rank, target_r=rank, lora_alpha=1, total_step=1, target_modules=decoder_linear(backbone))
+    low_rank = AdaLoraConfig(init_r=rank, target_r=rank, lora_alpha=1, total_step=1, target_modules=backbone.decoder_linear)
     inject_adapter_in_model(low_rank, backbone.core)
     for module in backbone.core.modules():
         for key in getattr(module, "lora_E", ()):
@@ -170,6 +157,6 @@ def merge(model: nn.Module) -> None:
 
 def _low_rank_size(backbone: Backbone, rank: int) -> int:
     """Weights of low-rank parts in all linear layers of the decoder."""
-    chosen = re.compile(decoder_linear(backbone))
+    chosen = re.compile(backbone.decoder_linear)
     layers = [m for n, m in backbone.core.named_modules() if isinstance(m, nn.Linear) and chosen.fullmatch(n)]
     return sum(rank * (layer.in_features + layer.out_features + 1) for layer in layers)

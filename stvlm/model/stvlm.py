@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +25,7 @@ from stvlm.modalities.mentions import Mention
 from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig, fourier
 from stvlm.model import backbone as backbones
+from stvlm.model import folder as folders
 from stvlm.model.adapters import AdapterConfig, adapt
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput
 from stvlm.model.head import QuantileHead, departures_of_levels
@@ -177,35 +176,46 @@ class STVLM(nn.Module):
         return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
 
     def save(self, folder: Path, manifest: dict) -> None:
-        """Write the model as one folder, all or nothing: config.json, model.safetensors, anchor.safetensors, backbone/, manifest.json."""
+        """Write the model as one folder, all or nothing: config.json, model.safetensors, anchor.safetensors, backbone/, manifest.json.
+
+        Frozen weights of a pretrained backbone are not written; config.json names the base that they come from.
+        """
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as name:
             work = Path(name) / "model"
             work.mkdir()
-            (work / "config.json").write_text(json.dumps({"format": FORMAT} | asdict(self.config), indent=1))
-            (work / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str))
-            save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, work / "model.safetensors")
+            base = folders.base_entry(self.backbone, self.config.adapter)
+            (work / "config.json").write_text(json.dumps({"format": FORMAT} | asdict(self.config) | base, indent=1))
+            (work / "manifest.json").write_text(json.dumps(manifest | base, indent=1, default=str))
+            weights = folders.kept_weights(self, bool(base))
+            save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, work / "model.safetensors")
             anchor_files.save(self.anchor, work)
             self.backbone.save_config(work / "backbone")
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(work, folder)
+            folders.put(work, folder)
 
     @classmethod
-    def load(cls, folder: Path) -> STVLM:
+    def load(cls, folder: Path, base: str | None = None) -> STVLM:
         """Read a model folder; its forecasts are bit-equal to those of the model that was saved.
 
+        Args:
+            folder: that `save` wrote. base: where its pretrained backbone lies now, if not where it was.
+
         Raises:
-            ValueError: not a model folder, a damaged one, or one of another format.
+            ValueError: not a model folder, a damaged one, one of another format, or one made on another pretrained backbone.
         """
-        folder = Path(folder)
+        folder = folders.find(Path(folder))
         try:
             stored = json.loads((folder / "config.json").read_text())
             manifest = json.loads((folder / "manifest.json").read_text())
+            made_on = stored.pop("base", None)
             config = config_from_dict(stored)
-            model = cls(config, anchor_files.load(folder), backbones.build_empty(folder / "backbone", config.backbone))
-            model.load_state_dict(load_file(folder / "model.safetensors"))
+            if made_on is None:
+                backbone = backbones.build_empty(folder / "backbone", config.backbone)
+            else:
+                backbone = folders.load_base(folder, made_on, base or config.backbone, config.n_layers)
+            model = cls(config, anchor_files.load(folder), backbone)
+            folders.fill(model, load_file(folder / "model.safetensors"), made_on is not None)
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest
