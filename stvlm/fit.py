@@ -160,14 +160,14 @@ def make_model(
     series: SensorSeries, config: FitConfig, split: Split, anchor: Anchor, prompts: dict[int, str] | None = None
 ) -> tuple[STVLM, InputBuilder]:
     """An untrained model, whose forecast is the anchor, and the builder of its batches."""
-    backbone = backbones.load(config.backbone, config.n_layers, config.seed)
+    backbone = backbones.load(config.backbone, config.n_layers, config.seed, config.dtype, config.kernel)
     n_readings = int(np.isfinite(series.values[split.train_start : split.train_end]).sum())
-    prompt = PromptConfig(max_tokens=config.prompt_tokens)
+    prompt = PromptConfig(max_tokens=min(config.prompt_tokens, backbone.max_text_tokens))
     if config.template is not None:
         prompt = replace(prompt, template=config.template)
     inputs = InputConfig(
         tuple(m for m in MODALITIES if m in config.modalities),
-        ImageConfig(size=config.image_size or min(backbone.image_size, 128), views=tuple(config.views)),
+        ImageConfig(size=config.image_size or backbone.usual_size, views=tuple(config.views)),
         prompt,
         SeriesConfig.fit(series, split.train_start, split.train_end),
         config.disturb,

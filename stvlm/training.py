@@ -35,6 +35,7 @@ class FitConfig:
         few_shot: a share (0.1), days ("5days") or windows ("5windows"): a contiguous block at the end of the training part.
         backbone: "tiny", a folder or a hub name. n_layers: decoder layers kept, None for all.
         tuning: "auto", or a strategy of model/adapters.py. rank: of low-rank adapters. gradient_checkpointing: less memory, more time.
+        dtype: of the backbone's weights, "float32" or "bfloat16". kernel: of attention, "sdpa" or "eager".
         modalities: some of vision, text, series. views, image_size: images, in pixels a side. prompt_tokens: budget.
         template: the user's own prompt template; None for the default. fusion: "first", "middle" or "last" decoder layer.
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
@@ -53,6 +54,8 @@ class FitConfig:
     tuning: str = "auto"
     rank: int = 8
     gradient_checkpointing: bool = False
+    dtype: str = "float32"
+    kernel: str = "sdpa"
     modalities: tuple[str, ...] = MODALITIES
     views: tuple[str, ...] = ("field",)
     image_size: int | None = None
@@ -105,8 +108,8 @@ class Training:
         self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
         self.best = {n: p.detach().clone() for n, p in self.named.items()}
         self.budget = RankBudget(model, model.config.adapter.rank, self.total) if parts(model) else None
-        if config.gradient_checkpointing and hasattr(model.backbone.core, "gradient_checkpointing_enable"):
-            model.backbone.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if config.gradient_checkpointing:
+            model.backbone.spare_memory()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
         self.step, self.seconds = 0, 0.0
 

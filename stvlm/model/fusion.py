@@ -148,6 +148,20 @@ class FirstLayerFusion(nn.Module):
         return torch.cat([gate, gate.new_ones(b, heads, n, 1), place, gate.new_zeros(b, heads, n, 4)], dim=-1).to(q)
 
 
+def series_alone(series: torch.Tensor, n_text: int = 0, explain: torch.Tensor | None = None) -> FusionOutput:
+    """What stands in the place of a fusion where there is no layer to fuse in: each sensor draws on its own token alone.
+
+    Args:
+        series: (B, N, D). n_text: S of the prompt that nobody reads. explain: (K,) sensors whose attention is wanted, or None.
+    """
+    b, n, _ = series.shape
+    weights = F.one_hot(torch.tensor(SERIES, device=series.device), 3).to(series).expand(b, n, 3)
+    if explain is None:
+        return FusionOutput(series, weights)
+    image, text = (series.new_zeros(b, len(explain), size) for size in (0, n_text))
+    return FusionOutput(series, weights, image, text, F.one_hot(explain, n).to(series).expand(b, -1, n))
+
+
 def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     """(B, heads, S, 16): modality, padding, and |x|^2, x, y, 1 for keys with a place: first what is seen, then words."""
     b, heads, s, _ = k.shape

@@ -7,7 +7,7 @@ keeps the architecture and draws the weights. Weights come as safetensors only, 
 
 from stvlm.model.backbone.base import Backbone, BackboneError
 from stvlm.model.backbone.catalogue import BackboneInfo, available
-from stvlm.model.backbone.loading import build_empty, load
+from stvlm.model.backbone.loading import build_empty, load, settings_of
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, build_tiny, train_tokenizer
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "build_empty",
     "build_tiny",
     "load",
+    "settings_of",
     "train_tokenizer",
 ]

@@ -33,7 +33,6 @@ class Card:
         weights_id: sha256 of the loaded weights; of config and seed where they are random.
         new_parts: names of modules that nobody trained, in a backbone that is pretrained elsewhere.
         dtype: "float32" or "bfloat16". kernel: of attention, "sdpa" (fused) or "eager" (plain products).
-        is_checkpointing: whether activations are computed again in the backward pass instead of kept.
     """
 
     mean: tuple[float, ...] = HALF
@@ -45,7 +44,6 @@ class Card:
     new_parts: tuple[str, ...] = ()
     dtype: str = "float32"
     kernel: str = "sdpa"
-    is_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES or self.kernel not in KERNELS:
@@ -98,6 +96,7 @@ class Backbone(nn.Module):
     def __init__(self, core: nn.Module, tokenizer, name: str, card: Card) -> None:
         super().__init__()
         self.core, self.tokenizer, self.name, self.card = core, tokenizer, name, card
+        self.is_checkpointing = False
 
     # ── what a family says of itself ────────────────────────────────────────────────────────────────────────────────
 
@@ -266,7 +265,7 @@ class Backbone(nn.Module):
         Args:
             hidden: (B, S, D). Returns the same shape.
         """
-        if self.card.is_checkpointing and self.training and torch.is_grad_enabled():
+        if self.is_checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(self._run, layer, hidden, use_reentrant=False)
         return self._run(layer, hidden)
 
@@ -283,6 +282,13 @@ class Backbone(nn.Module):
         """Every norm of the decoder, the last one included."""
         parts = [self.parts(layer) for layer in self.layers]
         return [norm for p in parts for norm in (p.norm, p.norm_after)] + [self.last_norm]
+
+    def spare_memory(self) -> None:
+        """Compute activations again in the backward pass of a training instead of keeping them: less memory, more time."""
+        self.is_checkpointing = True
+        for module in self.core.modules():
+            if hasattr(module, "gradient_checkpointing_enable"):
+                module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def new_parts(self) -> list[nn.Module]:
         """Parts that nobody has trained, in a backbone that is pretrained elsewhere."""

@@ -42,28 +42,20 @@ RANDOM = "random:"
 UNUSED = ("pooler.",)  # weights that a folder may lack, for nothing here uses them
 
 
-def load(
-    name: str,
-    n_layers: int | None = None,
-    seed: int = 0,
-    dtype: str = "float32",
-    kernel: str = "sdpa",
-    is_checkpointing: bool = False,
-) -> Backbone:
+def load(name: str, n_layers: int | None = None, seed: int = 0, dtype: str = "float32", kernel: str = "sdpa") -> Backbone:
     """A backbone with its weights.
 
     Args:
         name: "tiny", "smollm2", "plain", a local folder or a hub name; "random:" in front of it draws the weights.
         n_layers: keep only the first decoder layers; 0: none at all; None: all, of "smollm2" the first 6. seed: of random weights.
         dtype: "float32" or "bfloat16". kernel: of attention, "sdpa" or "eager".
-        is_checkpointing: compute activations again in the backward pass instead of keeping them.
 
     Raises:
         BackboneError: nothing there, no network, a damaged folder, or a family that is not supported.
     """
     if n_layers is not None and n_layers < 0:
         raise BackboneError(f"The number of decoder layers must be at least 0, not {n_layers}.")
-    card = Card(dtype=dtype, kernel=kernel, is_checkpointing=is_checkpointing)
+    card = Card(dtype=dtype, kernel=kernel)
     bare = name.removeprefix(RANDOM)
     with _quietly():
         if bare == "plain":
@@ -92,7 +84,13 @@ def build_empty(folder: Path, name: str) -> Backbone:
         return Plain(PlainCore(PlainConfig(**stored)), tokenizer, name, card)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     family = _family(config, name)
-    return _finish(family(AutoModel.from_config(config, **_how(config, card)), tokenizer, name, card))
+    return family(AutoModel.from_config(config, **_how(config, card)), tokenizer, name, card)
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+    """How the backbone of a saved model computes: "dtype" and "kernel", as `load` wants them."""
+    card = Card.read(folder)
+    return {"dtype": card.dtype, "kernel": card.kernel}
 
 
 def _plain(name: str, n_layers: int | None, seed: int, card: Card) -> Backbone:
@@ -119,7 +117,7 @@ def _read(source: str, name: str, n_layers: int | None, seed: int | None, card: 
                 core = AutoModel.from_config(config, **_how(config, card))
             drawn = Card(weights_id=_drawn_id(config, seed))
             card = replace(card, is_pretrained=False, note=drawn.note, licence="none: random weights", new_parts=())
-            return _finish(family(core, tokenizer, name, replace(card, weights_id=drawn.weights_id)))
+            return family(core, tokenizer, name, replace(card, weights_id=drawn.weights_id))
         core, found = _fetch(
             AutoModel.from_pretrained, source, config=config, use_safetensors=True, output_loading_info=True, **_how(config, card)
         )
@@ -131,7 +129,7 @@ def _read(source: str, name: str, n_layers: int | None, seed: int | None, card: 
         raise BackboneError(f"The backbone {name!r} lacks {len(lacking)} weights that its config promises, such as {lacking[0]}.")
     backbone = family(core, tokenizer, name, card)
     backbone.card = replace(card, weights_id=_weights_id(backbone))
-    return _finish(backbone)
+    return backbone
 
 
 def _what_is_wrong(source: str, name: str, error: Exception) -> str:
@@ -191,15 +189,9 @@ def _how(config: Any, card: Card) -> dict[str, Any]:
     return {"attn_implementation": kernel, "dtype": DTYPES[card.dtype]}
 
 
-def _finish(backbone: Backbone) -> Backbone:
-    if backbone.card.is_checkpointing:
-        backbone.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return backbone
-
-
 def _describe(source: str, config: Any, card: Card) -> Card:
     """The card of a folder or hub model: its own where it has one, else from what lies beside its weights."""
-    settings = {"dtype": card.dtype, "kernel": card.kernel, "is_checkpointing": card.is_checkpointing}
+    settings = {"dtype": card.dtype, "kernel": card.kernel}
     if (Path(source) / CARD).exists():
         return replace(Card.read(source), **settings)
     colours = (CLIP_MEAN, CLIP_SPREAD) if config.model_type in COLOURS_OF_CLIP else (HALF, HALF)
