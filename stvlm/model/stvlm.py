@@ -27,7 +27,7 @@ from stvlm.modalities.series import SeriesConfig, fourier
 from stvlm.model import backbone as backbones
 from stvlm.model import folder as folders
 from stvlm.model.adapters import AdapterConfig, adapt
-from stvlm.model.fusion import FirstLayerFusion, FusionOutput
+from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
 
 FORMAT = 1
@@ -120,6 +120,9 @@ class STVLM(nn.Module):
             inputs: one batch. explain: (K,) sensors whose attention is wanted, or None.
         """
         token = self.token(inputs.series)  # (B, N, D)
+        if not len(self.backbone.layers):
+            n_text = 0 if inputs.prompts is None else max(map(self.backbone.count_tokens, inputs.prompts))
+            return self._output(token, token, series_alone(token, n_text, explain))
         image = image_places = text = text_mask = text_spots = None
         if inputs.images is not None:
             image = self.backbone.embed_images(inputs.images)  # (B, V g g, D)
@@ -133,16 +136,20 @@ class STVLM(nn.Module):
             text = self.backbone.embed_text(ids)  # (B, S, D)
             if inputs.mentions is not None:
                 text_spots = text_places(self.backbone, inputs.prompts, inputs.mentions, inputs.places, ids.shape[1])
-        hidden, fused = token, None
+        hidden, fused, n_images = token, None, 1 if inputs.images is None else inputs.images.shape[1]
         for i, layer in enumerate(self.backbone.layers):
             if i == self.fusion_layer:
                 fused = self.fusion(
-                    self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots
+                    self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots,
+                    n_images,
                 )  # fmt: skip
                 hidden = fused.tokens
             else:
                 hidden = self.backbone.run(layer, hidden)
-        shift, low, high = self.head(self.backbone.final_norm(hidden), token)
+        return self._output(self.backbone.final_norm(hidden), token, fused)
+
+    def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:
+        shift, low, high = self.head(hidden, token)
         open_ = (self.shrinkage > 0).to(low)  # a network that was not taken says nothing of the bands either
         return ModelOutput(shift * self.shrinkage, low * open_, high * open_, fused)
 
