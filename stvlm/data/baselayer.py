@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from stvlm.data.files import InputError
-from stvlm.data.land import Bounds, cut
+from stvlm.data.land import Bounds, meeting
 from stvlm.data.series import SensorSeries
 
 NO_LINES, NO_AREAS = shapely.MultiLineString(), shapely.MultiPolygon()
@@ -53,7 +53,7 @@ class BaseLayer:
     """Lines (roads, rivers), areas (districts, woods) and a grid (elevation, land use) below a network, WGS84.
 
     Attributes:
-        lines, areas: valid geometries in degrees; may be empty.
+        lines, areas: geometries in degrees, as drawn: areas may cross themselves or each other; may be empty.
         name: what people call lines and areas, "roads"; "" where there are none.
         grid: or None.
     """
@@ -97,9 +97,9 @@ class BaseLayer:
         """
         found = {}
         shapes = np.concatenate([shapely.get_parts(self.lines), shapely.get_parts(self.areas)])
-        if len(shapes) and not cut(shapes, bounds):
+        if len(shapes) and not len(meeting(shapes, bounds)):
             found["base_layer"] = f"its lines and areas lie outside the network: {_span(shapely.total_bounds(shapes))}."
-        if self.grid is not None and not cut(np.array([shapely.box(*self.grid.bounds)], dtype=object), bounds):
+        if self.grid is not None and not len(meeting(np.array([shapely.box(*self.grid.bounds)], dtype=object), bounds)):
             found["grid"] = f"the grid lies outside the network: {_span(self.grid.bounds)}."
         return found
 

@@ -12,7 +12,6 @@ import shapely
 
 from stvlm.data.baselayer import NO_AREAS, NO_LINES, BaseLayer, Grid
 from stvlm.data.files import InputError, Source, SourceFile, open_source, read_json, read_text, show
-from stvlm.data.land import areas_of
 
 MOST_BYTES = 32 << 20
 MOST_VERTICES = 500_000
@@ -70,9 +69,7 @@ def _read_shapes(file: SourceFile) -> tuple[shapely.MultiLineString, shapely.Mul
                 lines += outline
     if not lines and not areas:
         raise InputError(f"{file.name}: holds no lines and no areas. Export roads, rivers or districts as GeoJSON.")
-    valid = [areas_of(area) for area in shapely.make_valid(np.array(areas, dtype=object))]
-    parts = [part for area in valid for part in shapely.get_parts(area)]
-    return shapely.MultiLineString(lines), shapely.MultiPolygon(parts), show(Path(file.name).stem)
+    return shapely.MultiLineString(lines), shapely.MultiPolygon(areas), show(Path(file.name).stem)
 
 
 def _geometries(data: Any, file: SourceFile) -> Iterator[tuple[str, dict]]:

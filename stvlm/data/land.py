@@ -41,18 +41,23 @@ def load(name: str) -> np.ndarray:
 
 
 def cut(geometries: np.ndarray, extent: Bounds) -> list[shapely.Geometry]:
-    """What lies within the extent, each once per turn around the earth that the extent covers.
+    """What lies within the extent and nothing beyond it, each once per turn around the earth that the extent covers.
 
     Args:
-        geometries: object array of valid geometries in degrees. extent: may leave [-180, 180].
+        geometries: object array of valid geometries in degrees, from our own files: an intersection of lines that fold over each
+            other many times would not end. extent: may leave [-180, 180].
     """
-    box = shapely.box(*extent)
-    pieces = []
+    return list(shapely.intersection(meeting(geometries, extent), shapely.box(*extent)))
+
+
+def meeting(geometries: np.ndarray, extent: Bounds) -> np.ndarray:
+    """The geometries that touch an extent, whole, each once per turn around the earth at which it does, moved to that turn."""
+    found = []
     for turn in (-720.0, -360.0, 0.0, 360.0, 720.0):  # areas themselves may reach from -540 to 540
-        window = shapely.transform(box, lambda xy, turn=turn: xy - np.array([turn, 0.0]))
-        hits = geometries[shapely.intersects(geometries, window)]
-        pieces += list(shapely.transform(shapely.intersection(hits, window), lambda xy, turn=turn: xy + np.array([turn, 0.0])))
-    return pieces
+        west, south, east, north = extent
+        hits = geometries[shapely.intersects(geometries, shapely.box(west - turn, south, east - turn, north))]
+        found.append(shapely.transform(hits, lambda xy, turn=turn: xy + np.array([turn, 0.0])) if turn else hits)
+    return np.concatenate(found)
 
 
 def areas_of(piece: shapely.Geometry) -> shapely.MultiPolygon:

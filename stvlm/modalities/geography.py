@@ -9,12 +9,13 @@ import numpy as np
 import shapely
 
 from stvlm.data.baselayer import BaseLayer, Grid
-from stvlm.data.land import Bounds, cut, dry_land
+from stvlm.data.land import Bounds, dry_land, meeting
 
 SAMPLES = 4  # places a side of each pixel at which land and areas are asked for
 MOST_SAMPLES = 16  # the same for a grid with small cells
 PIECE = 0.125  # pixel sides: lines are counted in pieces of this length
 MOST_PIECES = 2_000_000
+GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,8 @@ def paint_ground(layer: BaseLayer | None, bounds: Bounds, size: int) -> Ground:
     if layer is not None and layer.has_shapes:
         areas = shapely.get_parts(layer.areas)
         lines = np.concatenate([shapely.get_parts(layer.lines), shapely.boundary(areas)])
-        fill = _covered(np.array(cut(areas, bounds), dtype=object), bounds, size)
-        shapes = np.maximum(_lengths(np.array(cut(lines, bounds), dtype=object), bounds, size).clip(0, 1), fill / 2)
+        fill = _covered(meeting(areas, bounds), bounds, size)
+        shapes = np.maximum(_lengths(meeting(lines, bounds), bounds, size).clip(0, 1), fill / 2)
     if layer is not None and layer.grid is not None:
         values = _means(layer.grid, bounds, size)
         known = values[np.isfinite(values)]
@@ -68,8 +69,6 @@ def _covered(areas: np.ndarray, bounds: Bounds, size: int) -> np.ndarray:
     lat = north - (np.arange(fine) + 0.5) / fine * (north - south)
     inside = np.zeros((fine, fine), dtype=bool)
     for area in shapely.get_parts(areas):
-        if area.is_empty:
-            continue
         left, low, right, high = area.bounds
         rows = slice(np.searchsorted(-lat, -high), np.searchsorted(-lat, -low, side="right"))
         columns = slice(np.searchsorted(lon, left), np.searchsorted(lon, right, side="right"))
@@ -81,14 +80,17 @@ def _covered(areas: np.ndarray, bounds: Bounds, size: int) -> np.ndarray:
 def _lengths(lines: np.ndarray, bounds: Bounds, size: int) -> np.ndarray:
     """(G, G) float32: length of all lines in each pixel, in pixel sides; only pixels that a line crosses have any."""
     west, south, east, north = bounds
-    places, line = shapely.get_coordinates(shapely.get_parts(lines), return_index=True)
+    inside = shapely.clip_by_rect(lines, *bounds)  # unlike an intersection, it does not ask where lines cross each other
+    places, line = shapely.get_coordinates(shapely.get_parts(inside), return_index=True)
     pixel = np.stack([(places[:, 0] - west) / (east - west), (north - places[:, 1]) / (north - south)], axis=-1) * size
     joined = line[1:] == line[:-1]
     start, way = pixel[:-1][joined], (pixel[1:] - pixel[:-1])[joined]
     length = np.hypot(*way.T)
-    count = np.ceil(length / max(PIECE, length.sum() / MOST_PIECES)).astype("int64")
+    piece = max(PIECE, float(length.sum()) / MOST_PIECES)
+    count = np.ceil(length / piece).astype("int64")
     which = np.repeat(np.arange(len(count)), count)
-    share = (np.arange(len(which)) - np.repeat(count.cumsum() - count, count) + 0.5) / count[which]
+    spot = 0.5 if piece == PIECE else np.arange(len(which)) * GOLDEN % 1  # long pieces: anywhere on them, evenly
+    share = (np.arange(len(which)) - np.repeat(count.cumsum() - count, count) + spot) / count[which]
     column, row = np.floor(start[which] + way[which] * share[:, None]).astype("int64").clip(0, size - 1).T
     found = np.bincount(row * size + column, weights=(length / np.maximum(count, 1))[which], minlength=size * size)
     return found.reshape(size, size).astype("f4")

@@ -212,7 +212,7 @@ def _ground_channels(raster: SpatialRaster) -> tuple[Channel, Channel, Channel]:
     return LAND, shapes, grid
 
 
-LAND = Channel("land (inland waters too)", "share")
+LAND = Channel("land (inland waters too; the coast is good to some km)", "share")
 TOGETHER = Channel("correlation over the lookback", "correlation")
 LEAD = Channel("row leads column by a step: lagged correlation, less that of the way back", "correlation")
 
