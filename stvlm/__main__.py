@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stvlm import __version__
+from stvlm.cli.ablations import run_panel
 from stvlm.cli.inputs import (
     ROOT,
     about_input,
@@ -163,10 +164,12 @@ def backtest(options: argparse.Namespace) -> None:
     from stvlm.evaluation.backtest import MODELS, score_table
     from stvlm.evaluation.backtest import backtest as score
 
-    more = {name: getattr(options, name) for name in ("context_steps", "views") if getattr(options, name) is not None}
+    words = "context_steps", "views", "backbone", "max_steps"
+    more = {name: getattr(options, name) for name in words if getattr(options, name) is not None}
     names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or MODELS]
     stage = Stage()
     with about_input(still=lambda: not stage.message):
+        panel = run_panel(options, series, more, stage) if options.ablations else {}
         result = score(
             series,
             options.lookback,
@@ -181,9 +184,11 @@ def backtest(options: argparse.Namespace) -> None:
             progress=stage,
             fit_options=more,
         )
-    write_json(options.json, result)
+    write_json(options.json, result | panel)
     print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
+    for row in panel.get("ablations", ()):
+        print(row["verdict"])
     print(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
 
 

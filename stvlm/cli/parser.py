@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stvlm import __version__
+from stvlm.cli import ablations
 
 VERBS = {
     "validate": "name what is wrong with the data, where, and which fix is offered",
@@ -117,6 +118,9 @@ def _add_backtest(parser: Parser) -> None:
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
+    parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=ablations.HELP)
+    parser.add_argument("--max-steps", type=_positive, metavar="N", help=ablations.STEPS_HELP)
+    parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from typing import Any
@@ -108,7 +109,7 @@ def _parameters_in_use(model: Any, builder: Any, cutoffs: np.ndarray, device: An
 
 def _usual_step(stamps: list[tuple[int, float]]) -> float:
     """Median seconds of a training step; those after which was validated do not move it."""
-    spans = [b[1] - a[1] for a, b in zip(stamps, stamps[1:], strict=False) if b[0] == a[0] + 1]
+    spans = [b[1] - a[1] for a, b in itertools.pairwise(stamps) if b[0] == a[0] + 1]
     return float(np.median(spans)) if spans else 0.0
 
 
