@@ -81,7 +81,8 @@ def fit(options: argparse.Namespace) -> None:
     out: Path = options.out
     check_out(out, is_folder=True)
     series = load_series(options)
-    from stvlm.fit import FitConfig
+    from stvlm.data.windows import coverage
+    from stvlm.fit import FitConfig, split_of
     from stvlm.fit import fit as train
 
     names = "lookback horizon split few_shot backbone tuning modalities views context_steps device seed max_minutes max_steps"
@@ -91,6 +92,8 @@ def fit(options: argparse.Namespace) -> None:
     with about_input():
         config = FitConfig(**{name: value for name, value in chosen.items() if value is not None})
     need_window(series, config.lookback, config.horizon)
+    with about_input():
+        print(coverage(split_of(series, config), series, config.lookback, config.horizon))
     key = hashlib.sha256(f"{__version__} {series.fingerprint} {config}".encode()).hexdigest()[:12]
     states = out.with_name(out.name + ".checkpoint")  # the same command goes on where it was stopped
     show, step = Progress(series.unit), None
@@ -108,6 +111,10 @@ def fit(options: argparse.Namespace) -> None:
     print(step.message)
     score, anchor = show.error(step.best_val_mae), show.error(step.anchor_val_mae)
     print(f"Validation MAE {score}, that of its anchor {anchor}; {step.seconds:.0f} s on {step.device}.")
+    scores = step.model.manifest["scores"]
+    if "test_mae" in scores:
+        held = ", ".join(f"{scores[f'test_coverage_{share}']:.0%} in the {share} % band" for share in (50, 80, 95))
+        print(f"Test MAE {show.error(scores['test_mae'])}, anchor {show.error(scores['anchor_test_mae'])}; readings held: {held}.")
     print(f"The model is in {out}")
 
 
@@ -161,6 +168,7 @@ def backtest(options: argparse.Namespace) -> None:
     check_out(options.json)
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
+    from stvlm.data.windows import Split, coverage, few_shot
     from stvlm.evaluation.backtest import MODELS, score_table
     from stvlm.evaluation.backtest import backtest as score
 
@@ -168,6 +176,11 @@ def backtest(options: argparse.Namespace) -> None:
     more = {name: getattr(options, name) for name in words if getattr(options, name) is not None}
     names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or MODELS]
     stage = Stage()
+    with about_input():
+        split = Split.from_shares(series.n_steps, options.split)
+        if options.few_shot is not None:
+            split = few_shot(split, options.few_shot, series, options.lookback, options.horizon)
+        print(coverage(split, series, options.lookback, options.horizon))
     with about_input(still=lambda: not stage.message):
         panel = run_panel(options, series, more, stage) if options.ablations else {}
         result = score(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries, to_local
-from stvlm.data.windows import PARTS, Split, Window, few_shot
+from stvlm.data.windows import PARTS, Split, Window, coverage, few_shot
 
 
 def series(n_steps=100, minutes=60, **more):
@@ -96,18 +96,51 @@ def test_shares_that_make_no_split_are_refused(shares):
 
 
 @pytest.mark.parametrize(
-    ("amount", "block"), [(0.1, 60), ("0.1", 60), ("2days", 48), ("1.5 days", 36), ("5windows", 19), ("1window", 15), (1, 600)]
+    ("amount", "block"),
+    [
+        (0.1, 60),
+        ("0.1", 60),
+        ("0.05", 30),
+        ("5days", 120),
+        ("2days", 48),
+        ("1.5 days", 36),
+        ("5windows", 19),
+        ("1window", 15),
+        (1, 600),
+    ],
 )
 def test_few_shot_keeps_the_last_block_of_the_training_part(amount, block):
     split = Split.from_shares(1000, (0.6, 0.2, 0.2))
     few = few_shot(split, amount, series(1000), lookback=12, horizon=3)
     assert (few.train_start, few.train_end) == (600 - block, 600)
     assert few.test_start == split.test_start
-    assert few.val_end - few.train_end <= max(block, 3)
+    assert len(few.cutoffs("val", 12, 3)) <= len(few.cutoffs("train", 12, 3))
     cutoffs = few.cutoffs("train", 12, 3)
     assert len(cutoffs) == block - 14
     assert cutoffs[0] - 12 >= few.train_start
     np.testing.assert_array_equal(few.cutoffs("test", 12, 3), split.cutoffs("test", 12, 3))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 20), st.integers(1, 40))
+def test_choosing_never_gets_more_windows_than_learning(shots, lookback, horizon, val):
+    split = Split.from_shares(1000, (0.5, val / 100, 0.5 - val / 100))
+    few = few_shot(split, f"{shots}windows", series(1000), lookback, horizon)
+    assert len(few.cutoffs("train", lookback, horizon)) == shots
+    most = len(split.cutoffs("val", lookback, horizon))
+    assert len(few.cutoffs("val", lookback, horizon)) == min(shots, most)
+    assert few.val_end <= split.val_end
+
+
+def test_coverage_says_what_is_learnt_from_and_that_few_windows_make_rough_bands():
+    split = Split.from_shares(1000, (0.6, 0.2, 0.2))
+    text = coverage(few_shot(split, 0.1, series(1000), 12, 3), series(1000), 12, 3)
+    assert text == "Learns from 60 of 600 training steps (10.0%), 2021-11-21 12:00 to 2021-11-23 23:00: 46 windows. Chooses by 46."
+    few = coverage(few_shot(split, "5windows", series(1000), 12, 3), series(1000), 12, 3)
+    assert "19 of 600 training steps (3.2%)" in few
+    assert few.endswith(
+        "5 windows. Chooses by 5. With so few, the bands reach as far as the errors seen there and may hold less than they say."
+    )
 
 
 @pytest.mark.parametrize("amount", ["0", "1.5", "-0.1", "many", "nan", "3 weeks"])

@@ -10,6 +10,7 @@ import numpy as np
 from stvlm.data.series import SensorSeries
 
 PARTS = ("train", "val", "test")
+FEWEST_FOR_BANDS = 39  # errors that the outer bound of a 95 % band needs: n with ceil((n + 1) 0.975) <= n
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +108,9 @@ class Split:
 def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: int, horizon: int) -> Split:
     """Keep a contiguous block, the last one, of the training part; validation shrinks with it.
 
+    Choosing never gets more data than learning: all that looks at the validation part (the kind of anchor, the best weights, the
+    width of the bands) sees at most as many windows as the training does.
+
     Args:
         split: the whole parts.
         amount: a share of the training part (0.1 or "0.1"), days ("5days") or windows ("5windows").
@@ -114,7 +118,7 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
         lookback, horizon: steps, for counting windows.
 
     Returns:
-        A split whose training part is the block and whose validation part is never longer than the block.
+        A split whose training part is the block, and whose validation part holds no more windows than it.
 
     Raises:
         ValueError: an amount that cannot be read, or a block too short for one window.
@@ -140,8 +144,26 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
             f"few-shot {amount}: {block} training steps hold no window of {lookback} + {horizon} steps. Take more data or a shorter window."
         )
     block = min(block, whole)
-    val_end = min(split.val_end, split.train_end + max(block, horizon))
+    val_end = min(split.val_end, split.train_end + block - lookback)  # its first lookback lies in the training part
     return replace(split, train_start=split.train_end - block, val_end=val_end)
+
+
+def coverage(split: Split, series: SensorSeries, lookback: int, horizon: int) -> str:
+    """What a training with these parts learns from and chooses by, in words.
+
+    Args:
+        split: the parts, as `few_shot` left them. series: the readings. lookback, horizon: L, H in steps.
+    """
+    n_steps = split.train_end - split.train_start
+    train, val = (len(split.cutoffs(part, lookback, horizon)) for part in ("train", "val"))
+    first, last = (str(series.local_times[i])[:16].replace("T", " ") for i in (split.train_start, split.train_end - 1))
+    text = (
+        f"Learns from {n_steps} of {split.train_end} training steps ({n_steps / split.train_end:.1%}), {first} to {last}: "
+        f"{train} windows. Chooses by {val}."
+    )
+    if 0 < val < FEWEST_FOR_BANDS:
+        text += " With so few, the bands reach as far as the errors seen there and may hold less than they say."
+    return text
 
 
 def thin(cutoffs: np.ndarray, at_most: int) -> np.ndarray:
