@@ -169,12 +169,12 @@ def backtest(options: argparse.Namespace) -> None:
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
     from stvlm.data.windows import Split, coverage, few_shot
-    from stvlm.evaluation.backtest import MODELS, score_table
+    from stvlm.evaluation.backtest import MODELS, QUICK, score_table
     from stvlm.evaluation.backtest import backtest as score
 
     words = "context_steps", "views", "backbone", "max_steps"
     more = {name: getattr(options, name) for name in words if getattr(options, name) is not None}
-    names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or MODELS]
+    names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK]
     stage = Stage()
     with about_input():
         split = Split.from_shares(series.n_steps, options.split)

@@ -7,7 +7,7 @@ import pytest
 from protocol_networks import as_series, load_protocol
 
 from stvlm.data.series import SensorSeries
-from stvlm.evaluation import contenders
+from stvlm.evaluation import baselines_boosting, contenders
 from stvlm.evaluation.backtest import backtest, score_table
 from stvlm.evaluation.baselines import BASELINES
 
@@ -49,6 +49,29 @@ def test_a_model_that_learnt_nothing_scores_as_its_anchor(result):
     for seed in range(2):
         if not rows[f"stvlm seed {seed}"]["taken"]:
             assert rows[f"stvlm seed {seed}"]["mae"] == pytest.approx(rows["anchor"]["mae"], rel=1e-4)
+
+
+def test_deep_baselines_and_boosting_run_on_the_same_windows(small_series, monkeypatch):
+    monkeypatch.setattr(baselines_boosting, "TREES", 10)
+    found = backtest(
+        small_series, 12, 6, models=("boosting", "dlinear", "stid", "graph wavenet"), seeds=2, fit_options={"max_steps": 3}
+    )
+    rows = {row["model"]: row for row in json.loads(json.dumps(found, allow_nan=False))["scores"]}
+    seeded = [name for model in ("dlinear", "stid", "graph wavenet") for name in (f"{model} seed 0", f"{model} seed 1", model)]
+    assert list(rows) == ["boosting", *seeded]
+    assert rows["stid"]["mae"] == pytest.approx(np.mean([rows["stid seed 0"]["mae"], rows["stid seed 1"]["mae"]]))
+    assert rows["stid"]["seeds"] == 2
+    assert rows["stid"]["out_of_time"] == 0
+    assert rows["stid seed 0"]["steps"] == 3
+    assert rows["boosting"]["mae"] < 5
+    for row in rows.values():
+        assert row["cells"] == rows["boosting"]["cells"]
+        assert 0.5 < row["coverage_80"] < 0.98
+        assert row["trainable"] == row["parameters"] > 0
+
+
+def test_without_names_only_the_quick_ones_run():
+    assert set(contenders.MODELS) - set(contenders.QUICK) == {"boosting", "dlinear", "stid", "graph wavenet"}
 
 
 def test_the_table_lists_the_best_first(result):

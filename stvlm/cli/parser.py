@@ -112,7 +112,13 @@ def _add_backtest(parser: Parser) -> None:
     parser.add_argument("--lookback", type=_positive, required=True, metavar="L")
     parser.add_argument("--horizon", type=_positive, required=True, metavar="H")
     parser.add_argument("--split", type=_shares, required=True, metavar="A,B,C")
-    parser.add_argument("--models", type=_words, metavar="NAME,…", help="by default all at hand")
+    parser.add_argument(
+        "--models",
+        type=_words,
+        metavar="NAME,…",
+        help="by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
+        "boosting,dlinear,stid,graph-wavenet",
+    )
     parser.add_argument("--few-shot", metavar="P")
     parser.add_argument("--context-steps", type=int, metavar="K")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)

@@ -12,7 +12,7 @@ from stvlm.data.forecast import LEVELS
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import PARTS, Split, few_shot
-from stvlm.evaluation.contenders import MODELS, Contender, Course, Report, contenders
+from stvlm.evaluation.contenders import MODELS, QUICK, Contender, Course, Report, contenders
 from stvlm.evaluation.metrics import Scores
 
 AVERAGED = ("mae", "rmse", "accuracy", "crps", "coverage_50", "coverage_80", "coverage_95", "width_50", "width_80", "width_95")
@@ -23,7 +23,7 @@ def backtest(
     lookback: int,
     horizon: int,
     split: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    models: tuple[str, ...] = MODELS,
+    models: tuple[str, ...] = QUICK,
     few_shot: str | float | None = None,
     seeds: int = 1,
     max_minutes: float | None = None,
@@ -36,9 +36,10 @@ def backtest(
 
     Args:
         series: the readings. lookback, horizon: L, H in steps. split: shares of training, validation and test.
-        models: some of MODELS; "seasonal naive" and "historical average" give one row for each season that training covers.
+        models: some of MODELS, which but for QUICK take minutes; "seasonal naive" and "historical average" give one row for each
+            season that training covers.
         few_shot: train on so much of the training part only (as in `stvlm.data.windows.few_shot`), every method alike.
-        seeds: how often stvlm is trained, with seeds 0, 1, ... max_minutes: of each training.
+        seeds: how often stvlm and the deep baselines are trained, with seeds 0, 1, ... max_minutes: of each training.
         device: "auto", "cpu", "cuda", "mps". seasons: in minutes; None: found in the training part.
         progress: called with a message and the share done. fit_options: further settings of FitConfig.
 
@@ -46,7 +47,7 @@ def backtest(
         "windows": how many in each part; "scores": one dict a row ("model", the scores of `Scores.result`, "mae_per_sensor",
         "parameters", "trainable", "seconds_fit", "seconds_per_window", "device"); and what was scored. With several seeds there
         is a row "stvlm seed 0", ... for each, and "stvlm" is their mean, with "seeds" and "spread" (standard deviations).
-        Bands of the simple methods and of the anchor are conformal; a row without bands has None for what needs them.
+        Bands of all but stvlm are conformal; a row without bands has None for what needs them.
 
     Raises:
         ValueError: unknown models, a series too short for a window in training or test, or nothing observed.
@@ -142,20 +143,32 @@ def _row(contender: Contender, course: Course) -> dict[str, Any]:
 
 
 def _with_mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows and, after those of the single seeds, their mean as "stvlm"."""
-    runs = [row for row in rows if "seed" in row]
-    if not runs:
-        return rows
-    mean: dict[str, Any] = {k: v for k, v in runs[0].items() if k not in ("seed", "message")} | {
-        "model": "stvlm",
-        "seeds": len(runs),
-    }
-    for name in (*AVERAGED, "seconds_fit", "seconds_per_window"):
-        values = [run[name] for run in runs]
-        mean[name] = None if None in values else float(np.mean(values))
-    for name in ("mae_per_step", "mae_per_sensor"):
-        columns = zip(*(run[name] for run in runs), strict=True)
-        mean[name] = [None if None in column else float(np.mean(column)) for column in columns]
-    mean["taken"] = sum(run["taken"] for run in runs)
-    mean["spread"] = {name: float(np.std([run[name] for run in runs], ddof=1)) for name in AVERAGED if mean[name] is not None}
-    return [*rows, mean]
+    """The rows and, after the single seeds of a model, their mean under the model's own name."""
+    out: list[dict[str, Any]] = []
+    for i, row in enumerate(rows):
+        out.append(row)
+        name = _model_of(row)
+        if "seed" in row and (i + 1 == len(rows) or _model_of(rows[i + 1]) != name):
+            out.append(_mean_row(name, [run for run in rows if "seed" in run and _model_of(run) == name]))
+    return out
+
+
+def _model_of(row: dict[str, Any]) -> str:
+    """The name of a row without its seed."""
+    return row["model"].removesuffix(f" seed {row['seed']}") if "seed" in row else row["model"]
+
+
+def _mean_row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of some seeds as one row."""
+    mean: dict[str, Any] = {k: v for k, v in runs[0].items() if k not in ("seed", "message")} | {"model": name, "seeds": len(runs)}
+    for key in (*AVERAGED, "seconds_fit", "seconds_per_window"):
+        values = [run[key] for run in runs]
+        mean[key] = None if None in values else float(np.mean(values))
+    for key in ("mae_per_step", "mae_per_sensor"):
+        columns = zip(*(run[key] for run in runs), strict=True)
+        mean[key] = [None if None in column else float(np.mean(column)) for column in columns]
+    for key in ("taken", "out_of_time"):
+        if key in mean:
+            mean[key] = sum(run[key] for run in runs)
+    mean["spread"] = {key: float(np.std([run[key] for run in runs], ddof=1)) for key in AVERAGED if mean[key] is not None}
+    return mean

@@ -14,8 +14,11 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, thin
 from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
 from stvlm.evaluation.coverage import ConformalBands
+from stvlm.evaluation.deep import DEEP
 
-MODELS = (*BASELINES, "anchor", "stvlm")
+BOOSTING = "boosting"
+QUICK = (*BASELINES, "anchor", "stvlm")  # what is scored where nobody says what
+MODELS = (*BASELINES, BOOSTING, *DEEP, "anchor", "stvlm")
 BLOCK_CELLS = 2_000_000  # (window, step, sensor) forecast and scored at once
 BAND_CELLS = 8_000_000  # of the validation part that bands are learnt from
 Report = Callable[[str, float], None]
@@ -68,7 +71,8 @@ class Course:
 
 def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dict, report: Report) -> Iterator[Contender]:
     """Fit one after another, in the order of MODELS, and hand each on as soon as it is ready."""
-    n_stages = len([m for m in models if m in BASELINES]) + ("anchor" in models) + seeds * ("stvlm" in models)
+    n_seeded = len([m for m in models if m in (*DEEP, "stvlm")])
+    n_stages = len(set(models)) + (seeds - 1) * n_seeded
     done = 0
     if simple := [family for family in BASELINES if family in models]:
         data = TrainingData(course.series, course.split, course.lookback, course.horizon)
@@ -76,22 +80,37 @@ def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dic
             report(f"Scoring {family}.", done / n_stages)
             yield from _simple(family, data, course)
             done += 1
+    if BOOSTING in models:
+        report("Growing trees.", done / n_stages)
+        yield _boosted(course, options.get("seed", 0))
+        done += 1
+
+    def within(message: str, share: float) -> None:
+        report(message, (done + share) / n_stages)
+
+    for name in [name for name in DEEP if name in models]:
+        for seed in range(seeds):
+            model = _banded(_deep(name, course, {**options, "seed": options.get("seed", 0) + seed}, within), course)
+            yield _one_of(seeds, model, seed)
+            done += 1
     if "stvlm" in models:
         for seed in range(seeds):
-            first_done = done
-
-            def within(message: str, share: float, first_done: int = first_done) -> None:
-                report(message, (first_done + share) / n_stages)
-
             anchor, model = _trained(course, {**options, "seed": options.get("seed", 0) + seed}, within)
             if "anchor" in models and seed == 0:
                 yield _banded(anchor, course)
                 done += 1
-            yield model if seeds == 1 else replace(model, name=f"stvlm seed {seed}", facts=model.facts | {"seed": seed})
+            yield _one_of(seeds, model, seed)
             done += 1
     elif "anchor" in models:
         report("Fitting the closed-form anchor.", done / n_stages)
         yield _anchor_alone(course, options.get("context_steps"))
+
+
+def _one_of(seeds: int, contender: Contender, seed: int) -> Contender:
+    """The same, named by its seed where there are several."""
+    if seeds == 1:
+        return contender
+    return replace(contender, name=f"{contender.name} seed {seed}", facts=contender.facts | {"seed": seed})
 
 
 def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contender]:
@@ -101,6 +120,30 @@ def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contend
         parts = (fitted.n_parameters, fitted.n_parameters, seconds, "cpu", fitted.first_cutoff)
         yield _banded(Contender(fitted.name, fitted, *parts), course)
         started = time.perf_counter()
+
+
+def _boosted(course: Course, seed: int) -> Contender:
+    from stvlm.evaluation.baselines_boosting import fit_boosting  # scikit-learn takes its time to load
+
+    started = time.perf_counter()
+    fitted = fit_boosting(TrainingData(course.series, course.split, course.lookback, course.horizon), course.seasons, seed)
+    seconds = time.perf_counter() - started
+    return _banded(Contender(BOOSTING, fitted, *[fitted.n_parameters] * 2, seconds, first_cutoff=fitted.first_cutoff), course)
+
+
+def _deep(name: str, course: Course, options: dict[str, Any], report: Report) -> Contender:
+    """One training of a deep baseline."""
+    from stvlm.evaluation.deep.fitting import DeepConfig, fit_deep
+    from stvlm.fit import pick_device
+
+    device = pick_device(options.get("device") or "auto")
+    config = DeepConfig(name, options["seed"], options.get("max_minutes"), options.get("max_steps"), device)
+    started = time.perf_counter()
+    fitted = fit_deep(config, course.series, course.split, course.lookback, course.horizon, course.seasons, report)
+    facts = {"steps": fitted.steps, "val_mae": fitted.val_mae, "out_of_time": fitted.out_of_time}
+    size, seconds = fitted.n_parameters, time.perf_counter() - started
+    first = course.split.train_start + course.lookback
+    return Contender(name, fitted, size, size, seconds, _device_name(device), first, facts)
 
 
 def _anchor_alone(course: Course, context_steps: int | None) -> Contender:

@@ -1,0 +1,169 @@
+"""Gradient boosting: one ensemble of trees for all sensors and steps, on lags, season, calendar and place."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from stvlm.data.seasons import WEEK_MINUTES
+from stvlm.evaluation.baselines import SMOOTHING_STEPS, Forecaster, TrainingData
+from stvlm.evaluation.calendar import Calendar
+
+ROWS = 200_000  # cells of the training part; a quarter as many of the validation part
+ROWS_AT_ONCE = 200_000  # when forecasting
+LAGS = 24  # at most, spread evenly on a logarithmic scale over the lookback
+CYCLES = 4  # earlier cycles of a season, whose mean is a feature
+NEIGHBOURS = 8
+TREES = 300
+PATIENCE = 20  # trees without gain on the validation part
+SETTINGS = {"loss": "absolute_error", "learning_rate": 0.1, "max_leaf_nodes": 31, "min_samples_leaf": 40}
+
+
+def fit_boosting(data: TrainingData, seasons: tuple[int, ...], seed: int = 0) -> Forecaster:
+    """Fit scikit-learn's histogram gradient boosting to random (window, step, sensor) cells of the training part.
+
+    What is learnt is the departure from the sensor's last known reading in units of its own spread, so that levels that training
+    never saw can be forecast; cells count by that spread, as in the mean absolute error. No more trees are grown when the
+    validation part gains nothing (without one: random cells of the training part).
+
+    Args:
+        data: the series and its parts. seasons: in minutes. seed: of the cells that are drawn.
+    """
+    features, random = Features(data, seasons), np.random.default_rng(seed)
+    train, val = _cells(data, "train", ROWS, random), _cells(data, "val", ROWS // 4, random)
+    if not len(val[0]):
+        held = random.random(len(train[0])) < 0.2
+        train, val = tuple(a[~held] for a in train), tuple(a[held] for a in train)
+    model = HistGradientBoostingRegressor(
+        max_iter=TREES, early_stopping=len(val[0]) > 0, n_iter_no_change=PATIENCE, tol=1e-5, random_state=seed, **SETTINGS
+    )
+    has_trees = len(train[0]) > 1
+    if has_trees:
+        held_out = {"X_val": features(*val), "y_val": features.target(*val), "sample_weight_val": features.std[val[2]]}
+        model.fit(
+            features(*train), features.target(*train), sample_weight=features.std[train[2]], **(held_out if len(val[0]) else {})
+        )
+
+    def forecast(cutoffs: np.ndarray) -> np.ndarray:
+        n_sensors = data.part.shape[1]
+        size = max(1, ROWS_AT_ONCE // (data.horizon * n_sensors))
+        out = np.empty((len(cutoffs), data.horizon, n_sensors), "f4")
+        for first in range(0, len(cutoffs), size):
+            block = cutoffs[first : first + size]
+            shape = (len(block), data.horizon, n_sensors)
+            cells = tuple(a.ravel() for a in np.broadcast_arrays(block[:, None, None], *np.ogrid[: shape[1], : shape[2]]))
+            departure = model.predict(features(*cells)) if has_trees else 0.0
+            out[first : first + size] = (features.last(*cells) + departure * features.std[cells[2]]).reshape(shape)
+        return out
+
+    n_numbers = 2 * sum(len(tree.nodes) for trees in model._predictors for tree in trees) if has_trees else 0
+    return Forecaster("boosting", n_numbers, data.split.train_start + 1, forecast)
+
+
+class Features:
+    """What is known at a cutoff about a sensor and a step ahead, as numbers; NaN where a reading is missing.
+
+    Args:
+        data: the series and its parts. seasons: in minutes.
+    """
+
+    def __init__(self, data: TrainingData, seasons: tuple[int, ...]) -> None:
+        self.data = data
+        series, split, network = data.series, data.split, data.series.network
+        self.seasons = tuple(season for season in seasons if data.covers(season))
+        self.lags = np.unique(np.geomspace(1, data.lookback, LAGS).round().astype(int))[1:]
+        train = data.filled[split.train_start : split.train_end]
+        self.mean, spread = train.mean(axis=0, dtype="f8").astype("f4"), train.std(axis=0, dtype="f8").astype("f4")
+        self.std = np.maximum(spread, max(0.02 * float(spread.mean()), 1e-6))
+        self.calendar = Calendar.of(series, split, seasons)
+        self.phases = np.stack(self.calendar.phases(series))  # (3, T)
+        self.place = network.position_km.astype("f4")
+        near = network.neighbours(NEIGHBOURS)[0]
+        self.near = near if near.shape[1] else np.arange(network.n_sensors)[:, None]
+
+    def last(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """(R,) the last known reading, in the unit."""
+        return self.data.filled[cutoffs - 1, nodes]
+
+    def target(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """(R,) departure of the truth from the last known reading, in units of the sensor's spread."""
+        return (self.data.series.values[cutoffs + ahead, nodes] - self.last(cutoffs, ahead, nodes)) / self.std[nodes]
+
+    def __call__(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """The features of R cells.
+
+        Args:
+            cutoffs: (R,). ahead: (R,) 0 for the first step that is forecast. nodes: (R,) sensors.
+
+        Returns:
+            (R, F) float32.
+        """
+        last, std = self.last(cutoffs, ahead, nodes), self.std[nodes]
+        lags = np.stack([(self._reading(cutoffs - lag, nodes) - last) / std for lag in self.lags], axis=1).reshape(len(nodes), -1)
+        columns = [
+            ahead, (last - self.mean[nodes]) / std, *lags.T,
+            *((value - last) / std for value in self._seasonal(cutoffs, ahead, nodes)),
+            *self._around(cutoffs, nodes), *self.phases[:, np.minimum(cutoffs + ahead, self.phases.shape[1] - 1)],
+            self.mean[nodes], self.std[nodes], *self.place[nodes].T,
+        ]  # fmt: skip
+        return np.stack([np.asarray(c, dtype="f4") for c in columns], axis=1)
+
+    def _reading(self, steps: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """(R,) readings; NaN where missing or before training begins."""
+        values = self.data.series.values[np.maximum(steps, 0), nodes]
+        return np.where(steps >= self.data.split.train_start, values, np.float32(np.nan))
+
+    def _seasonal(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
+        """(R,) each: the reading one cycle before the step ahead, the mean of some cycles, and that of the last known step."""
+        out = []
+        for season in self.seasons:
+            period, is_long = self.data.period(season), season > WEEK_MINUTES
+            half = SMOOTHING_STEPS // 2 if is_long else 0
+            cycles = (ahead + half) // period + 1 + np.arange(CYCLES)[:, None]  # (CYCLES, R) all known at the cutoff
+            table = self._smooth if is_long else self.data.series.values
+            rows = self._lookup(table, cutoffs + ahead - period * cycles, nodes)
+            known = self._lookup(table, cutoffs - 1 - period * (np.arange(CYCLES)[:, None] + 1), nodes)
+            out += [rows[0], _mean(rows), _mean(known)]
+        return out
+
+    def _lookup(self, table: np.ndarray, steps: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        values = table[np.maximum(steps, 0), nodes]
+        return np.where(steps >= self.data.split.train_start, values, np.float32(np.nan))
+
+    @cached_property
+    def _smooth(self) -> np.ndarray:
+        """(T, N) mean of SMOOTHING_STEPS readings around each step."""
+        return uniform_filter1d(self.data.filled, SMOOTHING_STEPS, axis=0, mode="nearest")
+
+    def _around(self, cutoffs: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
+        """(R,) each: how high the nearest sensors stand now, in units of their spread, and how that changed over 1 and some steps."""
+        near = self.near[nodes]  # (R, K)
+        some = max(2, self.data.lookback // 4)
+        start = self.data.split.train_start
+        levels = []
+        for back in (1, 2, 1 + some):
+            steps = np.maximum(cutoffs - back, start)[:, None]
+            levels.append(((self.data.filled[steps, near] - self.mean[near]) / self.std[near]).mean(axis=1))
+        return [levels[0], levels[0] - levels[1], levels[0] - levels[2]]
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """(C, R) → (R,) mean of what is known; NaN where nothing is."""
+    seen = np.isfinite(rows)
+    count = seen.sum(axis=0)
+    return np.where(count > 0, np.where(seen, rows, 0).sum(axis=0) / np.maximum(count, 1), np.float32(np.nan))
+
+
+def _cells(data: TrainingData, part: str, n_rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random observed cells of a part: cutoffs, steps ahead and sensors, (R,) each, R <= n_rows."""
+    cutoffs = data.split.cutoffs(part, data.lookback, data.horizon)
+    shape = (len(cutoffs), data.horizon, data.part.shape[1])
+    total = int(np.prod(shape))
+    picked = random.integers(0, total, n_rows) if total > 2 * n_rows else np.arange(total)[random.permutation(total)[:n_rows]]
+    window, ahead, nodes = np.unravel_index(picked, shape) if total else (np.zeros(0, int),) * 3
+    steps = (cutoffs[window] if total else window) + ahead
+    seen = np.isfinite(data.series.values[steps, nodes])
+    return steps[seen] - ahead[seen], ahead[seen], nodes[seen]
