@@ -65,8 +65,9 @@ def test_the_test_part_changes_no_tree_and_later_readings_no_forecast():
 
 def test_features_of_a_cutoff_know_nothing_after_it():
     values = noisy(24 * 3 * 366 // 24, 2)  # days, three years
+    values[:, 1] = np.nan
     changed = values.copy()
-    changed[900:] = 999
+    changed[900:] = 999  # the second sensor's first reading comes late
     network = hourly(values).network
     days = np.datetime64("2020-01-01") + np.arange(len(values))
     split = Split(0, 800, 850, 850, len(values))
@@ -102,7 +103,7 @@ def test_gaps_dead_and_constant_sensors_do_no_harm():
     forecast = boosted(hourly(values), split)(split.cutoffs("test", 6, 4))
     assert forecast.dtype == np.float32
     assert np.isfinite(forecast).all()
-    assert forecast[..., 2] == pytest.approx(7.0, abs=0.5)
+    assert forecast[..., 2] == pytest.approx(7.0, abs=1)
 
 
 def test_one_sensor_and_no_validation_part_are_enough():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import uniform_filter1d
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from stvlm.data.seasons import WEEK_MINUTES
 from stvlm.evaluation.baselines import SMOOTHING_STEPS, Forecaster, TrainingData
-from stvlm.evaluation.calendar import Calendar
+from stvlm.evaluation.calendar import Calendar, training_scale
 
 ROWS = 200_000  # cells of the training part; a quarter as many of the validation part
 ROWS_AT_ONCE = 200_000  # when forecasting
@@ -75,18 +76,26 @@ class Features:
         series, split, network = data.series, data.split, data.series.network
         self.seasons = tuple(season for season in seasons if data.covers(season))
         self.lags = np.unique(np.geomspace(1, data.lookback, LAGS).round().astype(int))[1:]
-        train = data.filled[split.train_start : split.train_end]
-        self.mean, spread = train.mean(axis=0, dtype="f8").astype("f4"), train.std(axis=0, dtype="f8").astype("f4")
-        self.std = np.maximum(spread, max(0.02 * float(spread.mean()), 1e-6))
+        self.mean, self.std = training_scale(series, split)
         self.calendar = Calendar.of(series, split, seasons)
         self.phases = np.stack(self.calendar.phases(series))  # (3, T)
         self.place = network.position_km.astype("f4")
         near = network.neighbours(NEIGHBOURS)[0]
         self.near = near if near.shape[1] else np.arange(network.n_sensors)[:, None]
 
+    @cached_property
+    def known(self) -> np.ndarray:
+        """(T, N) float32: the last reading since training began, carried forward; before the first one, the sensor's mean."""
+        start, out = self.data.split.train_start, np.broadcast_to(self.mean, self.data.series.values.shape).copy()
+        for first in range(0, out.shape[1], 256):
+            columns = slice(first, first + 256)
+            carried = pd.DataFrame(self.data.series.values[start:, columns]).ffill().to_numpy()
+            out[start:, columns] = np.where(np.isfinite(carried), carried, out[start:, columns])
+        return out
+
     def last(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> np.ndarray:
         """(R,) the last known reading, in the unit."""
-        return self.data.filled[cutoffs - 1, nodes]
+        return self.known[cutoffs - 1, nodes]
 
     def target(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> np.ndarray:
         """(R,) departure of the truth from the last known reading, in units of the sensor's spread."""
@@ -102,7 +111,9 @@ class Features:
             (R, F) float32.
         """
         last, std = self.last(cutoffs, ahead, nodes), self.std[nodes]
-        lags = np.stack([(self._reading(cutoffs - lag, nodes) - last) / std for lag in self.lags], axis=1).reshape(len(nodes), -1)
+        lags = np.stack(
+            [(self._lookup(self.data.series.values, cutoffs - lag, nodes) - last) / std for lag in self.lags], axis=1
+        ).reshape(len(nodes), -1)
         columns = [
             ahead, (last - self.mean[nodes]) / std, *lags.T,
             *((value - last) / std for value in self._seasonal(cutoffs, ahead, nodes)),
@@ -110,11 +121,6 @@ class Features:
             self.mean[nodes], self.std[nodes], *self.place[nodes].T,
         ]  # fmt: skip
         return np.stack([np.asarray(c, dtype="f4") for c in columns], axis=1)
-
-    def _reading(self, steps: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-        """(R,) readings; NaN where missing or before training begins."""
-        values = self.data.series.values[np.maximum(steps, 0), nodes]
-        return np.where(steps >= self.data.split.train_start, values, np.float32(np.nan))
 
     def _seasonal(self, cutoffs: np.ndarray, ahead: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
         """(R,) each: the reading one cycle before the step ahead, the mean of some cycles, and that of the last known step."""
@@ -130,13 +136,16 @@ class Features:
         return out
 
     def _lookup(self, table: np.ndarray, steps: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """(..., R) entries of a table (T, N); NaN before training begins."""
         values = table[np.maximum(steps, 0), nodes]
         return np.where(steps >= self.data.split.train_start, values, np.float32(np.nan))
 
     @cached_property
     def _smooth(self) -> np.ndarray:
         """(T, N) mean of SMOOTHING_STEPS readings around each step."""
-        return uniform_filter1d(self.data.filled, SMOOTHING_STEPS, axis=0, mode="nearest")
+        start = self.data.split.train_start
+        smooth = uniform_filter1d(self.known[start:], SMOOTHING_STEPS, axis=0, mode="nearest")
+        return np.concatenate([self.known[:start], smooth])
 
     def _around(self, cutoffs: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
         """(R,) each: how high the nearest sensors stand now, in units of their spread, and how that changed over 1 and some steps."""
@@ -146,7 +155,7 @@ class Features:
         levels = []
         for back in (1, 2, 1 + some):
             steps = np.maximum(cutoffs - back, start)[:, None]
-            levels.append(((self.data.filled[steps, near] - self.mean[near]) / self.std[near]).mean(axis=1))
+            levels.append(((self.known[steps, near] - self.mean[near]) / self.std[near]).mean(axis=1))
         return [levels[0], levels[0] - levels[1], levels[0] - levels[2]]
 
 

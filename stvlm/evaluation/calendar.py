@@ -1,4 +1,4 @@
-"""What a method may know of the time: the phases of those cycles that its training part covers."""
+"""What learnt baselines take from the training part: which phases of time they may know, and the scale of each sensor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stvlm.data.scaler import SeasonalProfile, scale_of
 from stvlm.data.seasons import DAY_MINUTES, WEEK_MINUTES, YEAR_MINUTES
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split
@@ -41,3 +42,10 @@ class Calendar:
         week = (seconds // 86400 + 3) % 7 if self.has_week else np.zeros_like(seconds)  # 1970 began on a Thursday
         year = seconds / 86400 / YEAR_DAYS % 1 if self.has_year else np.zeros(len(seconds))
         return day, week, year.astype("f4")
+
+
+def training_scale(series: SensorSeries, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread (N,) float32 of each sensor over the training part; those of the network where it has none of its own."""
+    values = series.values[split.train_start : split.train_end]
+    mean = SeasonalProfile.fit(values, np.zeros(len(values), "int64"), 0, series.step_seconds).table[0]
+    return mean, scale_of(values - mean)

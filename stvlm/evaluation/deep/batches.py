@@ -9,7 +9,7 @@ import torch
 
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split
-from stvlm.evaluation.calendar import Calendar
+from stvlm.evaluation.calendar import Calendar, training_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Batches:
     ) -> None:
         self.series, self.lookback, self.horizon, self.device = series, lookback, horizon, device
         self.calendar = Calendar.of(series, split, seasons)
-        self.mean, self.std = _scale(series.values[split.train_start : split.train_end])
+        self.mean, self.std = training_scale(series, split)
         self._day, self._week, self._year = self.calendar.phases(series)
 
     @property
@@ -70,19 +70,3 @@ class Batches:
         """(B, H, N) scaled → in the unit of the series."""
         mean, std = (torch.from_numpy(a).to(forecast) for a in (self.mean, self.std))
         return forecast * std + mean
-
-
-def _scale(training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (N,) float32 of each sensor over the training part; those of all where it has none of its own."""
-    seen = np.isfinite(training)
-    count = seen.sum(axis=0)
-    total = training.sum(axis=0, where=seen, dtype="f8")
-    mean = np.where(count > 0, total / np.maximum(count, 1), total.sum() / max(count.sum(), 1))
-    square = np.zeros(len(mean))
-    for row, known in zip(training, seen, strict=True):
-        square += np.where(known, row - mean, 0) ** 2
-    pooled = np.sqrt(square.sum() / max(count.sum(), 1))
-    std = np.sqrt(square / np.maximum(count, 1))
-    floor = 0.05 * pooled
-    std = np.where(std > floor, std, pooled if pooled > 0 else 1.0)
-    return mean.astype("f4"), std.astype("f4")
