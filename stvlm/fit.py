@@ -39,7 +39,8 @@ class FitStep:
         loss: of the last step, in units of the readings' mean spread; None before the first.
         val_mae: last validation score; best_val_mae: best so far; anchor_val_mae: the anchor's; all in the unit, or None.
         seconds, eta_seconds: since the start, and expected until the end. device: that does the work.
-        message: in plain words. model: the finished model, in the last step only.
+        message: in plain words. model: the finished model, in the last step only. ranks: of each low-rank part, at the steps at
+            which they are shared out anew, else None.
     """
 
     phase: str
@@ -54,6 +55,7 @@ class FitStep:
     device: str = "cpu"
     message: str = ""
     model: STVLM | None = None
+    ranks: dict[str, int] | None = None
 
 
 def fit(
@@ -97,7 +99,9 @@ def fit(
         training.seconds = seconds = spent + time.monotonic() - started
         eta = (training.total - training.step) * seconds / training.step if training.step and phase == "train" else None
         scores = training.loss, training.val_mae, training.anchor_mae, training.best_mae
-        return FitStep(phase, training.step, training.total, *scores, seconds, eta, str(device), message, model)
+        return FitStep(
+            phase, training.step, training.total, *scores, seconds, eta, str(device), message, model, training.ranks_now
+        )  # fmt: skip
 
     if training.step == 0:
         training.validate()

@@ -243,6 +243,12 @@ class Training:
         shares = {f"test_coverage_{round(100 * (1 - 2 * LEVELS[i]))}": s / cells for i, s in enumerate(sums[2:])}
         return {"test_mae": sums[0] / cells, "anchor_test_mae": sums[1] / cells, "test_cells": cells} | shares
 
+    @property
+    def ranks_now(self) -> dict[str, int] | None:
+        """The ranks of each low-rank part, if they were shared out anew by this step."""
+        last = self.budget.history[-1] if self.budget else {"step": None}
+        return last["ranks"] if last["step"] == self.step else None
+
     def adaptation(self) -> dict:
         """How the backbone was tuned and why, the ranks that the finished model uses, and how they were shared out over the steps."""
         adapter = self.model.config.adapter

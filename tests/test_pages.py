@@ -245,6 +245,22 @@ def test_the_page_names_the_device_before_the_button(app):
     assert any(button.label == "Start" for button in app.button)
 
 
+def test_a_strategy_is_offered_with_one_plain_sentence_and_its_ranks_are_drawn(app, finished_run):
+    data, run = finished_run
+    rows = [
+        {"step": s, "loss": 1.0, "val_mae": None, "anchor_val_mae": None, "ranks": {"layer 1: q": 6 - s, "text": 6}} for s in (0, 4)
+    ]
+    (run_folder(run) / "losses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = visit(app, "train", data=data, run=run)
+    tables = [frame.value for frame in app.dataframe]
+    assert {"step": 4, "layer 1": 2, "text": 6} in [row for table in tables for row in table.to_dict("records")]
+    assert len(app.get("plotly_chart")) == 2
+    next(box for box in app.selectbox if box.label == "Fine-tuning").set_value("adaptive").run()
+    assert "moves capacity to the layers and modalities that use it" in words(app)
+    next(box for box in app.selectbox if box.label == "Learn from").set_value("5windows").run()
+    assert "Chooses by 5" in words(app)
+
+
 def test_a_run_that_is_not_there_is_said_so(app):
     app = visit(app, "train", data="sample:irish_wind", run="0123456789ab")
     assert "no run" in app.error[0].value

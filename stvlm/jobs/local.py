@@ -207,7 +207,7 @@ def delete(run_id: str) -> None:
 
 
 def losses(run_id: str) -> tuple[dict[str, Any], ...]:
-    """One row for each step so far: step, phase, loss, val_mae, anchor_val_mae, best_val_mae, seconds."""
+    """One row for each step so far: step, phase, loss, val_mae, anchor_val_mae, best_val_mae, seconds; some with ranks."""
     return read_rows(run_folder(run_id) / "losses.jsonl")
 
 

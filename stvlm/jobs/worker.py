@@ -170,6 +170,8 @@ def _follow(steps: Iterator[Any], report: Report) -> None:
     is_cut = False
     for step in steps:
         row = {name: _number(getattr(step, name)) for name in KEPT}
+        if getattr(step, "ranks", None):
+            row["ranks"] = step.ranks
         if row["loss"] is not None or row["val_mae"] is not None:  # else it tells of no score: data, anchor
             if not is_cut:  # a resumed run does again what came after its checkpoint
                 _cut_rows(path, row["step"])

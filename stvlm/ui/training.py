@@ -7,21 +7,34 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lines
+from stvlm.charts import lines, ranks
+from stvlm.data import windows
 from stvlm.data.series import SensorSeries
 from stvlm.jobs import local
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, WorkspaceError
 from stvlm.ui import datasets, frame, models, session, show, widgets
 
-TUNING = {
-    "auto": "auto: what suits the backbone",
-    "frozen": "frozen: only the new parts learn",
-    "norm": "norm: new parts and the backbone's norms",
-    "lora": "lora: low-rank adapters and norms",
-    "full": "full: everything learns",
+TUNING = {  # name: one plain sentence
+    "auto": "Trains all of a random backbone, and low-rank adapters of a pretrained one.",
+    "adaptive": "Looks at the amount of data first, then moves capacity to the layers and modalities that use it.",
+    "frozen": "Leaves the backbone as it is; only the new parts around it learn.",
+    "norm": "Also tunes the backbone's norms: a few hundred numbers, for very little data.",
+    "lora": "Adds small adapters of one size to every layer of the decoder.",
+    "adalora": "Adds small adapters and moves their size to the layers that use them.",
+    "full": "Trains every weight: for a random backbone with much data.",
 }
-BACKBONES = {"tiny": "tiny: ours, quick on a CPU"}
-FEW = {"": "all of it", "0.2": "the last 20 %", "0.1": "the last 10 %", "0.05": "the last 5 %"}
+VIEWS = {
+    "field": "field: now, change, what is observed",
+    "frames": "frames: start, middle and end of the lookback",
+    "spread": "spread: mean, spread and range of the lookback",
+    "relations": "relations: which sensors move together, and which lead",
+    "space-time": "space-time: every sensor over the lookback",
+    "geography": "geography: land and water, your base layer, your grid",
+}
+FEW = {
+    "": "all of it", "0.2": "the last 20 %", "0.1": "the last 10 %", "0.05": "the last 5 %", "5days": "the last 5 days",
+    "5windows": "the last 5 windows (5-shot)",
+}  # fmt: skip
 SPLITS = {(0.6, 0.2, 0.2): "60 / 20 / 20 %", (0.7, 0.1, 0.2): "70 / 10 / 20 %", (0.8, 0.1, 0.1): "80 / 10 / 10 %"}
 _ICONS = {
     "done": ":material/check_circle:",
@@ -50,23 +63,53 @@ def new_run(series: SensorSeries) -> None:
             help="In the order of time; scores are of the test part, which training never sees.",
         )
         few = a.selectbox("Learn from", list(FEW), format_func=FEW.get, help="Few-shot: only the last block of the training part.")
-        config["few_shot"] = float(few) if few else None
+        config["few_shot"] = few or None
+        offered = _backbones()
         config["backbone"] = b.selectbox(
             "Backbone",
-            list(BACKBONES),
-            format_func=BACKBONES.get,
+            list(offered),
+            format_func=offered.get,
             help="Other backbones: fit --backbone FOLDER on the command line.",
         )
-        config["tuning"] = c.selectbox("Fine-tuning", list(TUNING), format_func=TUNING.get)
+        config["tuning"] = c.selectbox("Fine-tuning", list(TUNING))
+        c.caption(TUNING[config["tuning"]])
         config["device"] = a.selectbox(
             "Device", ["auto", *models.devices()], format_func=lambda d: "automatic" if d == "auto" else models.device_label(d)
         )
         config["max_minutes"] = float(b.number_input("At most, minutes", 1, 1440, 10))
         config["seed"] = c.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same model.")
+        config["views"] = st.multiselect(
+            "Images of each window",
+            list(VIEWS),
+            ["field"],
+            format_func=VIEWS.get,
+            help="Each is one image more: more to see, and more time for each step. The Spatial images page shows them all.",
+        )
         where = models.device_label(str(config["device"]))
+        st.caption(widgets.plain(_coverage(series, config)))
         st.caption(f"It will run on {where}, in a process of its own: this page may be closed.")
-        if st.button("Start", type="primary", icon=":material/play_arrow:"):
+        if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not config["views"]):
             _submit(series, config)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _backbones() -> dict[str, str]:
+    """Those that are here: name → words."""
+    from stvlm.model.backbone import available  # slow to import, so only where it is shown
+
+    return {info.name: f"{info.name}: {info.title}" for info in available() if info.is_here}
+
+
+def _coverage(series: SensorSeries, config: dict[str, object]) -> str:
+    """What it would learn from and choose by, or why it cannot."""
+    lookback, horizon = config["lookback"], config["horizon"]
+    try:
+        split = windows.Split.from_shares(series.n_steps, config["split"])
+        if config["few_shot"]:
+            split = windows.few_shot(split, config["few_shot"], series, lookback, horizon)
+    except ValueError as error:
+        return str(error)
+    return windows.coverage(split, series, lookback, horizon)
 
 
 def _submit(series: SensorSeries, config: dict[str, object]) -> None:
@@ -106,9 +149,22 @@ def _watch(run_id: str, was_live: bool) -> None:
         rows = local.losses(run_id)
         if rows:
             show.plot(lines.loss_lines(rows, _unit(run), frame.theme()), "loss", _loss_words(run))
+        if shared := [row for row in rows if row.get("ranks")]:
+            _ranks(shared)
         _buttons(run)
     if was_live and not run.is_live:
         st.rerun()
+
+
+def _ranks(rows: list[dict]) -> None:
+    """Where the ranks of the low-rank adapters went, as a picture and as a table."""
+    st.markdown("**Where the capacity goes**")
+    show.plot(
+        ranks.rank_lines(rows, frame.theme()), "ranks", "Mean rank of the adapters by layer and modality, over the steps.", 320
+    )
+    with st.expander("As a table"):
+        table = ranks.rank_table(rows)
+        widgets.table(table, f"Mean ranks at {len(table)} steps.", key="rank-table")
 
 
 def _progress(run: RunStatus) -> None:
