@@ -29,6 +29,7 @@ class DualEncoder(Backbone):
             if hasattr(core, unused):
                 setattr(core, unused, None)
         core.text_model.head = core.vision_model.head = None
+        core.vision_model.use_head = False
 
     @property
     def layers(self) -> nn.ModuleList:

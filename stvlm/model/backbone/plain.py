@@ -28,6 +28,7 @@ class PlainConfig:
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json."""
+        Path(folder).mkdir(exist_ok=True)
         (Path(folder) / "config.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
 
