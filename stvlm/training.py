@@ -304,7 +304,8 @@ class Training:
 
 def default_rate(backbone_name: str) -> float:
     """The learning rate: higher for a small random backbone than for one with something to keep."""
-    return 2e-3 if backbone_name == "tiny" else 3e-4
+    small = backbone_name in ("tiny", "plain") or backbone_name.startswith("random:")
+    return 2e-3 if small else 3e-4
 
 
 def planned_steps(n_windows: int, batch_size: int) -> int:
