@@ -24,6 +24,7 @@ from stvlm.cli.inputs import (
     load_tables,
     model_and_window,
     sample_setting,
+    title_of,
     until_training_about_input,
 )
 from stvlm.cli.parser import parse
@@ -46,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
         os.environ.setdefault(name, value)
-    verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest, "serve": serve}
+    verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest}
+    verbs |= {"backbones": backbones, "serve": serve}
     try:
         verbs[options.verb](options)
     except InputError as error:
@@ -85,7 +87,7 @@ def fit(options: argparse.Namespace) -> None:
     from stvlm.fit import FitConfig, split_of
     from stvlm.fit import fit as train
 
-    names = "lookback horizon split few_shot backbone tuning modalities views context_steps device seed max_minutes max_steps"
+    names = "lookback horizon split few_shot backbone n_layers dtype tuning modalities views context_steps device seed max_minutes max_steps"
     chosen = {name: getattr(options, name) for name in names.split()} | {"seasons_minutes": options.seasons}
     if options.sample:
         chosen = {name: value if value is not None else sample_setting(options.sample, name) for name, value in chosen.items()}
@@ -197,12 +199,22 @@ def backtest(options: argparse.Namespace) -> None:
             progress=stage,
             fit_options=more,
         )
-    write_json(options.json, result | panel)
+    write_json(options.json, {"title": title_of(options)} | result | panel)
     print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
     for row in panel.get("ablations", ()):
         print(row["verdict"])
     print(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
+
+
+def backbones(options: argparse.Namespace) -> None:
+    """List the backbones that can be chosen."""
+    from stvlm.model.backbone import available
+
+    for info in available():
+        size = f"{info.parameters / 1e6:,.1f} M parameters, {info.memory_mb:,} MB"
+        print(f"{info.name}  {'(here)' if info.is_here else '(not here)'}  {info.family}, {size}, {info.licence}")
+        print(f"    {info.title}" + (f". {info.cure}" if info.cure else ""))
 
 
 def serve(options: argparse.Namespace) -> None:

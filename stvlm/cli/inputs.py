@@ -78,6 +78,17 @@ def sample_setting(name: str, setting: str) -> Any:
     return getattr(SAMPLES[name], setting, None) if setting in ("lookback", "horizon", "split", "seasons_minutes") else None
 
 
+def title_of(options: argparse.Namespace) -> str:
+    """What the data are called: the sample, else the file of the readings, or its folder where the file's name says nothing."""
+    if getattr(options, "sample", None):
+        from stvlm.data.samples import SAMPLES
+
+        return SAMPLES[options.sample].title
+    path = options.series.resolve()
+    stem = path.name.split(".")[0]
+    return path.parent.name if stem in ("series", "readings", "values", "data") else stem
+
+
 def files(options: argparse.Namespace) -> tuple[Path | None, ...]:
     """Sensors, readings, closeness and context, as named."""
     return options.sensors, options.series, options.adjacency, options.context

@@ -15,7 +15,7 @@ import numpy as np
 from stvlm import __version__
 from stvlm.data.series import SensorSeries
 from stvlm.evaluation.apart import run_apart
-from stvlm.evaluation.backtest import _course as lay_course
+from stvlm.evaluation.backtest import lay_course
 from stvlm.evaluation.contenders import Course, Report
 from stvlm.evaluation.panel import ablation_panel
 from stvlm.evaluation.trial import rounded, train_variant

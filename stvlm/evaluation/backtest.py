@@ -59,7 +59,7 @@ def backtest(
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}.")
     report = progress or (lambda message, share: None)
-    course = _course(series, lookback, horizon, split, few_shot, seasons)
+    course = lay_course(series, lookback, horizon, split, few_shot, seasons)
     options = dict(fit_options or {}) | {"split": split, "few_shot": few_shot, "max_minutes": max_minutes, "device": device}
     rows, test = [], course.cutoffs("test")
     for contender in contenders(course, models, seeds, options, report):
@@ -77,6 +77,9 @@ def backtest(
         "split": list(split),
         "few_shot": few_shot,
         "seasons_minutes": list(course.seasons),
+        "step_minutes": series.step_seconds / 60,
+        "data_sha256": series.fingerprint,
+        "network": {name: list(getattr(series.network, name)) for name in ("ids", "lat", "lon")},
     }
 
 
@@ -88,7 +91,7 @@ def score_table(result: dict[str, Any]) -> pd.DataFrame:
     return table.sort_values("mae", kind="stable", ignore_index=True)
 
 
-def _course(
+def lay_course(
     series: SensorSeries,
     lookback: int,
     horizon: int,
