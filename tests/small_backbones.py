@@ -71,7 +71,7 @@ def vilt() -> PreTrainedModel:
             max_position_embeddings=40,
             type_vocab_size=2,
             **SMALL,
-        )  # fmt: skip
+        )
     )
     torch.nn.init.normal_(model.vilt.embeddings.position_embeddings, std=0.1)  # zeros would hide a wrong place
     return model

@@ -15,6 +15,7 @@ VERBS = {
     "forecast": "forecast the coming steps and write them as a table",
     "explain": "write what a forecast drew on: modalities, image, prompt, sensors",
     "backtest": "score models beside the simple methods on past windows",
+    "backbones": "list the backbones: which are here, how large they are, and how to get the others",
     "serve": "start the app in the browser (the same as: streamlit run app.py)",
 }
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
@@ -52,7 +53,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
         made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")
-    if options.verb != "serve" and not getattr(options, "sample", None):
+    if options.verb not in ("serve", "backbones") and not getattr(options, "sample", None):
         missing = [f"--{name}" for name in ("sensors", "series") if getattr(options, name) is None]
         if missing:
             made[options.verb].error(f"the following arguments are required: {', '.join(missing)}")
@@ -89,7 +90,11 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--horizon", type=_positive, metavar="H", help="steps that it forecasts")
     parser.add_argument("--split", type=_shares, metavar="A,B,C", help="shares of training, validation, test, in time order")
     parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
-    parser.add_argument("--backbone", metavar="NAME", help="tiny, a folder or a hub name of the Idefics3 / SmolVLM family")
+    parser.add_argument(
+        "--backbone", metavar="NAME", help="tiny, smollm2, plain, a folder or a hub name; the verb backbones lists them"
+    )
+    parser.add_argument("--n-layers", type=_count, metavar="K", help="first decoder layers kept; 0: none, the series path alone")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the backbone's weights")
     parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora or full")
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
@@ -143,6 +148,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
     return value
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _positive_number(text: str) -> float:
