@@ -30,6 +30,7 @@ SAME_FLOOR = {  # who may ask a neighbour on its floor, downhill in this order: 
     ("stvlm.fit", "stvlm.training"),
     ("stvlm.evaluation", "stvlm.fit"),
     ("stvlm.evaluation", "stvlm.predict"),
+    ("stvlm.evaluation", "stvlm.training"),
 }
 CHARTS_KNOW = ("stvlm.data", "stvlm.charts")
 DOORS = {

@@ -32,6 +32,9 @@ PAGES = {
         "pages/forecast.py", "Forecast", ":material/timeline:", "What comes next, on the map and over time, with bands."
     ),
     "fusion": Page("pages/fusion.py", "Fusion", ":material/hub:", "What a forecast drew on: image, text, series, other sensors."),
+    "compare": Page(
+        "pages/compare.py", "Compare", ":material/balance:", "Which model is better, where, and what each part of it is worth."
+    ),
 }
 _ICON = str(Path(__file__).with_name("icon.svg"))
 
@@ -72,7 +75,7 @@ def _sidebar() -> None:
         for name in ("data", "images", "prompts"):
             page_link(name)
         st.caption("The model")
-        for name in ("train", "forecast", "fusion"):
+        for name in ("train", "forecast", "fusion", "compare"):
             page_link(name)
         st.divider()
         st.caption("Network in view")

@@ -1,0 +1,118 @@
+"""Models beside each other: what each part is worth, the error by step, and how little data suffices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from stvlm.charts.figure import plain, say, style
+from stvlm.charts.palette import OKABE_ITO, theme_of
+from stvlm.charts.scale import with_unit
+
+SURE_WORSE, SURE_BETTER = "#D55E00", "#0072B2"  # also told by the sign's shape
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def ablation_dots(
+    names: Sequence[str], percent: np.ndarray, low: np.ndarray, high: np.ndarray, sure: np.ndarray, theme: str = "light"
+) -> go.Figure:
+    """A dot and its interval for each variant: how its error differs from the full model's, in %.
+
+    Args:
+        names: K variants, drawn from top to bottom. percent, low, high: (K,). sure: (K,) bool, whether chance is ruled out.
+        theme: "light" or "dark".
+    """
+    colours = theme_of(theme)
+    percent, low, high = (np.asarray(v, "f8") for v in (percent, low, high))
+    sure = np.asarray(sure, bool)
+    figure = go.Figure()
+    kinds = (
+        ("not distinguishable from nothing", ~sure, colours.muted, "circle-open"),
+        ("worse, beyond chance", sure & (percent > 0), SURE_WORSE, "triangle-right"),
+        ("better, beyond chance", sure & (percent <= 0), SURE_BETTER, "triangle-left"),
+    )
+    for label, mine, colour, symbol in kinds:
+        if not mine.any():
+            continue
+        figure.add_scatter(
+            x=percent[mine],
+            y=[plain(name) for name, own in zip(names, mine, strict=True) if own],
+            mode="markers",
+            name=label,
+            marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (high - percent)[mine],
+                "arrayminus": (percent - low)[mine],
+                "color": colour,
+                "thickness": 2,
+                "width": 4,
+            },
+            customdata=np.stack([low, high], axis=1)[mine],
+            hovertemplate="%{y}: %{x:.2f} % (%{customdata[0]:.2f} … %{customdata[1]:.2f} %)<extra></extra>",
+        )
+    style(figure, theme, "", "difference of the error to the full model's, % (right: worse)")
+    figure.update_yaxes(categoryorder="array", categoryarray=[plain(name) for name in reversed(names)], title_text="")
+    figure.add_vline(x=0, line={"color": colours.text, "width": 1})
+    return figure if len(percent) else say(figure, "There is no variant to show.")
+
+
+def step_lines(errors: dict[str, Sequence[float]], unit: str, theme: str = "light", step_minutes: float | None = None) -> go.Figure:
+    """The error of each model by step of the horizon.
+
+    Args:
+        errors: model -> H mean absolute errors, NaN where nothing was observed. unit: of the errors. theme: "light" or "dark".
+        step_minutes: length of a step; None: the axis counts steps.
+    """
+    figure = go.Figure()
+    label, size = _time_axis(step_minutes)
+    for place, (name, values) in enumerate(errors.items()):
+        steps = size * np.arange(1, len(values) + 1)
+        hover = f"{plain(name)}, %{{x:.3~g}}: %{{y:.3~g}} {plain(unit)}<extra></extra>"
+        _line(figure, place, name, steps, values, hover)
+    style(figure, theme, "", label, with_unit("mean absolute error", unit))
+    figure.update_yaxes(rangemode="normal")
+    return figure if errors else say(figure, "There is no model to show.")
+
+
+def few_shot_lines(points: pd.DataFrame, unit: str, theme: str = "light") -> go.Figure:
+    """The error of each model by the number of windows that it learnt from.
+
+    Args:
+        points: columns model, windows, mae. unit: of the errors. theme: "light" or "dark".
+    """
+    figure = go.Figure()
+    for place, (name, mine) in enumerate(points.groupby("model", sort=False)):
+        hover = f"{plain(name)}, %{{x}} windows: %{{y:.3~g}} {plain(unit)}<extra></extra>"
+        _line(figure, place, str(name), mine["windows"], mine["mae"], hover)
+    style(figure, theme, "", "windows of training", with_unit("mean absolute error", unit))
+    figure.update_xaxes(type="log")
+    return figure if len(points) else say(figure, "No results of the same data with more and less training are chosen.")
+
+
+def _line(figure: go.Figure, place: int, name: str, x: Sequence[float], y: Sequence[float], hover: str) -> None:
+    """One model: told apart by colour, sign and dash."""
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        name=plain(name),
+        line={"color": OKABE_ITO[place % len(OKABE_ITO)], "width": 2, "dash": DASHES[place // len(OKABE_ITO) % len(DASHES)]},
+        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
+        hovertemplate=hover,
+    )
+
+
+def _time_axis(step_minutes: float | None) -> tuple[str, float]:
+    """Title of the axis, and what one step is in its unit."""
+    if not step_minutes:
+        return "step of the horizon", 1.0
+    for minutes, word in ((1440, "days"), (60, "hours"), (1, "minutes")):
+        if step_minutes >= minutes:
+            return f"{word} ahead", step_minutes / minutes
+    return "minutes ahead", step_minutes
