@@ -10,7 +10,7 @@ import torch
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.image import ImageConfig, legend
+from stvlm.modalities.image import ImageConfig, legend, paint_views
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.modalities.prompt import Prompt, describe_window
 from stvlm.modalities.raster import SpatialRaster
@@ -89,10 +89,19 @@ def check_window(model: STVLM, window: Window) -> Window:
     return window
 
 
-def model_inputs(model: STVLM, window: Window) -> Seen:
-    """What the model sees of a window: images, prompt and where the pixels lie."""
+def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = None) -> Seen:
+    """What the model sees of a window: images, prompt and where the pixels lie.
+
+    Args:
+        model: trained on this network. window: as in `predict`. views: images to paint instead of the model's own.
+    """
     builder = model.builder(check_window(model, window).series)
-    inputs = builder.build(np.array([window.cutoff]))
+    cutoffs = np.array([window.cutoff])
+    inputs = builder.build(cutoffs)
+    if views is not None and inputs.images is not None:
+        past, observed = (torch.from_numpy(np.ascontiguousarray(builder.numbers(cutoffs)[name])) for name in ("past", "observed"))
+        images = paint_views(builder.raster, past, observed, replace(model.config.inputs.image, views=views))
+        inputs = replace(inputs, images=images)
     prompt = None
     if inputs.prompts is not None:
         full = Window(window.series, window.cutoff, model.config.lookback, model.config.horizon)

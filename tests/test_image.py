@@ -28,6 +28,11 @@ def network_of(lat, lon) -> SensorNetwork:
     return SensorNetwork(tuple(f"s{i}" for i in range(len(lat))), np.array(lat, "f8"), np.array(lon, "f8"))
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def network() -> SensorNetwork:
     return synthetic.field(30, 3, "noise", seed=4).network

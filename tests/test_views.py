@@ -19,6 +19,11 @@ def in_a_row(n: int, **more) -> SensorNetwork:
     return SensorNetwork(tuple(f"s{i:04d}" for i in range(n)), 50 + np.arange(n) / 100, np.full(n, 8.0), **more)
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def network() -> SensorNetwork:
     return synthetic.field(30, 3, "noise", seed=4).network

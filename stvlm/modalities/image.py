@@ -40,8 +40,8 @@ class Channel:
 
     Attributes:
         label: in plain words. kind: "level" (departure of a time from the usual), "change" (difference of two times), "spread",
-            "share" (0 … 1), "correlation" (-1 … 1), "grid" (low … high in `unit`) or "nothing" (flat grey).
-        unit, low, high: of a grid.
+            "share" (0 … 1), "correlation" (-1 … 1), "value" (low … high in `unit`) or "nothing" (flat grey).
+        unit, low, high: of a value.
     """
 
     label: str
@@ -130,10 +130,10 @@ def channel_values(shades: np.ndarray, channel: Channel) -> np.ndarray:
     """What the shades (...) of a channel stand for: scaled departures, shares 0 … 1, correlations or values of a grid."""
     shades = np.asarray(shades, "f8")
     if channel.kind == "share":
-        return (shades - SHARE_LOW) / SHARE_SPAN
+        return np.clip((shades - SHARE_LOW) / SHARE_SPAN, 0, 1)
     if channel.kind == "correlation":
         return (shades - 0.5) / 0.49
-    if channel.kind == "grid":
+    if channel.kind == "value":
         return channel.low + (shades - SHARE_LOW) / SHARE_SPAN * (channel.high - channel.low)
     return np.full_like(shades, np.nan) if channel.kind == "nothing" else from_shade(shades)
 
@@ -203,23 +203,23 @@ def _geography(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor
 def _ground_channels(raster: SpatialRaster) -> tuple[Channel, Channel, Channel]:
     """What geography shows of one network: of what was not given it says so."""
     layer, ground = raster.network.base_layer, raster.ground
-    shapes = Channel("nearness of a sensor (no base layer given)", "share")
+    shapes = Channel("nearness of a sensor (no base layer given)", "value")
     if ground.shapes is not None:
         shapes = Channel(f"{layer.name}: lines and outlines, areas at half", "share")
     grid = Channel("flat (no grid given)", "nothing")
     if ground.values is not None:
-        grid = Channel(layer.grid.name, "grid", layer.grid.unit, ground.low, ground.high)
+        grid = Channel(layer.grid.name, "value", layer.grid.unit, ground.low, ground.high)
     return LAND, shapes, grid
 
 
 LAND = Channel("land (inland waters too; the coast is good to some km)", "share")
 TOGETHER = Channel("correlation over the lookback", "correlation")
-LEAD = Channel("row leads column by a step: lagged correlation, less that of the way back", "correlation")
+LEAD = Channel("lead of the row over the column by a step", "correlation")
 
 
 def _pair_channels(raster: SpatialRaster) -> tuple[Channel, Channel, Channel]:
     given = "links given" if raster.curve.has_links else "distance"
-    return TOGETHER, Channel(f"closeness by the {given}", "share"), LEAD
+    return TOGETHER, Channel(f"closeness by the {given}", "value"), LEAD
 
 
 VIEWS: dict[str, View] = {
@@ -244,7 +244,7 @@ VIEWS: dict[str, View] = {
     ),
     "relations": View(
         "Relations",
-        (TOGETHER, Channel("closeness", "share"), LEAD),
+        (TOGETHER, Channel("closeness", "value"), LEAD),
         _relations,
         is_georeferenced=False,
         rows="sensors along the curve",
@@ -253,7 +253,7 @@ VIEWS: dict[str, View] = {
     ),
     "space-time": View(
         "Space-time",
-        (Channel("departure", "level"), Channel("change from the step before", "change"), Channel("observed", "share")),
+        (Channel("reading", "level"), Channel("change from the step before", "change"), Channel("observed", "share")),
         _space_time,
         is_georeferenced=False,
         rows="sensors along the curve",
@@ -261,7 +261,7 @@ VIEWS: dict[str, View] = {
     ),
     "geography": View(
         "Geography",
-        (LAND, Channel("base layer, or nearness of a sensor", "share"), Channel("grid, or nothing", "grid")),
+        (LAND, Channel("base layer, or nearness of a sensor", "share"), Channel("grid, or nothing", "value")),
         _geography,
         channels_on=_ground_channels,
     ),

@@ -19,7 +19,8 @@ def upload() -> None:
     """Take files, keep them, and name the part of each."""
     st.markdown(
         "Drop a **sensor table** (`sensor_id, lat, lon`, and any facts) and a **readings table** (one column per sensor, "
-        "or one row per reading). Links between sensors and context may come with them."
+        "or one row per reading). Links between sensors, context, a GeoJSON base layer (roads, districts) and an ESRI ASCII grid "
+        "(elevation) may come with them."
     )
     with st.container(horizontal=True):
         for label, content, name in (
@@ -77,6 +78,7 @@ def _use(upload_id: str, raw: RawTables, report: quality.QualityReport, clock: t
     names = uploads.names(upload_id)
     with st.form("words"):
         a, b, c, d = st.columns(4)
+        has_grid = raw.base_layer is not None and raw.base_layer.grid is not None
         name = a.text_input("Name of the network", names["series"].rsplit(".", 1)[0][:80], max_chars=80)
         quantity = b.text_input("What is measured", "reading", max_chars=60, help="for instance: traffic speed")
         unit = c.text_input("Unit", "", max_chars=20, help="for instance: km/h")
@@ -93,6 +95,7 @@ def _use(upload_id: str, raw: RawTables, report: quality.QualityReport, clock: t
             disabled=raw.zoned,
             help="Else they are taken as UTC.",
         )
+        grid_unit = st.text_input("Unit of the grid", "", max_chars=20, help="for instance: m") if has_grid else ""
         ahead = []
         if raw.context is not None:
             ahead = st.multiselect(
@@ -110,6 +113,8 @@ def _use(upload_id: str, raw: RawTables, report: quality.QualityReport, clock: t
         if zone and clock_times and not raw.zoned:
             session.keep("fixes", (*session.kept("fixes", ()), f"local-time:{zone}"))
             raw = uploads.tables(upload_id, session.kept("fixes"), *clock)
+        if grid_unit:
+            raw = uploads.tables(upload_id, raw.fixes, *(clock or (None, None)), grid_unit)
         series = quality.to_series(raw, quantity=quantity, unit=unit, known_ahead=tuple(ahead), timezone=zone or None)
     except InputError as error:
         show_problems(error)

@@ -63,6 +63,8 @@ def _linked(explanation: FusionExplanation) -> None:
     with left:
         alt = f"Map: where in the image the forecast of {name} looked, and arcs to the sensors it drew on most."
         show.show_map(maps.attention_map(explanation, sensor, frame.theme()), network, "attention", alt, height=380)
+        if len(explanation.view_attention) > 1:
+            st.caption(_view_words(explanation, sensor))
     with right:
         _words_read(explanation, sensor)
     with st.expander("The same as tables"):
@@ -103,6 +105,14 @@ def _words_read(explanation: FusionExplanation, sensor: int) -> None:
 def _share_words(explanation: FusionExplanation, sensor: int) -> str:
     shares = explanation.modality_weights[sensor] * 100
     return ", ".join(f"{m} {s:.0f} %" for m, s in zip(MODALITIES, shares, strict=True)) + "."
+
+
+def _view_words(explanation: FusionExplanation, sensor: int) -> str:
+    """How the image attention is shared between the views, of which only those with a place are on the map."""
+    shares = ", ".join(f"{name} {100 * share[sensor]:.0f} %" for name, share in explanation.view_attention.items())
+    off = 100 * (1 - explanation.image_attention[sensor].sum())
+    rest = f" {off:.0f} % went to views whose pixels are no places; the map leaves it out." if off > 0.5 else ""
+    return f"Image attention by view: {shares}.{rest}"
 
 
 def _deletion_words(explanation: FusionExplanation, sensor: int) -> str:

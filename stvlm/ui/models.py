@@ -133,7 +133,8 @@ def explanation(choice: Choice, window: Window) -> FusionExplanation:
 
 def seen(choice: Choice, window: Window) -> Seen:
     """What the model gets of a window: images, prompt, raster; remembered."""
-    return _seen(key(choice, window), _ready(choice, window.series), window)
+    views = None if choice.folder else view_names(choice, window.series)
+    return _seen(key(choice, window), _ready(choice, window.series), window, views)
 
 
 def is_anchor(choice: Choice, series: SensorSeries) -> bool:
@@ -142,8 +143,13 @@ def is_anchor(choice: Choice, series: SensorSeries) -> bool:
 
 
 def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
-    """The image views of a model, in the order of its tensor."""
-    return _ready(choice, series).config.inputs.image.views
+    """The image views of a model, in the order of its tensor; where none was trained, every view that there is."""
+    if choice.folder is not None:
+        return _ready(choice, series).config.inputs.image.views
+    warm_up().join()
+    from stvlm.modalities.image import VIEWS
+
+    return tuple(VIEWS)
 
 
 def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int], PromptConfig]:
@@ -267,11 +273,11 @@ def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seen(key: str, _model: STVLM, _window: Window) -> Seen:
+def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None) -> Seen:
     from stvlm.predict import model_inputs
 
     with _lock:
-        return model_inputs(_model, _window)
+        return model_inputs(_model, _window, views)
 
 
 def _of_folder(name: str, label: str, folder: Path) -> Choice:

@@ -20,8 +20,10 @@ ROLES = {
     "series": "readings",
     "adjacency": "links between sensors",
     "context": "context (weather, holidays, incidents)",
+    "base_layer": "base layer (roads, districts)",
+    "grid": "grid (elevation, land use)",
 }
-TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz"]
+TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz", "asc"]
 SENSORS_EXAMPLE = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 SERIES_EXAMPLE = (
     "timestamp,S1,S2,S3\n2025-01-01 00:00,12.1,11.8,\n2025-01-01 01:00,12.4,11.9,13.0\n2025-01-01 02:00,12.2,12.3,12.7\n"
@@ -37,8 +39,10 @@ _WORDS = {
 def guess_role(name: str, content: bytes) -> str:
     """What a file most likely is, by its first line, else by its name; the user may say otherwise."""
     lower = name.lower()
-    if lower.endswith(".geojson"):
-        return "sensors"
+    if lower.endswith(".asc"):
+        return "grid"
+    if lower.endswith((".geojson", ".json")):
+        return "base_layer" if re.search(rb'"type"\s*:\s*"(Multi)?(LineString|Polygon)"', content) else "sensors"
     if lower.endswith((".h5", ".hdf5", ".npz")):
         return "series"
     head = content[:2000].decode("utf-8", errors="replace").split("\n")[0].lower()
@@ -91,20 +95,23 @@ def names(upload: str) -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the files …")
-def tables(upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None) -> RawTables:
+def tables(
+    upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None, grid_unit: str = ""
+) -> RawTables:
     """The tables of an upload after some fixes, shared: never change them in place.
 
     Args:
         upload: one that `is_held`. fixes: their names. start, step_minutes: the clock of readings that bring none (.npz).
+        grid_unit: unit of the grid, where there is one.
 
     Raises:
         InputError: what cannot be read, where, and what to do.
     """
     place = workspace() / "uploads" / upload
     given = {role: (name, (place / role).read_bytes()) for role, name in names(upload).items()}
-    raw = read_tables(
-        given["sensors"], given["series"], given.get("adjacency"), given.get("context"), start=start, step_minutes=step_minutes
-    )
+    tables = (given.get(role) for role in ("sensors", "series", "adjacency", "context"))
+    below = {"base_layer": given.get("base_layer"), "grid": given.get("grid"), "grid_unit": grid_unit}
+    raw = read_tables(*tables, start=start, step_minutes=step_minutes, **below)
     return quality.apply_fixes(raw, fixes) if fixes else raw
 
 

@@ -1,0 +1,86 @@
+"""A picture whose pixels are no places: pairs of sensors, or sensors over time, with names on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from stvlm.charts.figure import plain, style
+from stvlm.charts.palette import theme_of
+from stvlm.charts.scale import fit_scale, with_unit
+
+MOST_LABELS = 14  # names along an axis
+LONGEST_LABEL = 22  # characters of a name there; the whole one shows on hovering
+BAR_ABOVE = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "thickness": 12}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the rows or the columns of a picture stand for.
+
+    Attributes:
+        title: in words. names: one for each row or column. marked: place of the one in view, or None.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    marked: int | None = None
+
+
+def matrix_picture(
+    array: np.ndarray,
+    rows: Axis,
+    columns: Axis,
+    label: str,
+    unit: str = "",
+    theme: str = "light",
+    kind: str = "sequential",
+    limits: tuple[float, float] | None = None,
+) -> go.Figure:
+    """A matrix in colours, the first row at the top; hovering tells names and value.
+
+    Args:
+        array: (R, C) in `unit`; NaN stays empty. rows, columns: R and C names. label: of the values.
+        theme: "light" or "dark". kind, limits: of the colours, as in `fit_scale`.
+
+    Raises:
+        ValueError: names that are not one for each row and column.
+    """
+    if array.shape != (len(rows.names), len(columns.names)):
+        raise ValueError(f"{array.shape} values need as many names: {len(rows.names)} rows, {len(columns.names)} columns.")
+    scale = fit_scale(array, limits, kind)
+    colours = [[i / (len(scale.stops) - 1), stop] for i, stop in enumerate(scale.stops)]
+    text = np.array([[plain(row)] for row in rows.names], dtype=object), np.array([[plain(c) for c in columns.names]], dtype=object)
+    names = np.stack(np.broadcast_arrays(*text), axis=-1)  # (R, C, 2)
+    value = f"%{{z:,.{scale.decimals}f}}{' ' + plain(unit) if unit else ''}"
+    figure = go.Figure(
+        go.Heatmap(
+            z=array,
+            customdata=names,
+            zmin=scale.low,
+            zmax=scale.high,
+            colorscale=colours,
+            colorbar={"title": {"text": plain(with_unit(label, unit)), "side": "top"}, **BAR_ABOVE},
+            hovertemplate=f"row: %{{customdata[0]}}<br>column: %{{customdata[1]}}<br>{value}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    style(figure, theme, "", columns.title, rows.title)
+    figure.update_layout(margin_t=80)
+    figure.update_xaxes(**_ticks(columns), showgrid=False, constrain="domain")
+    figure.update_yaxes(**_ticks(rows), showgrid=False, autorange="reversed")
+    line = {"color": theme_of(theme).ring, "width": 1.5, "dash": "dot"}
+    if rows.marked is not None:
+        figure.add_hline(rows.marked, line=line)
+    if columns.marked is not None:
+        figure.add_vline(columns.marked, line=line)
+    return figure
+
+
+def _ticks(axis: Axis) -> dict:
+    every = max(1, -(-len(axis.names) // MOST_LABELS))
+    places = list(range(0, len(axis.names), every))
+    short = [n if len(n) <= LONGEST_LABEL else n[: LONGEST_LABEL - 1] + "…" for n in (axis.names[i] for i in places)]
+    return {"tickvals": places, "ticktext": [plain(name) for name in short]}
