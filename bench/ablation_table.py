@@ -35,6 +35,8 @@ def page(results: tuple[Result, ...]) -> str:
             f"tuning `{setting['tuning']}`, {setting['steps']} steps of {setting['batch_size']} windows, {setting['seeds']} seed(s), on "
             f"{setting['device']}. The anchor alone: MAE {setting['anchor']['mae']:.4g}, RMSE {setting['anchor']['rmse']:.4g}.\n"
         )
+        if result.is_mixed:
+            parts.append("**Stopped and gone on with other code:** its trainings are not all of one version of the program.\n")
         parts.append(f"{full['verdict']}\n")
         parts.append("\n".join(f"- {row['verdict']}" for row in result.ablations[1:]) + "\n")
         parts.append(table_markdown(ablation_table(result)))

@@ -8,7 +8,7 @@ import pytest
 
 from stvlm.cli.ablations import HELP
 from stvlm.evaluation import trial
-from stvlm.evaluation.ablation import ABLATIONS, ablation_names, run_ablations
+from stvlm.evaluation.ablation import ABLATIONS, ablation_names, code_digest, run_ablations
 from stvlm.evaluation.apart import run_apart
 from stvlm.evaluation.paired import paired_interval
 from stvlm.evaluation.panel import ablation_panel, is_sure, verdict
@@ -41,6 +41,10 @@ def difference(percent: float, low: float, high: float, n_blocks: float = 20.0) 
 def test_every_variant_has_its_row_after_the_full_model(panel):
     assert [row["variant"] for row in panel["ablations"]] == [FULL, *NAMES]
     assert json.loads(json.dumps(panel, allow_nan=False)) == panel
+
+
+def test_trainings_of_unlike_code_can_be_told(panel):
+    assert panel["ablation_setting"]["code"] == [code_digest()]
 
 
 def test_a_row_says_what_a_variant_scores_and_costs(panel):

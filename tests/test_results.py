@@ -176,6 +176,13 @@ def test_the_page_of_the_panels_says_every_verdict_and_number():
     assert "| no image | 2.000 | 0.010 | 0.300 | -0.700 | 1.300 |" in text
 
 
+def test_a_panel_of_unlike_code_is_called_one():
+    mixed = read(ablation_setting=content()["ablation_setting"] | {"code": ["a", "b"]})
+    assert mixed.is_mixed
+    assert "gone on with other code" in page((mixed,))
+    assert not read(ablation_setting=content()["ablation_setting"] | {"code": 7}).is_mixed
+
+
 def test_the_page_in_docs_is_that_of_the_results_in_docs():
     results = tuple(r for r in read_results(ROOT / "docs" / "results") if r.ablations)
     assert PAGE.exists() == bool(results)

@@ -21,6 +21,7 @@ from stvlm.evaluation.panel import ablation_panel
 from stvlm.evaluation.trial import rounded, train_variant
 from stvlm.evaluation.variants import ABLATIONS, FULL, ablation_names, changed, starting_point
 
+ROOT = Path(__file__).resolve().parents[1]
 __all__ = ["ABLATIONS", "ablation_names", "run_ablations"]
 
 
@@ -72,6 +73,13 @@ def run_ablations(
     return ablation_panel(runs, work.anchor_run, cells, names, seeds, lookback + horizon, len(course.cutoffs("train")), base)
 
 
+def code_digest() -> str:
+    """Names the code that a training runs: another one than before makes a panel that was stopped and resumed a mixed one."""
+    files = [p for room in ("anchor", "modalities", "model") for p in sorted((ROOT / room).rglob("*.py"))]
+    contents = [p.read_bytes() for p in (*files, ROOT / "fit.py", ROOT / "training.py")]
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+
+
 class _Work:
     """The trainings of a panel: what is finished, what they share, and how long the rest will take."""
 
@@ -118,12 +126,12 @@ class _Work:
         for place, config in plan.items():
             if self.key(config) not in self.finished:
                 todo.setdefault(self.key(config), place)
-        self.n_done, self.n_all = 0, len(todo)
+        self.n_done, self.n_all, code = 0, len(todo), code_digest()
         if todo:
             _ = self.anchor  # before the clock starts
             self.started = time.monotonic()
         for key, place in todo.items():
-            self._keep(key, self._train(*place, plan[place]) | {"variant": place[0], "seed": place[1]})
+            self._keep(key, self._train(*place, plan[place]) | {"variant": place[0], "seed": place[1], "code": code})
             self.n_done += 1
 
     def _train(self, name: str, seed: int, config: Any) -> dict[str, Any]:

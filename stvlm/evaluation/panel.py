@@ -57,7 +57,7 @@ def ablation_panel(
         "anchor": alone, "seeds": seeds, "windows_train": n_windows, "windows_test": len(cells), "block_windows": block,
         "interval": SOURCE, "backbone": config.backbone, "tuning": config.tuning, "steps": rows[0]["steps"],
         "batch_size": config.batch_size, "learning_rate": config.learning_rate, "min_gain": MIN_GAIN,
-        "device": rows[0]["runs"][0]["device"],
+        "device": rows[0]["runs"][0]["device"], "code": sorted({run["code"] for run in runs.values() if "code" in run}),
     }  # fmt: skip
     for row in rows:
         row["seconds_per_epoch"] = row["seconds_per_step"] * n_windows / config.batch_size

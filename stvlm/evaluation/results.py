@@ -50,9 +50,10 @@ class Result:
         return f"{self.title}, few-shot {self.few_shot}" if self.few_shot else self.title
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the rows."""
-        return tuple(row["model"] for row in self.scores)
+    def is_mixed(self) -> bool:
+        """Whether the panel was stopped and gone on with other code."""
+        code = self.setting.get("code")
+        return isinstance(code, list) and len(code) > 1
 
 
 def read_results(folder: Path) -> tuple[Result, ...]:

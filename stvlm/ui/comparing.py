@@ -126,6 +126,8 @@ def panel(one: Result) -> None:
     if not one.ablations:
         st.info("This result has no ablation panel. The command below makes one: `--ablations all`.")
         return
+    if one.is_mixed:
+        st.warning("This panel was stopped and gone on with other code: its trainings are not all of one version of the program.")
     full, *variants = one.ablations
     st.markdown(widgets.plain(full["verdict"]))
     if variants:
