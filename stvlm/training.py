@@ -13,6 +13,7 @@ from stvlm.anchor.choose import training_folds
 from stvlm.data.forecast import LEVELS, MODALITIES
 from stvlm.data.windows import Split, thin
 from stvlm.modalities.disturb import check_disturbance
+from stvlm.modalities.facts import has_news
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk
@@ -22,6 +23,8 @@ from stvlm.model.stvlm import STVLM, set_spread
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
+NEWS_SHARE = 0.4  # of the windows of a batch, where fewer have news
+PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
 CHECKPOINT_EVERY = 25  # steps
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
 
@@ -98,12 +101,13 @@ class Training:
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
         rate = config.learning_rate or default_rate(config.backbone)
         decay, plain = [], []
-        for parameter in (p for p in model.parameters() if p.requires_grad):
-            (decay if parameter.ndim > 1 else plain).append(parameter)
+        for name, parameter in ((n, p) for n, p in model.named_parameters() if p.requires_grad):
+            (decay if parameter.ndim > 1 and name not in PLACE_PARAMETERS else plain).append(parameter)
         groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=rate)
         self.rate = rate
         self.generator = np.random.default_rng(config.seed)
+        self.odds = self._odds()
         self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
         self.best = {n: p.detach().clone() for n, p in self.named.items()}
@@ -112,6 +116,13 @@ class Training:
             model.backbone.spare_memory()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
         self.step, self.seconds = 0, 0.0
+
+    def _odds(self) -> np.ndarray:
+        """(W,) chance of each training window: those with news that no reading shows yet are rare, and are where words count."""
+        news = has_news(self.builder.series, self.cutoffs)
+        share = max(NEWS_SHARE, news.mean()) if 0 < news.sum() < len(news) else news.mean()
+        odds = np.where(news, share / max(news.sum(), 1), (1 - share) / max((~news).sum(), 1))
+        return odds / odds.sum()
 
     def _training_numbers(self, split: Split) -> dict[str, np.ndarray]:
         """All training windows, each with the profile that leaves it out."""
@@ -133,7 +144,7 @@ class Training:
     def advance(self) -> None:
         """One optimiser step on a random batch; validates about twelve times over the training."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        rows = self.generator.integers(0, len(self.cutoffs), self.config.batch_size)
+        rows = self.generator.choice(len(self.cutoffs), self.config.batch_size, p=self.odds)
         inputs = self.builder.batch(self.cutoffs[rows], {k: v[rows] for k, v in self.numbers.items()}).to(self.device)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * schedule(self.step, self.total)

@@ -118,6 +118,18 @@ def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, 
     return facts | _picture(known, window, n_standouts, numbers), tuple(numbers)
 
 
+def has_news(series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+    """(W,) bool: whether a text of the context appears at the last step before each cutoff (W,), so that no reading shows it yet."""
+    if series not in _KNOWN:
+        _KNOWN[series] = _Known(series)
+    known = _KNOWN[series]
+    news = np.zeros(series.n_steps + 1, dtype=bool)
+    for column, rows in known.told.items():
+        cells = known.texts[column]
+        news[[row + 1 for row in rows if row == 0 or cells[row] != cells[row - 1]]] = True
+    return news[cutoffs]
+
+
 def _picture(known: _Known, window: Window, n_standouts: int, numbers: list[Number]) -> dict:
     """Level, trend, spread and the sensors that stand out in the lookback; fills `numbers`."""
     past, step = window.past, window.series.step_seconds

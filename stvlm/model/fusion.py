@@ -9,7 +9,8 @@ A bias per modality inside one softmax is the same as a softmax per modality wit
 the keys of modality m, the share of m is softmax_m(lse_m + gate_m). At zero bias the pretrained layer is exactly itself, and all
 biases start at zero. `place` is -w |x_k - (x_n + u)|^2 for keys with a place on earth, with a width and a direction u for each
 head ("look upstream"), times a strength that starts at zero. Patches and sensors have a place, and so has every word that speaks
-of a sensor: "crash near Ring north 2" lies where that sensor lies. Words have widths and directions of their own.
+of a sensor: "crash near Ring north 2" lies where that sensor lies. Words have widths and directions of their own, and near words may be lifted
+over those without a place.
 
 Every bias is a product of a part of the query and a part of the key. So they are written as a few more dimensions of q and k,
 and the shares of the modalities as three more dimensions of v: one fused attention kernel gives tokens and shares, with no
@@ -27,6 +28,7 @@ from torch import nn
 from stvlm.model.backbone import Backbone
 
 VISION, TEXT, SERIES = 0, 1, 2
+EAGER = 10.0  # strengths and lifts learn so many times faster than weights: few windows tell of an event
 HIDDEN = -1e4  # logit of a key that is padding: its probability is exactly 0
 N_EXTRA = 16  # dimensions added to q and k: 3 gate, 1 padding, 4 place of what is seen, 4 place of words; 4 are free
 
@@ -40,6 +42,8 @@ class FusionOutput:
         modality_weights: (B, N, 3) shares of vision, text, series, mean over the heads; rows sum to 1; 0 for an absent one.
         image_attention: (B, K, P) over the image tokens; text_attention: (B, K, S); sensor_attention: (B, K, N), for the K
             sensors asked for, mean over the heads; each row sums to 1 (to 0 where the modality is absent). None unless asked.
+        drawn: (B, N, heads D_head) what each sensor drew from image and words in particular, less the mean over the sensors, in
+            units of the size of the sensors' own values; the head reads it directly. None where there is no decoder layer.
     """
 
     tokens: torch.Tensor
@@ -47,6 +51,7 @@ class FusionOutput:
     image_attention: torch.Tensor | None = None
     text_attention: torch.Tensor | None = None
     sensor_attention: torch.Tensor | None = None
+    drawn: torch.Tensor | None = None
 
 
 class FirstLayerFusion(nn.Module):
@@ -66,6 +71,7 @@ class FirstLayerFusion(nn.Module):
         self.direction = nn.Parameter(torch.stack([look, torch.zeros_like(look)]))  # (2, heads, 2): of what is seen; of words
         self.log_width = nn.Parameter(torch.tensor([[0.25], [0.1]]).expand(2, n_heads).log())  # (2, heads), half extents
         self.strength = nn.Parameter(torch.zeros(2, n_heads))
+        self.lift = nn.Parameter(torch.zeros(2, n_heads))
         self.by_modality: nn.Module | None = None  # low-rank adapters of each modality: adapters.adapt
 
     def forward(
@@ -105,14 +111,16 @@ class FirstLayerFusion(nn.Module):
         q = torch.cat([q, self._query_biases(normed[:, n_other:], places, q) * head_dim**0.5], dim=-1)
         k = torch.cat([k, _key_biases(modality, padding, spots, k)], dim=-1)
         shares = F.one_hot(modality, 3).to(v).expand(*v.shape[:2], -1, 3)
-        v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3)], dim=-1)
+        v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3), _outside(v, modality)], dim=-1)
         with torch.autocast(q.device.type, enabled=False):  # places need more than the 8 bits of bfloat16
-            mixed = backbone.attend(q, k, v, head_dim**-0.5)  # (B, heads, N, D_head + 16)
+            mixed = backbone.attend(q, k, v, head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
         weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
+        drawn = mixed[..., head_dim + N_EXTRA :].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
+        drawn = drawn - drawn.mean(dim=1, keepdim=True)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         fused = backbone.mix(layer, series, mixed)
         attention = (None, None, None) if explain is None else _attention(q[:, :, explain], k, head_dim, modality)
-        return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention)
+        return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention, drawn=drawn)
 
     def _keys(self, series, places, image, image_places, text, text_mask, text_places):
         """All keys in the order image, text, series: tokens, modality (S,), padding (B, S), places (B, S, 3: x, y, has a place)."""
@@ -140,10 +148,11 @@ class FirstLayerFusion(nn.Module):
         """(B, heads, N, 16): gate (3), 1 for padding, and twice the place bias -w |x - c|^2 = -w|x|^2 + 2w x.c - w|c|^2."""
         b, heads, n, _ = q.shape
         gate = self.gate(normed)[:, None].to(q).expand(b, heads, n, 3)
-        width = self.strength.tanh() / (2 * self.log_width.exp() ** 2)  # (2, heads)
+        width = (EAGER * self.strength).tanh() / (2 * self.log_width.exp() ** 2)  # (2, heads)
         centre = places[None, None] + self.direction[:, :, None]  # (2, heads, N, 2)
         w = width[..., None, None].expand(2, heads, n, 1)
-        place = torch.cat([-w, 2 * w * centre, -w * (centre**2).sum(-1, keepdim=True)], dim=-1)  # (2, heads, N, 4)
+        lift = (EAGER * self.lift)[..., None, None]
+        place = torch.cat([-w, 2 * w * centre, lift - w * (centre**2).sum(-1, keepdim=True)], dim=-1)  # (2, heads, N, 4)
         place = place.permute(1, 2, 0, 3).flatten(2).to(gate).expand(b, heads, n, 8)
         return torch.cat([gate, gate.new_ones(b, heads, n, 1), place, gate.new_zeros(b, heads, n, 4)], dim=-1).to(q)
 
@@ -160,6 +169,12 @@ def series_alone(series: torch.Tensor, n_text: int = 0, explain: torch.Tensor | 
         return FusionOutput(series, weights)
     image, text = (series.new_zeros(b, len(explain), size) for size in (0, n_text))
     return FusionOutput(series, weights, image, text, F.one_hot(explain, n).to(series).expand(b, -1, n))
+
+
+def _outside(v: torch.Tensor, modality: torch.Tensor) -> torch.Tensor:
+    """The values (B, heads, S, D_head) of image and words alone, in units of the size that the sensors' own values have."""
+    size = v[:, :, modality == SERIES].detach().float().pow(2).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
+    return v * ((modality != SERIES)[:, None] / size).to(v)
 
 
 def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tensor, k: torch.Tensor) -> torch.Tensor:

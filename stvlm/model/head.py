@@ -8,6 +8,7 @@ from torch import nn
 from stvlm.data.forecast import LEVELS
 
 MEDIAN = LEVELS.index(0.5)
+LOUD = 4.0  # what is drawn from words is nearly 0 but for the few sensors that they speak of: so that these are heard
 
 
 class QuantileHead(nn.Module):
@@ -20,21 +21,26 @@ class QuantileHead(nn.Module):
     def __init__(self, hidden_size: int, horizon: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_size)
-        self.out = nn.Linear(2 * hidden_size, 3 * horizon)
+        self.out = nn.Linear(3 * hidden_size, 3 * horizon)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, hidden: torch.Tensor, token: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, hidden: torch.Tensor, token: torch.Tensor, drawn: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Read the fused tokens.
 
         Args:
             hidden: (B, N, D) after the backbone. token: (B, N, D) before it, so that the series path alone can forecast.
+            drawn: (B, N, D) what the fusion drew from image and words in particular, or None: a rare fact must not have to find
+                its way through layers of noise.
 
         Returns:
             shift, log_low, log_high: (B, H, N) each: shift of the median in scaled departures, and the logarithm by which the
             lower and the upper half of every band is wider than usual (within a factor of 20).
         """
-        out = self.out(torch.cat([self.norm(hidden), token], dim=-1))  # (B, N, 3 H)
+        told = torch.zeros_like(token) if drawn is None else LOUD * drawn.to(token)
+        out = self.out(torch.cat([self.norm(hidden), token, told], dim=-1))  # (B, N, 3 H)
         shift, low, high = out.swapaxes(1, 2).chunk(3, dim=1)
         return shift, 3 * torch.tanh(low / 3), 3 * torch.tanh(high / 3)
 

@@ -149,7 +149,7 @@ class STVLM(nn.Module):
         return self._output(self.backbone.final_norm(hidden), token, fused)
 
     def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:
-        shift, low, high = self.head(hidden, token)
+        shift, low, high = self.head(hidden, token, fused.drawn)
         open_ = (self.shrinkage > 0).to(low)  # a network that was not taken says nothing of the bands either
         return ModelOutput(shift * self.shrinkage, low * open_, high * open_, fused)
 
