@@ -95,7 +95,7 @@ def _add_fit(parser: Parser) -> None:
     )
     parser.add_argument("--n-layers", type=_count, metavar="K", help="first decoder layers kept; 0: none, the series path alone")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the backbone's weights")
-    parser.add_argument("--tuning", metavar="STRATEGY", help="auto, frozen, norm, lora or full")
+    parser.add_argument("--tuning", metavar="STRATEGY", help="auto, adaptive, frozen, norm, lora, adalora or full")
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument(
