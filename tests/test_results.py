@@ -95,6 +95,19 @@ def test_the_table_has_a_row_a_model_the_best_first_and_a_column_a_step():
     assert table["80 % band held, %"].tolist() == [79.0] * 4
 
 
+def test_single_seeds_give_way_to_their_mean():
+    seeds = [score_row(f"stvlm seed {i}", 2.0 + i, []) | {"seed": i} for i in range(2)]
+    mean = score_row("stvlm", 2.5, []) | {"seeds": 2}
+    assert [row["model"] for row in read(scores=[*seeds, mean]).scores] == ["stvlm"]
+    assert [row["model"] for row in read(scores=seeds).scores] == ["stvlm seed 0", "stvlm seed 1"]
+
+
+def test_models_that_forecast_the_same_are_said_to():
+    twins = [score_row(name, 3.0, [3.0, 3.0, 2.0]) for name in ("anchor", "stvlm")]
+    assert sensor_gap(read(scores=twins), "anchor", "stvlm").same
+    assert not sensor_gap(read(), "=stvlm_x", "ridge").same
+
+
 def test_results_of_unlike_horizons_share_first_middle_and_last_step():
     longer = [score_row("ridge", 1.0, []) | {"mae_per_step": [1.0, 2.0, 3.0]}]
     table = score_tables((read(), read(horizon=3, scores=longer)))

@@ -56,7 +56,8 @@ def ablation_dots(
             customdata=np.stack([low, high], axis=1)[mine],
             hovertemplate="%{y}: %{x:.2f} % (%{customdata[0]:.2f} … %{customdata[1]:.2f} %)<extra></extra>",
         )
-    style(figure, theme, "", "difference of the error to the full model's, % (right: worse)")
+    style(figure, theme, "", "error against the full model, %")
+    figure.update_layout(showlegend=True)
     figure.update_yaxes(categoryorder="array", categoryarray=[plain(name) for name in reversed(names)], title_text="")
     figure.add_vline(x=0, line={"color": colours.text, "width": 1})
     return figure if len(percent) else say(figure, "There is no variant to show.")
@@ -91,7 +92,8 @@ def few_shot_lines(points: pd.DataFrame, unit: str, theme: str = "light") -> go.
         hover = f"{plain(name)}, %{{x}} windows: %{{y:.3~g}} {plain(unit)}<extra></extra>"
         _line(figure, place, str(name), mine["windows"], mine["mae"], hover)
     style(figure, theme, "", "windows of training", with_unit("mean absolute error", unit))
-    figure.update_xaxes(type="log")
+    counts = sorted(set(points["windows"]))
+    figure.update_xaxes(type="log", tickvals=counts, ticktext=[f"{count:,}" for count in counts])
     return figure if len(points) else say(figure, "No results of the same data with more and less training are chosen.")
 
 

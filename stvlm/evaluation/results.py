@@ -26,7 +26,8 @@ class Result:
     Attributes:
         name: of its file. title: of its data. quantity, unit: what was measured. step_minutes: of a step, None where not known.
         lookback, horizon: steps. few_shot: as given; None for the whole training part. windows: how many in each part.
-        scores: the rows, checked. network: of the sensors, or None where the file does not place them.
+        scores: the rows, checked; single seeds only where there is no row of their mean.
+        network: of the sensors, or None where the file does not place them.
         ablations, setting: of the panel; empty where there is none.
     """
 
@@ -87,7 +88,9 @@ def read_result(name: str, content: bytes) -> Result:
 
 def _result(name: str, raw: dict[str, Any]) -> Result:
     horizon = int(raw["horizon"])
-    scores = tuple(_score_row(row, horizon) for row in raw["scores"])
+    means = {row["model"] for row in raw["scores"] if "seeds" in row}
+    rows = [row for row in raw["scores"] if "seed" not in row or row["model"].removesuffix(f" seed {row['seed']}") not in means]
+    scores = tuple(_score_row(row, horizon) for row in rows)
     if not scores:
         raise ValueError("no rows")
     few_shot = raw.get("few_shot")
@@ -205,14 +208,14 @@ def ablation_table(result: Result) -> pd.DataFrame:
 
 
 def few_shot_points(results: tuple[Result, ...]) -> pd.DataFrame:
-    """Title, model, windows of training and MAE of results that differ in how much they learnt from; empty where none do."""
+    """Title, unit, model, windows of training and MAE of models that learnt from more and from less of the same data."""
     rows = [
         {"title": r.title, "unit": r.unit, "model": row["model"], "windows": r.windows.get("train", 0), "mae": row["mae"]}
         for r in results
         for row in r.scores
     ]
     table = pd.DataFrame(rows, columns=["title", "unit", "model", "windows", "mae"])
-    counts = table.groupby("title")["windows"].transform("nunique")
+    counts = table.groupby(["title", "model"])["windows"].transform("nunique")
     return table[counts > 1].sort_values(["title", "model", "windows"], ignore_index=True)
 
 
@@ -221,7 +224,8 @@ class SensorGap:
     """How the errors of two models differ from sensor to sensor.
 
     Attributes:
-        gaps: (N,) MAE of the first minus that of the second, in the unit; NaN where a sensor was never observed.
+        gaps: (N,) MAE of the first minus that of the second, in the unit; NaN where a sensor was never observed. same: all are 0,
+            but for rounding.
         mean, low, high: over the sensors, with a 95 % interval. better: sensors at which the first has the smaller error.
         n: sensors that count.
     """
@@ -232,6 +236,7 @@ class SensorGap:
     high: float
     better: int
     n: int
+    same: bool = False
 
 
 def sensor_gap(result: Result, first: str, second: str) -> SensorGap:
@@ -247,4 +252,5 @@ def sensor_gap(result: Result, first: str, second: str) -> SensorGap:
     known = gaps[np.isfinite(gaps)]
     drawn = known[np.random.default_rng(0).integers(0, len(known), (2000, len(known)))].mean(axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return SensorGap(gaps, float(known.mean()), float(low), float(high), int((known < 0).sum()), len(known))
+    same = bool(np.abs(known).max() <= 1e-6 * np.abs(a[np.isfinite(gaps)]).max())
+    return SensorGap(gaps, float(known.mean()), float(low), float(high), int((known < 0).sum()), len(known), same)

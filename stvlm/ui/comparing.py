@@ -36,7 +36,8 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     Returns:
         Those chosen, and the one looked at closely.
     """
-    with st.expander("Add results of your own", icon=":material/upload_file:", expanded=not _shipped(_stamp())):
+    is_empty = not _shipped(_stamp()) and not session.kept("results")
+    with st.expander("Add results of your own", icon=":material/upload_file:", expanded=is_empty):
         _upload()
     found = {r.name: r for r in (*_shipped(_stamp()), *session.kept("results", ()))}
     if not found:
@@ -70,8 +71,7 @@ def errors(results: tuple[Result, ...], one: Result) -> None:
     widgets.table(table, f"Errors of {len(table)} rows, the best of each data first.", decimals=3)
     st.caption(
         f"Mean absolute error (MAE) and root of the mean square (RMSE) over the test part, in {one.unit or 'the unit of the readings'}; "
-        f"{one.windows.get('test', 0)} test windows, {one.windows.get('train', 0)} to learn from. "
-        "A model that chose on these very windows would look better than it is: none here did."
+        f"{one.windows.get('test', 0)} test windows, {one.windows.get('train', 0)} to learn from."
     )
     _downloads(table, "errors")
     lines = {row["model"]: row["mae_per_step"] for row in sorted(one.scores, key=lambda row: row["mae"])[:MOST_LINES]}
@@ -91,7 +91,8 @@ def by_sensor(one: Result) -> None:
     ranked = sorted(placed, key=lambda name: next(row["mae"] for row in one.scores if row["model"] == name))
     left, right = st.columns(2)
     first = left.selectbox("This model", ranked, 0, key=f"first-{one.name}")
-    second = right.selectbox("Against", ranked, 1, key=f"second-{one.name}")
+    other = next((i for i, name in enumerate(ranked) if i and _differ(one, ranked[0], name)), 1)
+    second = right.selectbox("Against", ranked, other, key=f"second-{one.name}")
     if first == second:
         st.info("Choose two models.")
         return
@@ -145,7 +146,7 @@ def panel(one: Result) -> None:
         _downloads(table, "ablations")
     st.caption(
         f"Every variant was trained anew with {full['seeds']} seed{'s' * (full['seeds'] != 1)}, the same anchor, windows and number of "
-        "steps, and its network forced in; “as shipped” is with the rule that refuses a network which does not beat its anchor. "
+        "steps, and its network forced in. Differences are to the full model, that of the full model is to its anchor. “As shipped” is with the rule that refuses a network which does not beat its anchor. "
         f"Intervals: {widgets.plain(str(one.setting.get('interval', ''))[:400])}. "
         f"Of {len(variants)} intervals at 95 %, about {0.05 * len(variants):.1f} leave 0 out by chance alone. "
         "Memory is the most that the training's own process held, Python and libraries included; times depend on what else ran."
@@ -223,8 +224,18 @@ def _shipped(stamp: tuple[tuple[str, float], ...]) -> tuple[Result, ...]:
     return read_results(SHIPPED)
 
 
+def _differ(one: Result, first: str, second: str) -> bool:
+    """Whether two rows can be compared and do not forecast the same."""
+    try:
+        return not sensor_gap(one, first, second).same
+    except ValueError:
+        return False
+
+
 def _gap_words(gap: SensorGap, first: str, second: str, unit: str) -> str:
     """Who is better, by how much, at how many sensors, and whether that could be chance."""
+    if gap.same:
+        return f"{first} and {second} forecast the same: where a network is refused, the forecast is that of its anchor."
     sure = gap.low > 0 or gap.high < 0
     winner = f"{first} is better" if gap.mean < 0 else f"{second} is better"
     judged = f"{winner}, beyond the differences between sensors" if sure else "not distinguishable from nothing"
