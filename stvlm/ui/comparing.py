@@ -146,7 +146,8 @@ def panel(one: Result) -> None:
         _downloads(table, "ablations")
     st.caption(
         f"Every variant was trained anew with {full['seeds']} seed{'s' * (full['seeds'] != 1)}, the same anchor, windows and number of "
-        "steps, and its network forced in. Differences are to the full model, that of the full model is to its anchor. “As shipped” is with the rule that refuses a network which does not beat its anchor. "
+        "steps, and its network forced in. Differences are to the full model, that of the full model is to its anchor. "
+        "“As shipped” is with the rule that refuses a network which does not beat its anchor. "
         f"Intervals: {widgets.plain(str(one.setting.get('interval', ''))[:400])}. "
         f"Of {len(variants)} intervals at 95 %, about {0.05 * len(variants):.1f} leave 0 out by chance alone. "
         "Memory is the most that the training's own process held, Python and libraries included; times depend on what else ran."
