@@ -21,7 +21,7 @@ from stvlm.evaluation.deep.stid import STID
 
 CPU = torch.device("cpu")
 MAX_MINUTES = 3.5
-BATCH_CELLS = 2_000_000  # (window, step, sensor) at once
+BATCH_CELLS = 300_000  # (window, step, sensor) at once
 VAL_WINDOWS = 256
 ROUND_STEPS = 100  # at most, between two validations; an epoch where that is shorter
 MIN_ROUND_STEPS = 10
@@ -225,5 +225,5 @@ def _parts(split: Split, lookback: int, horizon: int) -> tuple[np.ndarray, np.nd
 
 def blocks_of(cutoffs: np.ndarray, batches: Batches) -> list[np.ndarray]:
     """Cutoffs in blocks small enough for a network."""
-    size = int(np.clip(BATCH_CELLS // 4 // (batches.n_sensors * max(batches.lookback, batches.horizon)), 1, 256))
+    size = int(np.clip(BATCH_CELLS // (batches.n_sensors * max(batches.lookback, batches.horizon)), 1, 256))
     return [cutoffs[first : first + size] for first in range(0, len(cutoffs), size)]
