@@ -1,5 +1,7 @@
 """The door to transformers: folders, the tiny backbone, words for what cannot be loaded."""
 
+import time
+
 import pytest
 import torch
 from transformers import AutoTokenizer, SmolVLMConfig, SmolVLMModel
@@ -60,6 +62,16 @@ def test_a_name_that_is_nowhere_gets_one_line_with_the_cure(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(backbones.BackboneError, match=r"is not here.*Give a local folder, or use \"tiny\""):
         backbones.load("no-such/model")
+
+
+def test_without_a_network_a_hub_name_fails_at_once_and_not_after_many_tries(monkeypatch):
+    monkeypatch.setattr("stvlm.model.backbone.loading.hub.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("stvlm.model.backbone.loading.hub.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("stvlm.model.backbone.loading.urllib.request.getproxies", dict)
+    started = time.monotonic()
+    with pytest.raises(backbones.BackboneError, match="no model hub can be reached"):
+        backbones.load("no-such/model")
+    assert time.monotonic() - started < 5
 
 
 def test_another_family_is_refused_by_name(tmp_path):
