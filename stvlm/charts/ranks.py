@@ -26,7 +26,8 @@ def rank_lines(rows: Iterable[dict], theme: str = "light") -> go.Figure:
         return say(figure, "No ranks have been shared out: this strategy has none to move.")
     groups = [name for name in table.columns if name != "step"]
     layers = [name for name in groups if name not in MODALITY_COLOURS]
-    shades = hex_of(colour_table(VIRIDIS)[np.linspace(40, 220, max(len(layers), 1)).astype(int)])
+    ends = (20, 200) if theme == "light" else (100, 250)  # shades that stand out from the page
+    shades = hex_of(colour_table(VIRIDIS)[np.linspace(*ends, max(len(layers), 1)).astype(int)])
     colours = dict(zip(layers, shades, strict=False)) | MODALITY_COLOURS
     for name in groups:
         line = {"color": colours[name], "shape": "hv", "width": 2} | ({} if name in layers else {"dash": "dash", "width": 3})
