@@ -151,7 +151,6 @@ def explain(options: argparse.Namespace) -> None:
         "modality_weights": found.modality_weights,
         "image_bounds": found.image_bounds,
         "image_attention": found.image_attention,
-        "view_attention": found.view_attention,
         "tokens": found.tokens,
         "text_attention": found.text_attention,
         "deletion": found.deletion,
@@ -160,6 +159,7 @@ def explain(options: argparse.Namespace) -> None:
         "times": [str(moment) for moment in found.times],
         "unit": found.unit,
         "prompt": found.prompt,
+        "view_attention": found.view_attention,
     }
     write_json(options.out, content)
     print(f"What the forecast from {found.times[0]} on drew on is in {options.out}")

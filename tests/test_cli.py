@@ -95,6 +95,9 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(arguments, words, capsys):
         (["--out", "{tmp}/m", "--known-ahead", "rain"], "rain"),
         (["--out", "{tmp}/m", "--timezone", "Mars/Olympus"], "Mars/Olympus"),
         (["--out", "{tmp}/m", "--adjacency", "{tmp}/edges.csv"], "edges.csv"),
+        (["--out", "{tmp}/m", "--views", "field,volcano"], "views must be some of field, frames, spread, relations"),
+        (["--out", "{tmp}/m", "--base-layer", "{tmp}/roads.geojson"], "roads.geojson: there is no such file"),
+        (["--out", "{tmp}/m", "--grid", "{tmp}/something.txt"], "something.txt: a base layer is a .geojson"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_exit_code_2(more, words, small_files, tmp_path, capsys):

@@ -16,7 +16,7 @@ def test_every_cell_has_its_value_and_both_names():
     assert list(heat.customdata[2][1]) == ["c", "two"]
     assert heat.customdata[1][0][0] == "&lt;b&gt;%&#123;z}&lt;/b&gt;"
     assert "km/h" in heat.hovertemplate
-    assert heat.colorbar.title.text == "speed, km/h"
+    assert figure.layout.title.text == "speed, km/h"
     assert figure.layout.yaxis.autorange == "reversed"
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("time", "sensors")
 

@@ -40,7 +40,7 @@ def test_another_image_is_chosen_by_its_name(app):  # noqa: F811
 def test_space_time_is_shown_in_the_unit_of_the_readings(app):  # noqa: F811
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel="space-time 1")
     figure = json.loads(opened.get("plotly_chart")[0].proto.spec)
-    assert figure["data"][0]["colorbar"]["title"]["text"] == "wind speed, reading, knots"
+    assert figure["layout"]["title"]["text"] == "wind speed, reading, knots"
     assert figure["layout"]["yaxis"]["ticktext"][0] == "Valentia (VAL)"
 
 

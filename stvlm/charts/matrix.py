@@ -62,13 +62,13 @@ def matrix_picture(
             zmin=scale.low,
             zmax=scale.high,
             colorscale=colours,
-            colorbar={"title": {"text": plain(with_unit(label, unit)), "side": "top"}, **BAR_ABOVE},
+            colorbar=BAR_ABOVE,
             hovertemplate=f"row: %{{customdata[0]}}<br>column: %{{customdata[1]}}<br>{value}<extra></extra>",
             hoverongaps=False,
         )
     )
-    style(figure, theme, "", columns.title, rows.title)
-    figure.update_layout(margin_t=80)
+    style(figure, theme, with_unit(label, unit), columns.title, rows.title)
+    figure.update_layout(title_xref="container", margin_t=76)
     figure.update_xaxes(**_ticks(columns), showgrid=False, constrain="domain")
     figure.update_yaxes(**_ticks(rows), showgrid=False, autorange="reversed")
     line = {"color": theme_of(theme).ring, "width": 1.5, "dash": "dot"}
