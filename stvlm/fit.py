@@ -64,6 +64,7 @@ def fit(
     checkpoint: Path | None = None,
     anchor: Anchor | None = None,
     prompts: dict[int, str] | None = None,
+    numbers: dict[str, np.ndarray] | None = None,
 ) -> Iterator[FitStep]:
     """Train a model on the training part of a series, step by step.
 
@@ -73,7 +74,7 @@ def fit(
     Args:
         series: the readings. config: settings. checkpoint: folder to resume from and to save the state of the training in.
         anchor: one that was fitted on the same data with the same settings; None: it is fitted first.
-        prompts: by cutoff, where they were written before with the same settings.
+        prompts: by cutoff, where they were written before with the same settings. numbers: `Training.numbers` of such a training.
 
     Yields:
         FitStep; the last one carries the model.
@@ -89,7 +90,7 @@ def fit(
         anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
     model, builder = make_model(series, config, split, anchor, prompts)
     model.to(device)
-    training = Training(model, builder, config, split, device)
+    training = Training(model, builder, config, split, device, numbers)
     state = checkpoints.read(checkpoint) if checkpoint else None
     if state is not None:
         training.restore(state)

@@ -84,14 +84,25 @@ class FitConfig:
 
 
 class Training:
-    """The state of one training: model, optimiser, averaged weights, best weights, sampler."""
+    """The state of one training: model, optimiser, averaged weights, best weights, sampler.
 
-    def __init__(self, model: STVLM, builder: InputBuilder, config: FitConfig, split: Split, device: torch.device) -> None:
+    `numbers` are those of the training windows, where they were made before with the same series, anchor, split and sizes.
+    """
+
+    def __init__(
+        self,
+        model: STVLM,
+        builder: InputBuilder,
+        config: FitConfig,
+        split: Split,
+        device: torch.device,
+        numbers: dict[str, np.ndarray] | None = None,
+    ) -> None:
         self.model, self.builder, self.config, self.device = model, builder, config, device
         cutoffs = split.cutoffs("train", config.lookback, config.horizon)
         per_window = builder.series.network.n_sensors * (model.config.n_features + 5 * config.horizon + 2 * config.lookback)
         self.cutoffs = thin(cutoffs, max(MAX_FLOATS // per_window, 32))
-        self.numbers = self._training_numbers(split)
+        self.numbers = self._training_numbers(split) if numbers is None else numbers
         val = split.cutoffs("val", config.lookback, config.horizon)
         if len(val) == 0:
             val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]

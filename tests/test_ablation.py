@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 
 from stvlm.cli.ablations import HELP
+from stvlm.data.forecast import LEVELS
+from stvlm.data.windows import Split
 from stvlm.evaluation import trial
 from stvlm.evaluation.ablation import ABLATIONS, ablation_names, code_digest, run_ablations
 from stvlm.evaluation.apart import run_apart
+from stvlm.evaluation.metrics import mae
 from stvlm.evaluation.paired import paired_interval
 from stvlm.evaluation.panel import ablation_panel, is_sure, verdict
 from stvlm.evaluation.variants import FULL, changed, starting_point
+from stvlm.fit import fit
 from stvlm.modalities.disturb import DISTURBANCES
 from stvlm.model.adapters import STRATEGIES
+from stvlm.predict import predict_many
 from stvlm.training import FitConfig
 
 NAMES = ("no image", "no prompt", "tuning full")
@@ -156,6 +161,15 @@ def test_a_training_apart_gives_what_one_in_this_process_gives(panel, small_seri
     apart, here = panel["ablations"][0], found["ablations"][0]
     assert here["mae_network"] == pytest.approx(apart["runs"][0]["mae_network"], rel=1e-4)
     assert 0 < apart["start_mb"] < apart["peak_mb"]
+
+
+def test_what_the_variants_share_changes_no_score(panel, small_series):
+    config = starting_point(FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), device="cpu", max_steps=2, batch_size=4))
+    *_, last = fit(small_series, config)
+    cutoffs = Split.from_shares(small_series.n_steps, config.split).cutoffs("test", 12, 6)
+    median = predict_many(last.model, small_series, cutoffs)[LEVELS.index(0.5)]
+    expected = mae(median, small_series.values[cutoffs[:, None] + np.arange(6)])
+    assert panel["ablations"][0]["runs"][0]["mae_network"] == pytest.approx(expected, rel=1e-5)
 
 
 def crash(how: str, report) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from stvlm.evaluation.apart import run_apart
 from stvlm.evaluation.backtest import lay_course
 from stvlm.evaluation.contenders import Course, Report
 from stvlm.evaluation.panel import ablation_panel
-from stvlm.evaluation.trial import rounded, train_variant
+from stvlm.evaluation.trial import rounded, train_variant, write_numbers
 from stvlm.evaluation.variants import ABLATIONS, FULL, ablation_names, changed, starting_point
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +68,8 @@ def run_ablations(
     base = starting_point(FitConfig(**((fit_options or {}) | own | {"seasons_minutes": course.seasons})))
     plan = {(name, seed): replace(changed(base, name), seed=seed) for name in (FULL, *names) for seed in range(seeds)}
     work = _Work(course, base, partial, progress or (lambda message, share: None), is_apart)
-    work.do(plan)
+    with tempfile.TemporaryDirectory(prefix="stvlm-panel-") as folder:
+        work.do(plan, Path(folder))
     runs = {place: work.finished[work.key(config)] for place, config in plan.items()}
     cells = np.isfinite(np.concatenate([course.truth(c) for c in course.blocks(course.cutoffs("test"))])).sum(axis=(1, 2))
     return ablation_panel(runs, work.anchor_run, cells, names, seeds, lookback + horizon, len(course.cutoffs("train")), base)
@@ -120,21 +122,21 @@ class _Work:
             self._keep(key, {"window_errors": rounded(sums), "square": float(sum((e**2).sum() for e in errors))})
         return self.finished[key]
 
-    def do(self, plan: dict[tuple[str, int], Any]) -> None:
-        """Every training of the plan that is not finished yet, one after another."""
+    def do(self, plan: dict[tuple[str, int], Any], folder: Path) -> None:
+        """Every training of the plan that is not finished yet, one after another; `folder` is for what they share."""
         todo: dict[str, tuple[str, int]] = {}
         for place, config in plan.items():
             if self.key(config) not in self.finished:
                 todo.setdefault(self.key(config), place)
         self.n_done, self.n_all, code = 0, len(todo), code_digest()
         if todo:
-            _ = self.anchor  # before the clock starts
+            write_numbers(self.course.series, self.base, self.anchor, folder)
             self.started = time.monotonic()
         for key, place in todo.items():
-            self._keep(key, self._train(*place, plan[place]) | {"variant": place[0], "seed": place[1], "code": code})
+            self._keep(key, self._train(*place, plan[place], folder) | {"variant": place[0], "seed": place[1], "code": code})
             self.n_done += 1
 
-    def _train(self, name: str, seed: int, config: Any) -> dict[str, Any]:
+    def _train(self, name: str, seed: int, config: Any, folder: Path) -> dict[str, Any]:
         def within(message: str, share: float) -> None:
             done = (self.n_done + share) / self.n_all
             left = (time.monotonic() - self.started) * (1 - done) / done if done > 0 else None
@@ -142,7 +144,7 @@ class _Work:
             self.report(f"Ablation {name}, seed {seed} ({self.n_done + 1} of {self.n_all}): {message}{rest}", done)
 
         prompts = self.prompts.setdefault(config.backbone.removeprefix("random:"), {})
-        arguments = self.course.series, config, self.anchor, prompts, self.course.cutoffs("test")
+        arguments = self.course.series, config, self.anchor, prompts, folder, self.course.cutoffs("test")
         run, written = (
             run_apart(train_variant, *arguments, report=within) if self.is_apart else train_variant(*arguments, report=within)
         )

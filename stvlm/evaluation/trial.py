@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,19 @@ TIMED_WINDOWS = 64
 
 
 def train_variant(
-    series: SensorSeries, config: Any, anchor: Any, prompts: dict[int, str], test: np.ndarray, report: Report
+    series: SensorSeries,
+    config: Any,
+    anchor: Any,
+    prompts: dict[int, str],
+    numbers: Path,
+    test: np.ndarray,
+    report: Report,
 ) -> tuple[dict[str, Any], dict[int, str]]:
     """One training and its scores on the test part, with the network taken whatever it is worth.
 
     Args:
         series: the readings. config: FitConfig. anchor: fitted on them. prompts: those written so far, by cutoff.
+        numbers: folder of what all variants see of the training windows (`write_numbers`).
         test: (W,) cutoffs. report: called with a message and the share done.
 
     Returns:
@@ -34,7 +42,8 @@ def train_variant(
 
     device, known, stamps, step = pick_device(config.device), set(prompts), [], None
     at_start = _peak_mb()
-    for step in fit(series, config, anchor=anchor, prompts=prompts):
+    shared = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in sorted(numbers.glob("*.npy"))}
+    for step in fit(series, config, anchor=anchor, prompts=prompts, numbers=shared):
         stamps.append((step.step, time.perf_counter()))
         report(f"step {step.step} of {step.total}", 0.9 * step.step / max(step.total, 1))
     model = step.model.to(device)
@@ -58,6 +67,23 @@ def train_variant(
         **peak,
     }
     return run, {cutoff: text for cutoff, text in prompts.items() if cutoff not in known}
+
+
+def write_numbers(series: SensorSeries, config: Any, anchor: Any, folder: Path) -> None:
+    """Write what a training sees of its windows but images and prompts: the same for all variants, so it is made once.
+
+    Args:
+        series: the readings. config: FitConfig of the full model. anchor: fitted on them. folder: to write into.
+    """
+    import torch
+
+    from stvlm.fit import make_model, split_of
+    from stvlm.training import Training
+
+    split = split_of(series, config)
+    model, builder = make_model(series, config, split, anchor)
+    for name, array in Training(model, builder, config, split, torch.device("cpu")).numbers.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def _test_errors(model: Any, builder: Any, test: np.ndarray, device: Any) -> tuple[np.ndarray, float]:
