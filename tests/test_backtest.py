@@ -108,7 +108,7 @@ def test_without_validation_rows_have_no_bands(small_series):
 
 def test_few_shot_shortens_training_and_keeps_the_test_part(small_series):
     found = backtest(small_series, 12, 6, models=("ridge", "anchor"), few_shot="2days")
-    assert found["windows"] == {"train": 48 - 12 - 6 + 1, "val": 48 - 6 + 1, "test": 68 - 6 + 1}
+    assert found["windows"] == {"train": 48 - 12 - 6 + 1, "val": 48 - 12 - 6 + 1, "test": 68 - 6 + 1}
     assert [row["model"] for row in found["scores"]] == ["ridge", "anchor"]
 
 
