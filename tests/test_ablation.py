@@ -232,6 +232,7 @@ def test_windows_count_by_what_was_observed_in_them():
         ((-1.3, -2.4, 0.2), "Without the image the error falls by 1.3 % (−0.2 … 2.4 %): not distinguishable from nothing."),
         ((0.04, -1.5, 1.5), "Without the image the error stays the same (−1.5 … 1.5 %): not distinguishable from nothing."),
         ((0.04, 0.01, 0.08), "Without the image the error rises by 0.04 % (0.01 … 0.08 %): worse, beyond chance."),
+        ((0.03, 0.004, 0.06), "Without the image the error rises by 0.030 % (0.004 … 0.060 %): worse, beyond chance."),
         ((0.5, 0.0, 1.1), "Without the image the error rises by 0.5 % (0.0 … 1.1 %): not distinguishable from nothing."),
         ((-0.5, -1.1, 0.0), "Without the image the error falls by 0.5 % (0.0 … 1.1 %): not distinguishable from nothing."),
         (

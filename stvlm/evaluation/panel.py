@@ -138,6 +138,9 @@ def _judged(difference: dict[str, float]) -> str:
 
 
 def _percent(value: float, low: float, high: float) -> str:
-    """One decimal, or two where the whole interval is within 1 %; a real minus sign."""
-    text = f"{value:.{2 if max(abs(low), abs(high)) < 1 else 1}f}"
+    """One decimal, two where the whole interval is within 1 %, more where a bound beyond 0 would read as 0; a real minus sign."""
+    digits = 2 if max(abs(low), abs(high)) < 1 else 1
+    while digits < 5 and low * high > 0 and not float(f"{min(abs(low), abs(high)):.{digits}f}"):
+        digits += 1
+    text = f"{value:.{digits}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
