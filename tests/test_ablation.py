@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from stvlm.__main__ import main
 from stvlm.cli.ablations import HELP
 from stvlm.data.forecast import LEVELS
 from stvlm.data.windows import Split
@@ -274,3 +275,18 @@ def test_the_usual_step_is_not_moved_by_validations():
     stamps = [(0, 0.0), (1, 1.0), (2, 2.0), (3, 9.0), (3, 12.0), (4, 13.0)]
     assert trial._usual_step(stamps) == 1.0
     assert trial._usual_step([(0, 0.0)]) == 0.0
+
+
+def test_the_command_line_writes_rows_beside_the_scores_and_refuses_unknown_names(small_files, tmp_path, capsys):
+    out = tmp_path / "result.json"
+    sensors, readings = map(str, small_files)
+    words = ["backtest", "--sensors", sensors, "--series", readings, "--lookback", "12", "--horizon", "6", "--split", "0.6,0.2,0.2"]
+    words += ["--models", "persistence", "--seasons", "1440", "--device", "cpu", "--max-steps", "1", "--json", str(out)]
+    assert main([*words, "--ablations", "no-brain"]) == 2
+    assert "Unknown ablations: no brain." in capsys.readouterr().err
+    assert main([*words, "--ablations", "no_backbone"]) == 0
+    result = json.loads(out.read_text())
+    assert [row["variant"] for row in result["ablations"]] == [FULL, "no backbone"]
+    assert [row["model"] for row in result["scores"]] == ["persistence"]
+    assert "Without the backbone's layers the error" in capsys.readouterr().out
+    assert (tmp_path / "result.ablations.json").is_file()
