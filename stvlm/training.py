@@ -23,7 +23,7 @@ from stvlm.model.stvlm import STVLM, set_spread
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
-NEWS_SHARE = 0.4  # of the windows of a batch, where fewer have news
+NEWS_SHARE = 0.2  # of the windows of a batch, where fewer have news
 PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
 CHECKPOINT_EVERY = 25  # steps
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss

@@ -42,7 +42,7 @@ class FusionOutput:
         modality_weights: (B, N, 3) shares of vision, text, series, mean over the heads; rows sum to 1; 0 for an absent one.
         image_attention: (B, K, P) over the image tokens; text_attention: (B, K, S); sensor_attention: (B, K, N), for the K
             sensors asked for, mean over the heads; each row sums to 1 (to 0 where the modality is absent). None unless asked.
-        drawn: (B, N, heads D_head) what each sensor drew from image and words in particular, less the mean over the sensors, in
+        drawn: (B, N, heads D_head) what each sensor drew from patches and words with a place, less the mean over the sensors, in
             units of the size of the sensors' own values; the head reads it directly. None where there is no decoder layer.
     """
 
@@ -111,7 +111,7 @@ class FirstLayerFusion(nn.Module):
         q = torch.cat([q, self._query_biases(normed[:, n_other:], places, q) * head_dim**0.5], dim=-1)
         k = torch.cat([k, _key_biases(modality, padding, spots, k)], dim=-1)
         shares = F.one_hot(modality, 3).to(v).expand(*v.shape[:2], -1, 3)
-        v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3), _outside(v, modality)], dim=-1)
+        v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3), _outside(v, modality, spots)], dim=-1)
         with torch.autocast(q.device.type, enabled=False):  # places need more than the 8 bits of bfloat16
             mixed = backbone.attend(q, k, v, head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
         weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
@@ -171,10 +171,11 @@ def series_alone(series: torch.Tensor, n_text: int = 0, explain: torch.Tensor | 
     return FusionOutput(series, weights, image, text, F.one_hot(explain, n).to(series).expand(b, -1, n))
 
 
-def _outside(v: torch.Tensor, modality: torch.Tensor) -> torch.Tensor:
-    """The values (B, heads, S, D_head) of image and words alone, in units of the size that the sensors' own values have."""
+def _outside(v: torch.Tensor, modality: torch.Tensor, spots: torch.Tensor) -> torch.Tensor:
+    """The values (B, heads, S, D_head) of patches and words with a place, in units of the size that the sensors' own values have."""
     size = v[:, :, modality == SERIES].detach().float().pow(2).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
-    return v * ((modality != SERIES)[:, None] / size).to(v)
+    placed = (modality != SERIES)[:, None] & (spots[:, None, :, 2:] > 0)  # (B, 1, S, 1)
+    return v * (placed / size).to(v)
 
 
 def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
