@@ -9,8 +9,8 @@ A bias per modality inside one softmax is the same as a softmax per modality wit
 the keys of modality m, the share of m is softmax_m(lse_m + gate_m). At zero bias the pretrained layer is exactly itself, and all
 biases start at zero. `place` is -w |x_k - (x_n + u)|^2 for keys with a place on earth, with a width and a direction u for each
 head ("look upstream"), times a strength that starts at zero. Patches and sensors have a place, and so has every word that speaks
-of a sensor: "crash near Ring north 2" lies where that sensor lies. Words have widths and directions of their own, and near words may be lifted
-over those without a place.
+of a sensor: "crash near Ring north 2" lies where that sensor lies. Words have widths and directions of their own, and near words
+may be lifted over those without a place.
 
 Every bias is a product of a part of the query and a part of the key. So they are written as a few more dimensions of q and k,
 and the shares of the modalities as three more dimensions of v: one fused attention kernel gives tokens and shares, with no
