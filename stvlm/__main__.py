@@ -87,8 +87,10 @@ def fit(options: argparse.Namespace) -> None:
     from stvlm.fit import FitConfig, split_of
     from stvlm.fit import fit as train
 
-    names = "lookback horizon split few_shot backbone n_layers dtype tuning modalities views context_steps device seed"
-    chosen = {name: getattr(options, name) for name in [*names.split(), "max_minutes", "max_steps"]} | {"seasons_minutes": options.seasons}
+    names = "lookback horizon split few_shot backbone n_layers dtype tuning modalities others views context_steps device seed"
+    chosen = {name: getattr(options, name) for name in [*names.split(), "max_minutes", "max_steps"]} | {
+        "seasons_minutes": options.seasons
+    }
     if options.sample:
         chosen = {name: value if value is not None else sample_setting(options.sample, name) for name, value in chosen.items()}
     with about_input():

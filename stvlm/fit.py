@@ -181,7 +181,7 @@ def make_model(
     n_features = builder.numbers(np.array([split.train_start + config.lookback]))["series"].shape[-1]
     settings = ModelConfig(
         config.lookback, config.horizon, n_features, config.backbone, config.n_layers, config.seed, inputs,
-        pick(config.tuning, backbone, n_readings, config.rank), config.fusion,
+        pick(config.tuning, backbone, n_readings, config.rank), config.fusion, config.others,
     )  # fmt: skip
     return STVLM(settings, anchor, backbone), builder
 

@@ -41,6 +41,7 @@ class FitConfig:
         dtype: of the backbone's weights, "float32" or "bfloat16". kernel: of attention, "sdpa" or "eager".
         modalities: some of vision, text, series. views, image_size: images, in pixels a side. prompt_tokens: budget.
         template: the user's own prompt template; None for the default. fusion: "first", "middle" or "last" decoder layer.
+        others: whether a sensor learns of the others by "series" tokens or by the "image" alone, at a cost linear in sensors.
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
         device: "auto", "cpu", "cuda", "mps". seed: of everything random.
         max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
@@ -65,6 +66,7 @@ class FitConfig:
     prompt_tokens: int = 160
     template: str | None = None
     fusion: str = "first"
+    others: str = "series"
     seasons_minutes: tuple[int, ...] | None = None
     context_steps: int | None = None
     device: str = "auto"
@@ -81,6 +83,8 @@ class FitConfig:
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
         check_disturbance(self.disturb)
+        if self.others not in ("series", "image") or (self.others == "image" and "vision" not in self.modalities):
+            raise ValueError(f'others must be "series", or "image" where vision is among the modalities; got {self.others!r}.')
 
 
 class Training:

@@ -124,3 +124,45 @@ def test_attention_is_linear_in_memory_unless_asked_for(backbone, parts):
     )  # fmt: skip
     assert out.tokens.shape == (1, 1500, backbone.hidden_size)
     assert out.sensor_attention is None
+
+
+def test_a_sensor_reads_the_words_that_speak_of_a_place_near_it(backbone, parts):
+    fusion = FirstLayerFusion(backbone.hidden_size, backbone.n_heads)
+    with torch.no_grad():
+        fusion.strength[1], fusion.lift[1] = 0.5, 0.2
+    spots = torch.zeros(2, 5, 3)
+    spots[:, 1] = torch.cat([parts["places"][4], torch.ones(1)])  # the second word speaks of the fifth sensor
+    out = fuse(fusion, backbone, parts, text_places=spots, explain=torch.arange(7))
+    usual = fuse(fusion, backbone, parts, explain=torch.arange(7))
+    change = (out.text_attention / usual.text_attention)[:, :, 1]  # (B, N)
+    assert (change[:, 4] > 2).all()
+    assert (change.argmax(dim=1) == 4).all()
+    far = (parts["places"] - parts["places"][4]).norm(dim=1).argmax()
+    assert (change[:, far] < 0.1).all()
+
+
+def test_what_is_drawn_comes_from_what_has_a_place_and_is_told_of_no_sensor_in_common(backbone, parts):
+    fusion = opened(backbone)
+    torch.testing.assert_close(
+        fuse(fusion, backbone, parts).drawn.mean(dim=1), torch.zeros(2, backbone.hidden_size), atol=1e-5, rtol=0
+    )
+    words = {"image": None, "image_places": None}
+    assert fuse(fusion, backbone, parts, **words).drawn.abs().max() == 0  # words without a place are told to all alike
+    spots = torch.ones(2, 5, 3)
+    assert fuse(fusion, backbone, parts, **words, text_places=spots).drawn.abs().max() > 0.01
+
+
+def test_a_sensor_alone_learns_of_the_others_by_the_image_only(backbone, parts):
+    fusion = opened(backbone)
+    other = parts["series"].clone()
+    other[:, 3] += 1
+    before, after = (
+        fuse(fusion, backbone, parts | {"series": s}, is_alone=True, explain=torch.arange(7)) for s in (parts["series"], other)
+    )
+    same = [0, 1, 2, 4, 5, 6]
+    torch.testing.assert_close(before.tokens[:, same], after.tokens[:, same])
+    assert (before.tokens[:, 3] - after.tokens[:, 3]).abs().max() > 0.01
+    torch.testing.assert_close(before.sensor_attention, torch.eye(7).expand(2, 7, 7))
+    brighter = fuse(fusion, backbone, parts | {"image": parts["image"] + 1}, is_alone=True)
+    assert (brighter.tokens - before.tokens).abs().amax(dim=(0, 2)).min() > 1e-3
+    torch.testing.assert_close(before.modality_weights.sum(-1), torch.ones(2, 7))

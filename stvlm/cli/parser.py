@@ -93,6 +93,11 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument(
         "--backbone", metavar="NAME", help="tiny, smollm2, plain, a folder or a hub name; the verb backbones lists them"
     )
+    parser.add_argument(
+        "--others",
+        metavar="BY",
+        help="a sensor learns of the others by their series (usual) or by the image alone: linear in sensors",
+    )
     parser.add_argument("--n-layers", type=_count, metavar="K", help="first decoder layers kept; 0: none, the series path alone")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the backbone's weights")
     parser.add_argument("--tuning", metavar="STRATEGY", help="auto, adaptive, frozen, norm, lora, adalora or full")

@@ -87,6 +87,7 @@ class FirstLayerFusion(nn.Module):
         explain: torch.Tensor | None = None,
         text_places: torch.Tensor | None = None,
         n_images: int = 1,
+        is_alone: bool = False,
     ) -> FusionOutput:
         """Fuse the modalities in `layer`.
 
@@ -97,6 +98,7 @@ class FirstLayerFusion(nn.Module):
             explain: (K,) sensors whose attention is wanted, or None.
             text_places: (B, S, 3) x, y in half extents and 1 for words that speak of a place, 0 for the others; or None.
             n_images: V, images of equal size that the P image tokens belong to.
+            is_alone: of the series tokens a sensor reads its own only, so that it learns of the others by image and words.
         """
         tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask, text_places)
         n_other = tokens.shape[1] - series.shape[1]
@@ -113,13 +115,21 @@ class FirstLayerFusion(nn.Module):
         shares = F.one_hot(modality, 3).to(v).expand(*v.shape[:2], -1, 3)
         v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3), _outside(v, modality, spots)], dim=-1)
         with torch.autocast(q.device.type, enabled=False):  # places need more than the 8 bits of bfloat16
-            mixed = backbone.attend(q, k, v, head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
+            attend = _attend_alone if is_alone else backbone.attend
+            mixed = attend(q, k, v, head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
         weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
         drawn = mixed[..., head_dim + N_EXTRA :].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         drawn = drawn - drawn.mean(dim=1, keepdim=True)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         fused = backbone.mix(layer, series, mixed)
-        attention = (None, None, None) if explain is None else _attention(q[:, :, explain], k, head_dim, modality)
+        attention = (None, None, None)
+        if explain is not None:
+            hidden = None
+            if is_alone:
+                hidden = torch.ones(len(explain), k.shape[2], dtype=torch.bool, device=k.device)  # (K, S)
+                hidden[:, :n_other] = False
+                hidden[torch.arange(len(explain)), n_other + explain] = False
+            attention = _attention(q[:, :, explain], k, head_dim, modality, hidden)
         return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention, drawn=drawn)
 
     def _keys(self, series, places, image, image_places, text, text_mask, text_places):
@@ -190,9 +200,21 @@ def _key_biases(modality: torch.Tensor, padding: torch.Tensor, spots: torch.Tens
     return out[:, None].expand(b, heads, s, N_EXTRA)
 
 
-def _attention(q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The rows of attention of chosen sensors within each modality: three of (B, K, keys of the modality)."""
+def _attend_alone(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention of the N queries to all keys before the last N, and of the last N each to its own; memory linear in N."""
+    others = k.shape[2] - q.shape[2]
+    own = (q * k[:, :, others:]).sum(dim=-1, keepdim=True)
+    weights = (torch.cat([q @ k[:, :, :others].transpose(-1, -2), own], dim=-1) * scale).softmax(dim=-1)
+    return weights[..., :-1] @ v[:, :, :others] + weights[..., -1:] * v[:, :, others:]
+
+
+def _attention(
+    q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor, hidden: torch.Tensor | None = None
+) -> tuple[torch.Tensor, ...]:
+    """The rows of attention of chosen sensors within each modality, but for keys `hidden` (K, S): three of (B, K, keys of it)."""
     logits = q.float() @ k.float().transpose(-1, -2) * head_dim**-0.5
+    if hidden is not None:
+        logits = logits.masked_fill(hidden, -torch.inf)
     weights = logits.softmax(dim=-1).mean(dim=1)  # (B, K, S)
     rows = []
     for kind in (VISION, TEXT, SERIES):

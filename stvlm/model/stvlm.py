@@ -41,7 +41,9 @@ class ModelConfig:
     Attributes:
         lookback, horizon: L, H in steps. n_features: F of the series tokens.
         backbone: name. n_layers: decoder layers kept, None for all. seed: of a random backbone and of the new parts.
-        inputs: what it sees. adapter: how the backbone was tuned. fusion: decoder layer that fuses. dropout: of the series tokens.
+        inputs: what it sees. adapter: how the backbone was tuned. fusion: decoder layer that fuses.
+        others: whether a sensor learns of the others by their "series" tokens, or by the "image" (and words) alone.
+        dropout: of the series tokens.
     """
 
     lookback: int
@@ -53,6 +55,7 @@ class ModelConfig:
     inputs: InputConfig = field(default_factory=InputConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     fusion: str = "first"
+    others: str = "series"
     dropout: float = 0.2
 
 
@@ -141,11 +144,12 @@ class STVLM(nn.Module):
             if i == self.fusion_layer:
                 fused = self.fusion(
                     self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots,
-                    n_images,
+                    n_images, self.config.others == "image",
                 )  # fmt: skip
                 hidden = fused.tokens
             else:
-                hidden = self.backbone.run(layer, hidden)
+                alone = hidden.flatten(0, 1)[:, None] if self.config.others == "image" else hidden  # (B N, 1, D) or (B, N, D)
+                hidden = self.backbone.run(layer, alone).reshape(hidden.shape)
         return self._output(self.backbone.final_norm(hidden), token, fused)
 
     def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:
@@ -269,7 +273,9 @@ def _check_base_layer(trained: dict[str, str] | None, given: BaseLayer | None) -
     if trained is None:
         raise ValueError("This model's view geography was trained without a base layer. Leave --base-layer and --grid out.")
     lacks = "there is none" if given is None else "this is another one"
-    raise ValueError(f"This model's view geography was trained with the base layer {trained['name']}; {lacks}. Give the same files.")
+    raise ValueError(
+        f"This model's view geography was trained with the base layer {trained['name']}; {lacks}. Give the same files."
+    )
 
 
 def config_from_dict(stored: dict) -> ModelConfig:
