@@ -16,7 +16,7 @@ from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.facts import has_news
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk
+from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
 from stvlm.model.stvlm import STVLM, set_spread
 
@@ -112,7 +112,7 @@ class Training:
             val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]
         self.val_cutoffs = thin(val, MAX_VAL_WINDOWS)
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
-        set_spread(model, self._spread(self.numbers["target"], self.numbers))
+        set_spread(model, usual_spread(builder.anchor.frame, self.numbers))
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
         rate = config.learning_rate or default_rate(config.backbone)
         decay, plain = [], []
@@ -146,15 +146,6 @@ class Training:
             mine = self.cutoffs[(self.cutoffs >= start) & (self.cutoffs < stop)]
             parts += [self.builder.numbers(block, anchor) for block in np.array_split(mine, max(1, len(mine) // 256)) if len(block)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def _spread(self, target: np.ndarray, numbers: dict[str, np.ndarray]) -> np.ndarray:
-        """(Q, H): quantiles of the anchor's scaled training residuals by step, as distance from the median."""
-        frame = self.builder.anchor.frame
-        residual = (frame.transform.forward(target) - numbers["base"]) / frame.scale - numbers["centre"]
-        rows = residual.swapaxes(1, 2).reshape(-1, residual.shape[1])[:: max(1, residual.size // 20_000_000)]
-        spread = np.nan_to_num(np.nanquantile(rows, LEVELS, axis=0))
-        spread = spread - spread[MEDIAN]
-        return np.where(np.arange(len(LEVELS))[:, None] == MEDIAN, 0, spread)
 
     def advance(self) -> None:
         """One optimiser step on a random batch; validates about twelve times over the training."""

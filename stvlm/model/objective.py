@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from stvlm.anchor.ridge import Member
 from stvlm.data.forecast import LEVELS, order_statistic
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
@@ -31,6 +32,19 @@ def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
 def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
     """The same output with its shift of the median scaled by `shrinkage` (the model's own shrinkage being 1)."""
     return replace(output, shift=output.shift * shrinkage)
+
+
+def usual_spread(frame: Member, numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """(Q, H): quantiles of the anchor's scaled residuals on the training windows by step, as distance from the median.
+
+    Args:
+        frame: working scale. numbers: of the training windows, as InputBuilder.numbers makes them.
+    """
+    residual = (frame.transform.forward(numbers["target"]) - numbers["base"]) / frame.scale - numbers["centre"]
+    rows = residual.swapaxes(1, 2).reshape(-1, residual.shape[1])[:: max(1, residual.size // 20_000_000)]
+    spread = np.nan_to_num(np.nanquantile(rows, LEVELS, axis=0))
+    spread = spread - spread[MEDIAN]
+    return np.where(np.arange(len(LEVELS))[:, None] == MEDIAN, 0, spread)
 
 
 @torch.no_grad()
