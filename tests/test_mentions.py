@@ -59,3 +59,15 @@ def test_short_numbers_are_readings_unless_the_text_says_sensor():
 @pytest.mark.parametrize("name", ["a.b*c(", "[x]|y", "Łódź, main street"])
 def test_names_are_text_and_not_patterns(name):
     assert parts(names(name, "other one"), f"fire near {name} now")[0][1] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Hauptstraße 5", "crash near Hauptstraße 5 now"),
+        ("kadıköy iskele", "crash near KADIKÖY ISKELE now"),
+        ("İstiklal caddesi", "jam at istiklal Caddesi"),
+    ],
+)
+def test_a_name_of_several_words_is_found_in_any_case_of_any_language(name, text):
+    assert parts(names(name, "other one"), text) == [(text, 0)]

@@ -11,6 +11,7 @@ from stvlm.modalities.words import plain
 
 _SENTENCE = re.compile(r"[.;!?](?=[\s\"]|$)|\n")
 _CLAUSE = re.compile(r",(?=\s)")
+_LETTERS_I = str.maketrans("İı", "ii")  # of Turkish; a pattern takes them for i where upper and lower case are one
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,17 @@ class Names:
 
     def __init__(self, network: SensorNetwork) -> None:
         self._nodes: dict[str, int] = {}
+        spelled: set[str] = set()
         for node in reversed(range(network.n_sensors)):  # of two with one name the first is meant
             for word in (network.ids[node], network.name(node)):
                 if clean := plain(word, LONGEST_NAME):
-                    self._nodes[clean if " " not in clean else clean.casefold()] = node
-        short = {w for w in self._nodes if len(w) < 2 or (len(w) < 5 and not any(c.isalpha() for c in w))}
-        several = {w for w in self._nodes if " " in w} - short
+                    spelled.add(clean)
+                    self._nodes[_key(clean)] = node
+        short = {w for w in spelled if len(w) < 2 or (len(w) < 5 and not any(c.isalpha() for c in w))}
+        several = {w for w in spelled if " " in w} - short
         parts = []
         for before, words in (("", f"(?i:{_any_of(several)})" if several else ""),
-                              ("", _any_of(set(self._nodes) - short - several)),
+                              ("", _any_of(spelled - short - several)),
                               (r"(?i:sensor|station|gauge|detector)\s+", _any_of(short))):  # fmt: skip
             if words:
                 parts.append(rf"(?<!\w){before}(?P<w{len(parts)}>{words})(?!\w)")
@@ -65,13 +68,15 @@ class Names:
                 if not here and node is not None:
                     found.append(Mention(first, last, node))
                 for i, name in enumerate(here):
-                    node = self._node(name[name.lastgroup])
+                    node = self._nodes[_key(name[name.lastgroup])]
                     begin, until = (first if i == 0 else name.start()), (here[i + 1].start() if i + 1 < len(here) else last)
                     found.append(Mention(begin, until, node))
         return tuple(found)
 
-    def _node(self, word: str) -> int:
-        return self._nodes[word.casefold() if " " in word else word]
+
+def _key(word: str) -> str:
+    """The same for all spellings of a name that the pattern takes for it."""
+    return word.translate(_LETTERS_I).casefold() if " " in word else word
 
 
 def _any_of(words: set[str]) -> str:
