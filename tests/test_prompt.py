@@ -11,7 +11,7 @@ from stvlm.data import synthetic
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.modalities.facts import Standout
+from stvlm.modalities.facts import Standout, has_news
 from stvlm.modalities.prompt import DROP_ORDER, PromptConfig, TemplateError, describe_window, render_template
 from stvlm.modalities.template import DEFAULT_TEMPLATE, KINDS, LONGEST_TEMPLATE
 from stvlm.modalities.words import directions, duration_text, moment_text, number_text, place_text, plain, season_text
@@ -181,6 +181,13 @@ def test_free_text_is_quoted_with_its_age():
         assert f'Incident {when}: "{event.text}".' in prompt.text
     before = describe_window(Window(series, event.step, 12, 12), AMPLE, words)
     assert f'Incident now: "{event.text}"' not in before.text
+
+
+@pytest.mark.parametrize("kind", ["str", "string", "object"])  # the second one's missing cells are pd.NA
+def test_news_is_a_text_that_appears_at_the_last_step_before_the_cutoff(kind):
+    told = pd.Series(["old", None, "crash", "crash", "fire", ""], dtype=kind)
+    series = series_of(np.ones((6, 2)), pd.DataFrame({"incident": told}))
+    assert np.flatnonzero(has_news(series, np.arange(7))).tolist() == [1, 3, 5]
 
 
 def test_a_long_horizon_is_told_in_blocks_and_equal_words_once():

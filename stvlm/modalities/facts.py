@@ -126,7 +126,7 @@ def has_news(series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
     news = np.zeros(series.n_steps + 1, dtype=bool)
     for column, rows in known.told.items():
         cells = known.texts[column]
-        news[[row + 1 for row in rows if row == 0 or cells[row] != cells[row - 1]]] = True
+        news[[row + 1 for row in rows if row == 0 or pd.isna(cells[row - 1]) or cells[row] != cells[row - 1]]] = True
     return news[cutoffs]
 
 
