@@ -1,6 +1,7 @@
 """Geography: water is water, a line crosses the pixels that it should, a grid keeps its unit, and hostile files are refused."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import shapely
 import torch
 
 from stvlm.data.baselayer import BaseLayer, Grid, with_base_layer
-from stvlm.data.files import InputError
+from stvlm.data.files import InputError, open_source
 from stvlm.data.formats import read_tables
-from stvlm.data.geofiles import read_base_layer
+from stvlm.data.geofiles import _geometries, read_base_layer
 from stvlm.data.network import SensorNetwork
 from stvlm.data.quality import inspect, load
 from stvlm.data.samples import load_sample
@@ -208,6 +209,14 @@ def test_too_many_vertices_and_too_large_a_file_are_refused(monkeypatch):
         read_base_layer(("roads.geojson", many), None)
     with pytest.raises(InputError, match="33 MiB; at most 32 MiB"):
         read_base_layer(("roads.geojson", b"{" + b" " * (33 << 20)), None)
+
+
+def test_a_collection_of_very_many_parts_is_gone_through_once():
+    empty = {"type": "GeometryCollection", "geometries": []}
+    many = {"type": "GeometryCollection", "geometries": [empty] * 500_000 + [line((8, 50), (9, 51))]}
+    started = time.process_time()
+    assert [where for where, _ in _geometries(many, open_source(("roads.geojson", b"{}")))] == ["roads.geojson, feature 1"]
+    assert time.process_time() - started < 5  # a list that loses its head half a million times takes several times as long
 
 
 def test_a_line_folded_over_the_whole_image_many_times_is_painted_in_bounded_memory():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,9 @@ def _geometries(data: Any, file: SourceFile) -> Iterator[tuple[str, dict]]:
     for number, feature in enumerate(features, 1):
         where = f"{file.name}, feature {number}"
         is_feature = isinstance(feature, dict) and feature.get("type") == "Feature"
-        waiting = [feature.get("geometry") if is_feature else feature]
+        waiting = deque([feature.get("geometry") if is_feature else feature])
         while waiting:
-            geometry = waiting.pop(0)
+            geometry = waiting.popleft()
             if geometry is None and is_feature:  # GeoJSON allows a feature without a place
                 continue
             kind = geometry.get("type") if isinstance(geometry, dict) else None
