@@ -56,7 +56,8 @@ def test_results_with_more_and_less_training_give_a_curve_and_the_link_says_whic
 
 
 def test_a_file_that_is_no_result_is_refused_in_place_and_its_text_stays_text(app):
-    app = with_results(app, ("x.json", "{}"), ("wind.json", content(title="![x](http://evil.example/x.png)")))
+    hostile = content(title="![x](http://evil.example/x.png)", unit="![](http://a.io/b)")
+    app = with_results(app, ("x.json", "{}"), ("wind.json", hostile))
     assert "is no result of a backtest" in app.error[0].value
     rendered = [e.value for kind in ("markdown", "caption", "subheader", "info") for e in app.main.get(kind)]
     assert not [text for text in rendered if "![" in text]

@@ -68,6 +68,7 @@ def read(**changes):
         json.dumps(content(ablations=[{"variant": "no image"}])).encode(),
         json.dumps(content(ablations="all")).encode(),
         json.dumps(content(windows=3)).encode(),
+        json.dumps(content(scores=[score_row("x", 1.0, [1.0]), score_row("y", 1.0, [1.0, 2.0])])).encode(),
     ],
 )
 def test_what_is_no_result_is_refused_in_words(bad):
@@ -148,6 +149,8 @@ def test_no_cell_of_an_export_is_taken_for_a_formula_or_a_command():
     assert table_csv(table).splitlines()[:2] == ["'=Model,MAE", "'=cmd|' /C calc'!A0,1.0"]
     assert r"100 \% \& \$x\_1\$ \textbackslash{}input\{a\} &  \\" in table_latex(table)
     assert r"\begin{tabular}{lr}" in table_latex(table)
+    rows = table_latex(pd.DataFrame({"Sensor": ["[5cm]", "*a\nb"]})).splitlines()[4:6]  # after a row, [ and * are commands
+    assert rows == [r"{[}5cm] \\", r"{*}a b \\"]
     assert table_markdown(table).splitlines()[-1] == r"| a\|b &lt;b&gt; | -2.500 |"
 
 
@@ -200,3 +203,10 @@ def test_the_page_in_docs_is_that_of_the_results_in_docs():
     results = tuple(r for r in read_results(ROOT / "docs" / "results") if r.ablations)
     assert PAGE.exists() == bool(results)
     assert not results or PAGE.read_text(encoding="utf-8") == page(results)
+
+
+def test_numbers_beyond_all_bounds_are_read_as_absent():
+    odd = score_row("odd", 1.0, [float("inf"), 1.0, 2.0]) | {"coverage_80": float("-inf")}
+    row = read(scores=[odd]).scores[0]
+    assert np.isnan(row["coverage_80"])
+    assert np.isfinite(row["mae_per_sensor"]).tolist() == [False, True, True]

@@ -93,6 +93,8 @@ def _result(name: str, raw: dict[str, Any]) -> Result:
     scores = tuple(_score_row(row, horizon) for row in rows)
     if not scores:
         raise ValueError("no rows")
+    if len({len(row["mae_per_sensor"]) for row in scores} - {0}) > 1:
+        raise ValueError("rows of unlike sensors")
     few_shot = raw.get("few_shot")
     step = raw.get("step_minutes")
     return Result(
@@ -106,7 +108,7 @@ def _result(name: str, raw: dict[str, Any]) -> Result:
         None if step is None else _finite(step),
         {str(part): int(count) for part, count in raw["windows"].items()},
         scores,
-        _network(raw.get("network"), len(scores[0]["mae_per_sensor"])),
+        _network(raw.get("network"), max(len(row["mae_per_sensor"]) for row in scores)),
         tuple(_ablation_row(row) for row in raw.get("ablations", ())),
         dict(raw.get("ablation_setting", {})),
     )
@@ -145,8 +147,9 @@ def _network(raw: dict[str, Any] | None, n: int) -> SensorNetwork | None:
 
 
 def _number(value: Any) -> float:
-    """NaN for what is not there."""
-    return float("nan") if value is None else float(value)
+    """NaN for what is not there, or not finite."""
+    number = float("nan") if value is None else float(value)
+    return number if math.isfinite(number) else float("nan")
 
 
 def _finite(value: Any) -> float:

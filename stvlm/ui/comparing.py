@@ -70,7 +70,8 @@ def errors(results: tuple[Result, ...], one: Result) -> None:
     table = table.dropna(axis=1, how="all")
     widgets.table(table, f"Errors of {len(table)} rows, the best of each data first.", decimals=3)
     st.caption(
-        f"Mean absolute error (MAE) and root of the mean square (RMSE) over the test part, in {one.unit or 'the unit of the readings'}; "
+        f"Mean absolute error (MAE) and root of the mean square (RMSE) over the test part, in "
+        f"{widgets.plain(one.unit) or 'the unit of the readings'}; "
         f"{one.windows.get('test', 0)} test windows, {one.windows.get('train', 0)} to learn from."
     )
     _downloads(table, "errors")
