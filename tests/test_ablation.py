@@ -2,9 +2,11 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from stvlm.__main__ import main
 from stvlm.cli.ablations import HELP
@@ -269,6 +271,21 @@ def test_a_network_that_the_rule_refuses_ships_its_anchor():
     taken = ablation_panel({(FULL, 0): run | {"val_mae": 0.98}}, anchor, np.array([2, 2]), (), 1, 1, 100, config)["ablations"][0]
     assert (taken["mae_network"], taken["mae"], taken["taken"]) == (1.0, 1.0, 1)
     assert row["seconds_per_epoch"] == pytest.approx(0.1 * 100 / config.batch_size)
+
+
+@pytest.mark.parametrize(("forecast", "expected"), [(3.0, 2.0), (float("nan"), None), (float("inf"), None)])
+def test_a_forecast_that_is_no_number_is_an_error_and_never_a_hit(forecast, expected):
+    inputs = SimpleNamespace(target=torch.tensor([[[1.0, float("nan")]]]))
+    inputs.to = lambda device: inputs
+    builder = SimpleNamespace(blocks=lambda cutoffs: [cutoffs], build=lambda cutoffs: inputs)
+    model = lambda inputs: None  # noqa: E731
+    model.quantiles = lambda output, inputs, levels: torch.full((1, 1, 1, 2), forecast)
+    if expected is None:
+        with pytest.raises(FloatingPointError, match="not a finite number"):
+            trial._test_errors(model, builder, np.array([9]), "cpu")
+    else:
+        errors, square = trial._test_errors(model, builder, np.array([9]), "cpu")
+        assert (errors.tolist(), square) == ([expected], expected**2)
 
 
 def test_the_usual_step_is_not_moved_by_validations():

@@ -114,11 +114,11 @@ class _Work:
         words = f"{__version__} {c.series.fingerprint} {c.split} {c.lookback} {c.horizon} {c.seasons} {self.base.context_steps}"
         key = "anchor " + hashlib.sha256(words.encode()).hexdigest()[:20]
         if key not in self.finished:
-            errors = [
-                np.nan_to_num(self.anchor.forecast(c.series, block).astype("f8") - c.truth(block))
-                for block in c.blocks(c.cutoffs("test"))
-            ]
+            blocks = [(self.anchor.forecast(c.series, block).astype("f8"), c.truth(block)) for block in c.blocks(c.cutoffs("test"))]
+            errors = [np.where(np.isfinite(truth), forecast - truth, 0.0) for forecast, truth in blocks]
             sums = np.concatenate([np.abs(e).sum(axis=(1, 2)) for e in errors])
+            if not np.isfinite(sums).all():
+                raise FloatingPointError("A forecast of the anchor on the test part is not a finite number.")
             self._keep(key, {"window_errors": rounded(sums), "square": float(sum((e**2).sum() for e in errors))})
         return self.finished[key]
 
