@@ -118,3 +118,9 @@ def test_nothing_observed_in_a_window_of_training_leaves_persistence():
     values[250:] = 9
     forecast = boosted(hourly(values), Split(0, 200, 250, 250, 300))(np.array([260]))
     assert forecast.ravel().tolist() == [9, 9, 9, 9]
+
+
+def test_a_lookback_of_one_step_is_enough():
+    split = Split(0, 200, 250, 250, 300)
+    forecast = boosted(hourly(noisy()), split, lookback=1)(split.cutoffs("test", 1, 4))
+    assert np.abs(forecast - 20).mean() < 3

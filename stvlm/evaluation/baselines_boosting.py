@@ -111,11 +111,9 @@ class Features:
             (R, F) float32.
         """
         last, std = self.last(cutoffs, ahead, nodes), self.std[nodes]
-        lags = np.stack(
-            [(self._lookup(self.data.series.values, cutoffs - lag, nodes) - last) / std for lag in self.lags], axis=1
-        ).reshape(len(nodes), -1)
+        lags = [(self._lookup(self.data.series.values, cutoffs - lag, nodes) - last) / std for lag in self.lags]
         columns = [
-            ahead, (last - self.mean[nodes]) / std, *lags.T,
+            ahead, (last - self.mean[nodes]) / std, *lags,
             *((value - last) / std for value in self._seasonal(cutoffs, ahead, nodes)),
             *self._around(cutoffs, nodes), *self.phases[:, np.minimum(cutoffs + ahead, self.phases.shape[1] - 1)],
             self.mean[nodes], self.std[nodes], *self.place[nodes].T,
