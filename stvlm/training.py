@@ -18,7 +18,7 @@ from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
-from stvlm.model.stvlm import STVLM, set_spread
+from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
 
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
@@ -83,6 +83,8 @@ class FitConfig:
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
         check_disturbance(self.disturb)
+        if self.fusion not in FUSION_PLACES:
+            raise ValueError(f"fusion must be one of {', '.join(FUSION_PLACES)}; got {self.fusion!r}.")
         if self.others not in ("series", "image") or (self.others == "image" and "vision" not in self.modalities):
             raise ValueError(f'others must be "series", or "image" where vision is among the modalities; got {self.others!r}.')
 

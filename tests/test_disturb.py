@@ -84,6 +84,8 @@ def test_the_foreign_prompt_is_what_that_window_says(build):
 
 
 def test_unknown_disturbances_are_refused_by_name():
+    with pytest.raises(ValueError, match="fusion must be one of first, middle, last; got 'fog'"):
+        FitConfig(fusion="fog")
     for make in (InputConfig, FitConfig):
         with pytest.raises(ValueError, match=r"noise image, shuffled pixels.*got 'fog'"):
             make(disturb="fog")
