@@ -173,7 +173,7 @@ def backtest(options: argparse.Namespace) -> None:
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
     from stvlm.data.windows import Split, coverage, few_shot
-    from stvlm.evaluation.backtest import MODELS, QUICK, score_table
+    from stvlm.evaluation.backtest import MODELS, QUICK, check_models, score_table
     from stvlm.evaluation.backtest import backtest as score
 
     words = "context_steps", "views", "backbone", "max_steps"
@@ -181,6 +181,7 @@ def backtest(options: argparse.Namespace) -> None:
     names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK]
     stage = Stage()
     with about_input():
+        check_models(tuple(names))  # before the panel, which may take hours
         split = Split.from_shares(series.n_steps, options.split)
         if options.few_shot is not None:
             split = few_shot(split, options.few_shot, series, options.lookback, options.horizon)

@@ -235,6 +235,7 @@ def test_a_backtest_writes_the_scores_that_scripts_rely_on_and_prints_them(small
     ("more", "words"),
     [
         (["--models", "persistence,oracle"], "Unknown models: oracle"),
+        (["--models", "persistence,oracle", "--ablations", "no-image", "--max-steps", "1"], "Unknown models: oracle"),
         (["--models", "persistence", "--few-shot", "0"], "few-shot must be"),
         (["--models", "persistence", "--split", "0.9,0.1,0"], "test part"),
     ],

@@ -53,9 +53,7 @@ def backtest(
         ValueError: unknown models, a series too short for a window in training or test, or nothing observed.
         FloatingPointError: a model forecast something that is not a finite number.
     """
-    unknown = [name for name in models if name not in MODELS]
-    if unknown or not models:
-        raise ValueError(f"Unknown models: {', '.join(unknown) or 'none given'}. There are {', '.join(MODELS)}.")
+    check_models(models)
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}.")
     report = progress or (lambda message, share: None)
@@ -81,6 +79,17 @@ def backtest(
         "data_sha256": series.fingerprint,
         "network": {name: list(getattr(series.network, name)) for name in ("ids", "lat", "lon")},
     }
+
+
+def check_models(models: tuple[str, ...]) -> None:
+    """Refuse names that are none of MODELS.
+
+    Raises:
+        ValueError: unknown names, or none at all.
+    """
+    unknown = [name for name in models if name not in MODELS]
+    if unknown or not models:
+        raise ValueError(f"Unknown models: {', '.join(unknown) or 'none given'}. There are {', '.join(MODELS)}.")
 
 
 def score_table(result: dict[str, Any]) -> pd.DataFrame:
