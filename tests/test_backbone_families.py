@@ -381,3 +381,11 @@ def test_plain_is_as_large_as_tiny():
     tiny, plain = (sum(p.numel() for p in backbones.load(name).parameters()) for name in ("tiny", "plain"))
     assert plain == pytest.approx(tiny, rel=0.02)
     assert len(backbones.load("plain").layers) == len(backbones.load("tiny").layers)
+
+
+@pytest.mark.parametrize("card", ["[]", '{"colour": 1}'])
+def test_a_card_that_is_none_is_refused_in_words(card, tmp_path):
+    backbones.build_tiny(tmp_path, seed=0, hidden_size=16, n_layers=1)
+    (tmp_path / "card.json").write_text(card)
+    with pytest.raises(backbones.BackboneError, match="card.json is not a card of this version"):
+        backbones.load(str(tmp_path))

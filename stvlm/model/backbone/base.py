@@ -53,10 +53,17 @@ class Card:
 
     @classmethod
     def read(cls, folder: Path) -> Card:
-        """The card in a folder; one of a random backbone where there is none."""
+        """The card in a folder; one of a random backbone where there is none.
+
+        Raises:
+            BackboneError: a file that is no card.
+        """
         path = Path(folder) / CARD
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        try:
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        except (TypeError, AttributeError) as error:
+            raise BackboneError(f"{path} is not a card of this version: {error}") from None
 
     def write(self, folder: Path) -> None:
         """Write it into a folder."""
