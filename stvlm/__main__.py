@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 from stvlm import __version__
 from stvlm.cli.ablations import run_panel
+from stvlm.cli.benchmark import benchmark
 from stvlm.cli.inputs import (
     ROOT,
     about_input,
@@ -27,6 +27,7 @@ from stvlm.cli.inputs import (
     title_of,
     until_training_about_input,
 )
+from stvlm.cli.outputs import write_json
 from stvlm.cli.parser import parse
 from stvlm.cli.progress import Progress, Stage
 from stvlm.data.files import InputError
@@ -48,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
         os.environ.setdefault(name, value)
     verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest}
-    verbs |= {"backbones": backbones, "serve": serve}
+    verbs |= {"benchmark": benchmark, "backbones": backbones, "serve": serve}
     try:
-        verbs[options.verb](options)
+        return verbs[options.verb](options) or 0
     except InputError as error:
         for problem in error.problems:
             print(" ".join(problem.split()), file=sys.stderr)
@@ -58,7 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    return 0
 
 
 def validate(options: argparse.Namespace) -> None:
@@ -231,24 +231,6 @@ def need_window(series: Any, lookback: int, horizon: int) -> None:
     from stvlm.data.quality import need_steps
 
     need_steps(series, lookback, horizon)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a result whole or not at all; arrays become lists, what is not finite becomes null."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(plain(content), ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    part.replace(path)
-
-
-def plain(value: Any) -> Any:
-    """What JSON can hold."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
 if __name__ == "__main__":

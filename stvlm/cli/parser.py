@@ -15,9 +15,14 @@ VERBS = {
     "forecast": "forecast the coming steps and write them as a table",
     "explain": "write what a forecast drew on: modalities, image, prompt, sensors",
     "backtest": "score models beside the simple methods on past windows",
+    "benchmark": "score models beside the simple methods on every network of a folder, and say how they stand over all",
     "backbones": "list the backbones: which are here, how large they are, and how to get the others",
     "serve": "start the app in the browser (the same as: streamlit run app.py)",
 }
+MODELS_HELP = (
+    "by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
+    "boosting,dlinear,stid,graph-wavenet"
+)
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
 
 
@@ -49,11 +54,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made["forecast"].add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv, .parquet or .geojson")
     made["explain"].add_argument("--out", type=Path, required=True, metavar="FILE.json")
     _add_backtest(made["backtest"])
+    _add_benchmark(made["benchmark"])
     made["serve"].epilog = "Further options go to streamlit, such as --server.port 8600."
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
         made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")
-    if options.verb not in ("serve", "backbones") and not getattr(options, "sample", None):
+    if options.verb not in ("serve", "backbones", "benchmark") and not getattr(options, "sample", None):
         missing = [f"--{name}" for name in ("sensors", "series") if getattr(options, name) is None]
         if missing:
             made[options.verb].error(f"the following arguments are required: {', '.join(missing)}")
@@ -126,8 +132,7 @@ def _add_backtest(parser: Parser) -> None:
         "--models",
         type=_words,
         metavar="NAME,…",
-        help="by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
-        "boosting,dlinear,stid,graph-wavenet",
+        help=MODELS_HELP,
     )
     parser.add_argument("--few-shot", metavar="P")
     parser.add_argument("--context-steps", type=int, metavar="K")
@@ -139,6 +144,20 @@ def _add_backtest(parser: Parser) -> None:
     parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")
+
+
+def _add_benchmark(parser: Parser) -> None:
+    folder = "holds datasets.json (for each network lookback, horizon, split and more) and a folder for each with its files"
+    out = "the result; what is finished there with the same settings and data is not done again"
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help=folder)
+    parser.add_argument("--json", type=Path, required=True, metavar="OUT", help=out)
+    parser.add_argument("--datasets", type=_words, default=(), metavar="NAME,…", help="some of them; by default all")
+    parser.add_argument("--models", type=_words, metavar="NAME,…", help=MODELS_HELP)
+    parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
+    parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
+    parser.add_argument("--max-steps", type=_positive, metavar="N", help="for each training")
+    parser.add_argument("--device", help="auto, cpu, cuda, mps")
 
 
 def _words(text: str) -> tuple[str, ...]:
