@@ -389,3 +389,14 @@ def test_a_card_that_is_none_is_refused_in_words(card, tmp_path):
     (tmp_path / "card.json").write_text(card)
     with pytest.raises(backbones.BackboneError, match=r"card\.json is not a card of this version"):
         backbones.load(str(tmp_path))
+
+
+def test_heads_may_be_wider_than_the_tokens(series, split, anchor, cutoffs, tmp_path):
+    folder = save_small("idefics3", tmp_path / "wide")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["head_dim"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+    settings = replace(CONFIG, backbone=f"random:{folder}", image_size=16)
+    model, _ = make_model(series, settings, split, anchor)
+    assert model.backbone.attended_size == 2 * model.backbone.hidden_size
+    np.testing.assert_array_equal(predict_many(model, series, cutoffs)[MEDIAN], anchor.forecast(series, cutoffs))

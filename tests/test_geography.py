@@ -211,6 +211,14 @@ def test_too_many_vertices_and_too_large_a_file_are_refused(monkeypatch):
         read_base_layer(("roads.geojson", b"{" + b" " * (33 << 20)), None)
 
 
+def test_too_many_areas_are_refused(monkeypatch):
+    monkeypatch.setattr("stvlm.data.geofiles.MOST_AREAS", 2)
+    ring = "[[[8,50],[9,50],[9,51],[8,50]]]"
+    many = f'{{"type":"MultiPolygon","coordinates":[{ring},{ring},{ring}]}}'.encode()
+    with pytest.raises(InputError, match="feature 1: more than 2 areas in all"):
+        read_base_layer(("districts.geojson", many), None)
+
+
 def test_a_collection_of_very_many_parts_is_gone_through_once():
     empty = {"type": "GeometryCollection", "geometries": []}
     many = {"type": "GeometryCollection", "geometries": [empty] * 500_000 + [line((8, 50), (9, 51))]}

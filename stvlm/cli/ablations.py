@@ -17,8 +17,8 @@ HELP = (
     "OUT in a file that ends in .ablations.json, and the same command goes on from there"
 )
 STEPS_HELP = (
-    "of each training of stvlm and of every variant, so that all do equal work; --max-minutes does not bound the variants, for on "
-    "a busy machine equal time is not equal work"
+    "of each training of stvlm, of every variant and of the deep baselines, so that all do equal work; --max-minutes does not bound "
+    "the variants, for on a busy machine equal time is not equal work"
 )
 
 

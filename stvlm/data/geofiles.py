@@ -16,6 +16,7 @@ from stvlm.data.files import InputError, Source, SourceFile, open_source, read_j
 
 MOST_BYTES = 32 << 20
 MOST_VERTICES = 500_000
+MOST_AREAS = 5_000
 MOST_CELLS = 2_000_000
 LONGEST_NUMBER = 40  # characters
 Places = list[np.ndarray]  # (K, 2) longitude, latitude in degrees each
@@ -66,6 +67,8 @@ def _read_shapes(file: SourceFile) -> tuple[shapely.MultiLineString, shapely.Mul
                 raise InputError(f"{where}: more than {MOST_VERTICES:,} vertices in all. Simplify the lines and areas first.")
             if geometry["type"].endswith("Polygon"):
                 areas.append(shapely.Polygon(outline[0], outline[1:]))
+                if len(areas) > MOST_AREAS:
+                    raise InputError(f"{where}: more than {MOST_AREAS:,} areas in all. Join some, or leave out those far away.")
             else:
                 lines += outline
     if not lines and not areas:

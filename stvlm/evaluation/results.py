@@ -14,7 +14,7 @@ import pandas as pd
 from stvlm.data.files import InputError, show
 from stvlm.data.network import SensorNetwork
 
-LONGEST_FILE = 64_000_000  # bytes
+LONGEST_FILE = 16_000_000  # bytes
 PARTIAL = ".ablations.json"  # ending of the files with what is finished of a panel
 NUMBERS = ("mae", "rmse")
 

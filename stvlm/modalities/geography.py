@@ -72,8 +72,10 @@ def _covered(areas: np.ndarray, bounds: Bounds, size: int) -> np.ndarray:
         left, low, right, high = area.bounds
         rows = slice(np.searchsorted(-lat, -high), np.searchsorted(-lat, -low, side="right"))
         columns = slice(np.searchsorted(lon, left), np.searchsorted(lon, right, side="right"))
+        here = inside[rows, columns]
+        row, column = np.nonzero(~here)  # areas that lie over each other are not asked twice
         shapely.prepare(area)
-        inside[rows, columns] |= shapely.contains_xy(area, *np.meshgrid(lon[columns], lat[rows]))
+        here[row, column] = shapely.contains_xy(area, lon[columns][column], lat[rows][row])
     return inside.reshape(size, SAMPLES, size, SAMPLES).mean(axis=(1, 3)).astype("f4")
 
 

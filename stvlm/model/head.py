@@ -15,13 +15,13 @@ class QuantileHead(nn.Module):
     """Shift of the median and width of the bands for each step; all zero at the start, so that the forecast is the anchor.
 
     Args:
-        hidden_size: D. horizon: H.
+        hidden_size: D. horizon: H. drawn_size: heads D_head of the fusing layer.
     """
 
-    def __init__(self, hidden_size: int, horizon: int) -> None:
+    def __init__(self, hidden_size: int, horizon: int, drawn_size: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_size)
-        self.out = nn.Linear(3 * hidden_size, 3 * horizon)
+        self.out = nn.Linear(2 * hidden_size + drawn_size, 3 * horizon)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -32,14 +32,15 @@ class QuantileHead(nn.Module):
 
         Args:
             hidden: (B, N, D) after the backbone. token: (B, N, D) before it, so that the series path alone can forecast.
-            drawn: (B, N, D) what the fusion drew from image and words in particular, or None: a rare fact must not have to find
+            drawn: (B, N, heads D_head) what the fusion drew from image and words in particular, or None: a rare fact must not have to find
                 its way through layers of noise.
 
         Returns:
             shift, log_low, log_high: (B, H, N) each: shift of the median in scaled departures, and the logarithm by which the
             lower and the upper half of every band is wider than usual (within a factor of 20).
         """
-        told = torch.zeros_like(token) if drawn is None else LOUD * drawn.to(token)
+        n_drawn = self.out.in_features - 2 * token.shape[-1]
+        told = token.new_zeros(*token.shape[:2], n_drawn) if drawn is None else LOUD * drawn.to(token)
         out = self.out(torch.cat([self.norm(hidden), token, told], dim=-1))  # (B, N, 3 H)
         shift, low, high = out.swapaxes(1, 2).chunk(3, dim=1)
         return shift, 3 * torch.tanh(low / 3), 3 * torch.tanh(high / 3)

@@ -94,7 +94,7 @@ class STVLM(nn.Module):
             self.fusion = FirstLayerFusion(size, backbone.n_heads)
             self.image_place = nn.Linear(16, size, bias=False)
             nn.init.zeros_(self.image_place.weight)
-            self.head = QuantileHead(size, config.horizon)
+            self.head = QuantileHead(size, config.horizon, backbone.attended_size)
         adapt(backbone, config.adapter, self.fusion, config.inputs.modalities, config.seed)
         self.register_buffer("spread", torch.zeros(len(LEVELS), config.horizon))
         self.register_buffer("shrinkage", torch.ones(()))

@@ -117,6 +117,11 @@ class Backbone(nn.Module):
         """The norm after the last decoder layer."""
         raise NotImplementedError
 
+    @property
+    def attended_size(self) -> int:
+        """heads D_head: what attention yields for a token; D in most models."""
+        return self.n_heads * self.parts(self.layers[0]).head_dim if len(self.layers) else self.hidden_size
+
     def parts(self, layer: nn.Module) -> LayerParts:
         """The pieces of a decoder layer."""
         raise NotImplementedError
