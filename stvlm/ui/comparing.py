@@ -50,7 +50,7 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     if not chosen:
         st.info("Choose at least one result.")
         st.stop()
-    one = session.chosen("result", chosen, chosen[0])
+    one = session.chosen("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
     if len(chosen) > 1:
         key = session.tied("result", one)
         st.selectbox(
