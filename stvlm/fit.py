@@ -85,10 +85,11 @@ def fit(
     started = time.monotonic()
     device = pick_device(config.device)
     split = split_of(series, config)
+    backbone = load_backbone(config)  # before the long work: it may not be here
     if anchor is None:
         yield FitStep("anchor", 0, 0, device=str(device), message="Fitting the closed-form anchor.")
         anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
-    model, builder = make_model(series, config, split, anchor, prompts)
+    model, builder = make_model(series, config, split, anchor, prompts, backbone)
     model.to(device)
     training = Training(model, builder, config, split, device, numbers)
     state = checkpoints.read(checkpoint) if checkpoint else None
@@ -161,11 +162,25 @@ def seasons_of(series: SensorSeries, config: FitConfig, split: Split) -> tuple[i
     return find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
 
 
+def load_backbone(config: FitConfig) -> backbones.Backbone:
+    """The backbone that the settings name, with its weights.
+
+    Raises:
+        BackboneError: it is not here, or of a family that is not supported.
+    """
+    return backbones.load(config.backbone, config.n_layers, config.seed, config.dtype, config.kernel)
+
+
 def make_model(
-    series: SensorSeries, config: FitConfig, split: Split, anchor: Anchor, prompts: dict[int, str] | None = None
+    series: SensorSeries,
+    config: FitConfig,
+    split: Split,
+    anchor: Anchor,
+    prompts: dict[int, str] | None = None,
+    backbone: backbones.Backbone | None = None,
 ) -> tuple[STVLM, InputBuilder]:
     """An untrained model, whose forecast is the anchor, and the builder of its batches."""
-    backbone = backbones.load(config.backbone, config.n_layers, config.seed, config.dtype, config.kernel)
+    backbone = backbone or load_backbone(config)
     n_readings = int(np.isfinite(series.values[split.train_start : split.train_end]).sum())
     prompt = PromptConfig(max_tokens=min(config.prompt_tokens, backbone.max_text_tokens))
     if config.template is not None:

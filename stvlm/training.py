@@ -14,6 +14,7 @@ from stvlm.data.forecast import LEVELS, MODALITIES
 from stvlm.data.windows import Split, thin
 from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.facts import has_news
+from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread
@@ -83,6 +84,7 @@ class FitConfig:
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
         check_disturbance(self.disturb)
+        ImageConfig(views=tuple(self.views))
         if self.fusion not in FUSION_PLACES:
             raise ValueError(f"fusion must be one of {', '.join(FUSION_PLACES)}; got {self.fusion!r}.")
         if self.others not in ("series", "image") or (self.others == "image" and "vision" not in self.modalities):

@@ -217,3 +217,11 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
     assert schedule(0, 100) == pytest.approx(0.1)
     assert schedule(10, 100) == 1
     assert schedule(100, 100) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_cannot_be_had_is_refused_before_the_anchor_is_fitted(series):
+    with pytest.raises(ValueError, match="views must be some of field"):
+        FitConfig(12, 4, views=("nothing",))
+    steps = fit(series, FitConfig(12, 4, backbone="/no/such/backbone"))
+    with pytest.raises(ValueError, match="is not here"):
+        next(steps)
