@@ -8,10 +8,10 @@ import pytest
 import shapely
 import torch
 
-from stvlm.data.baselayer import BaseLayer, Grid, with_base_layer
+from stvlm.data.baselayer import BaseLayer, Grid
 from stvlm.data.files import InputError, open_source
 from stvlm.data.formats import read_tables
-from stvlm.data.geofiles import _geometries, read_base_layer
+from stvlm.data.geofiles import _geometries, read_base_layer, with_base_layer
 from stvlm.data.network import SensorNetwork
 from stvlm.data.quality import inspect, load
 from stvlm.data.samples import load_sample

@@ -6,7 +6,8 @@ import shapely
 import torch
 
 from stvlm.anchor.choose import fit_anchor
-from stvlm.data.baselayer import BaseLayer, with_base_layer
+from stvlm.data.baselayer import BaseLayer
+from stvlm.data.geofiles import with_base_layer
 from stvlm.data.windows import Split, Window
 from stvlm.fit import FitConfig, fit, make_model
 from stvlm.model.stvlm import STVLM

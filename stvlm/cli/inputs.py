@@ -55,8 +55,7 @@ def load_series(options: argparse.Namespace) -> SensorSeries:
     from stvlm.data import quality
 
     if getattr(options, "sample", None):
-        from stvlm.data.baselayer import with_base_layer
-        from stvlm.data.geofiles import read_base_layer
+        from stvlm.data.geofiles import read_base_layer, with_base_layer
 
         return with_base_layer(_sample(options.sample), read_base_layer(options.base_layer, options.grid, options.grid_unit))
     words = options.quantity or "reading", options.unit, options.known_ahead, options.timezone or None

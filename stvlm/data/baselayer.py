@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import shapely
 
-from stvlm.data.files import InputError
 from stvlm.data.land import Bounds, meeting
-from stvlm.data.series import SensorSeries
 
 NO_LINES, NO_AREAS = shapely.MultiLineString(), shapely.MultiPolygon()
 ELSEWHERE = "Give that of this place; longitude comes first."
@@ -127,20 +125,6 @@ class BaseLayer:
             name, unit = (str(word) for word in arrays["words"])
             grid = Grid(arrays["values"], tuple(float(x) for x in arrays["bounds"]), name, unit)
         return cls(lines, areas, str(arrays["name"]), grid)
-
-
-def with_base_layer(series: SensorSeries, layer: BaseLayer | None) -> SensorSeries:
-    """The series whose network lies on a base layer; None leaves it as it is.
-
-    Raises:
-        InputError: the layer lies elsewhere.
-    """
-    if layer is None:
-        return series
-    if found := layer.elsewhere(series.network.bounds()):
-        names = {"base_layer": layer.name, "grid": layer.grid.name if layer.grid else ""}
-        raise InputError(f"{names[part]}: {what} {ELSEWHERE}" for part, what in found.items())
-    return replace(series, network=replace(series.network, base_layer=layer))
 
 
 def _span(bounds: Bounds) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from stvlm.data.baselayer import NO_AREAS, NO_LINES, BaseLayer, Grid
+from stvlm.data.baselayer import ELSEWHERE, NO_AREAS, NO_LINES, BaseLayer, Grid
 from stvlm.data.files import InputError, Source, SourceFile, open_source, read_json, read_text, show
+from stvlm.data.series import SensorSeries
 
 MOST_BYTES = 32 << 20
 MOST_VERTICES = 500_000
@@ -45,6 +47,20 @@ def read_base_layer(shapes: Source | None, grid: Source | None, grid_unit: str =
     if problems:
         raise InputError(problems)
     return None if shapes is None and grid is None else BaseLayer(lines, areas, name, values)
+
+
+def with_base_layer(series: SensorSeries, layer: BaseLayer | None) -> SensorSeries:
+    """The series whose network lies on a base layer; None leaves it as it is.
+
+    Raises:
+        InputError: the layer lies elsewhere.
+    """
+    if layer is None:
+        return series
+    if found := layer.elsewhere(series.network.bounds()):
+        names = {"base_layer": layer.name, "grid": layer.grid.name if layer.grid else ""}
+        raise InputError(f"{names[part]}: {what} {ELSEWHERE}" for part, what in found.items())
+    return replace(series, network=replace(series.network, base_layer=layer))
 
 
 def _open_small(source: Source, *endings: str) -> SourceFile:
