@@ -75,7 +75,7 @@ def test_no_reading_up_to_the_telling_gives_an_incident_away(series, known):
 
 
 def test_jams_reach_sensors_upstream_later_at_the_stated_speed(known):
-    slow = synthetic._jam_slowness(synthetic.CityTruth(known.jams[:1], (), known.road_km), 28 * 96, 5)
+    slow = synthetic.jam_slowness(synthetic.CityTruth(known.jams[:1], (), known.road_km), 28 * 96, 5)
     jam = known.jams[0]
     distance = known.road_km[:, jam.node]
     checked = 0

@@ -88,7 +88,7 @@ def city(n_sensors: int = 60, n_days: int = 28, step_minutes: int = 15, seed: in
     free = np.where(inbound, 65.0, 88.0) + rng.normal(0, 5, n_sensors)  # (N,) km/h
     speed = free * (1 - _rush(times, holiday, inbound, rng))  # (T, N)
     speed *= (1 - 0.07 * np.minimum(rain, 5))[:, None]
-    speed *= 1 - _jam_slowness(known, n_steps, step_minutes)
+    speed *= 1 - jam_slowness(known, n_steps, step_minutes)
     speed *= 1 - _incident_slowness(known, n_steps, step_minutes)
     speed += _slow_noise(n_steps, n_sensors, step_minutes, rng) + rng.normal(0, 0.8, speed.shape)
     speed = np.clip(speed, 4, None).astype("float32")
@@ -236,7 +236,7 @@ def _rush(times: np.ndarray, holiday: np.ndarray, inbound: np.ndarray, rng: np.r
     return np.where(working, depth[0] * morning + depth[1] * evening, leisure)
 
 
-def _jam_slowness(known: CityTruth, n_steps: int, step_minutes: int) -> np.ndarray:
+def jam_slowness(known: CityTruth, n_steps: int, step_minutes: int) -> np.ndarray:
     """(T, N) share of the speed lost to jams: at each sensor a smooth dip that begins when the jam has come so far."""
     slow, hours = np.zeros((n_steps, len(known.road_km))), np.arange(n_steps)[:, None] * step_minutes / 60
     for jam in known.jams:
