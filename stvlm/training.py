@@ -17,14 +17,13 @@ from stvlm.modalities.facts import has_news
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread
+from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread, window_odds
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
 
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
-NEWS_SHARE = 0.2  # of the windows of a batch, where fewer have news
 PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
 CHECKPOINT_EVERY = 25  # steps
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
@@ -126,7 +125,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(groups, lr=rate)
         self.rate = rate
         self.generator = np.random.default_rng(config.seed)
-        self.odds = self._odds()
+        self.odds = window_odds(has_news(builder.series, self.cutoffs))
         self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
         self.best = {n: p.detach().clone() for n, p in self.named.items()}
@@ -135,13 +134,6 @@ class Training:
             model.backbone.spare_memory()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
         self.step, self.seconds = 0, 0.0
-
-    def _odds(self) -> np.ndarray:
-        """(W,) chance of each training window: those with news that no reading shows yet are rare, and are where words count."""
-        news = has_news(self.builder.series, self.cutoffs)
-        share = max(NEWS_SHARE, news.mean()) if 0 < news.sum() < len(news) else news.mean()
-        odds = np.where(news, share / max(news.sum(), 1), (1 - share) / max((~news).sum(), 1))
-        return odds / odds.sum()
 
     def _training_numbers(self, split: Split) -> dict[str, np.ndarray]:
         """All training windows, each with the profile that leaves it out."""

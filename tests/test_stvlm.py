@@ -11,6 +11,7 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, Window
 from stvlm.fit import FitConfig, fit, make_model, pick_device
 from stvlm.model.head import MEDIAN
+from stvlm.model.objective import window_odds
 from stvlm.model.stvlm import STVLM
 from stvlm.predict import explain, model_inputs, predict, predict_many
 from stvlm.training import schedule
@@ -225,3 +226,13 @@ def test_what_cannot_be_had_is_refused_before_the_anchor_is_fitted(series):
     steps = fit(series, FitConfig(12, 4, backbone="/no/such/backbone"))
     with pytest.raises(ValueError, match="is not here"):
         next(steps)
+
+
+def test_windows_with_news_are_drawn_more_often_but_none_over_and_over():
+    news = np.arange(100) < 6
+    assert window_odds(news)[news].sum() == pytest.approx(0.2)
+    alone = np.arange(100) < 1
+    assert window_odds(alone)[0] == pytest.approx(0.05)  # five times its share, no more
+    np.testing.assert_allclose(window_odds(np.arange(10) < 5), 0.1)  # where many have news all are alike
+    for none_or_all in (np.zeros(10, bool), np.ones(10, bool)):
+        np.testing.assert_allclose(window_odds(none_or_all), 0.1)

@@ -15,6 +15,7 @@ from stvlm.model.stvlm import STVLM, ModelOutput
 
 TRAINED_LEVELS = (LEVELS.index(0.1), MEDIAN, LEVELS.index(0.9))
 LEVEL_WEIGHTS = (0.5, 2.0, 0.5)
+NEWS_SHARE, NEWS_TIMES = 0.2, 5.0  # of the windows drawn, where fewer have news; no window is drawn so many times more often
 
 
 def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
@@ -32,6 +33,18 @@ def pinball_loss(model: STVLM, inputs: ModelInputs) -> torch.Tensor:
 def shrunk(output: ModelOutput, shrinkage: float) -> ModelOutput:
     """The same output with its shift of the median scaled by `shrinkage` (the model's own shrinkage being 1)."""
     return replace(output, shift=output.shift * shrinkage)
+
+
+def window_odds(news: np.ndarray) -> np.ndarray:
+    """(W,) chance of each training window: those with news that no reading shows yet are rare, and are where words count.
+
+    Args:
+        news: (W,) bool, whether a text of the context is new at the last step of the window.
+    """
+    natural = float(news.mean())
+    share = max(natural, min(NEWS_SHARE, NEWS_TIMES * natural)) if 0 < natural < 1 else natural
+    odds = np.where(news, share / max(news.sum(), 1), (1 - share) / max((~news).sum(), 1))
+    return odds / odds.sum()
 
 
 def usual_spread(frame: Member, numbers: dict[str, np.ndarray]) -> np.ndarray:
