@@ -97,9 +97,10 @@ def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = N
     """
     builder = model.builder(check_window(model, window).series)
     cutoffs = np.array([window.cutoff])
-    inputs = builder.build(cutoffs)
+    numbers = builder.numbers(cutoffs)
+    inputs = builder.batch(cutoffs, numbers)
     if views is not None and inputs.images is not None:
-        past, observed = (torch.from_numpy(np.ascontiguousarray(builder.numbers(cutoffs)[name])) for name in ("past", "observed"))
+        past, observed = (torch.from_numpy(np.ascontiguousarray(numbers[name])) for name in ("past", "observed"))
         images = paint_views(builder.raster, past, observed, replace(model.config.inputs.image, views=views))
         inputs = replace(inputs, images=images)
     prompt = None

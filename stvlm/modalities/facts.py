@@ -87,6 +87,12 @@ class _Known:
 _KNOWN: WeakKeyDictionary[SensorSeries, _Known] = WeakKeyDictionary()
 
 
+def _known(series: SensorSeries) -> _Known:
+    if series not in _KNOWN:
+        _KNOWN[series] = _Known(series)
+    return _KNOWN[series]
+
+
 def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, tuple[Number, ...]]:
     """Everything a template may say of a window, from readings before the cutoff and from context that is known by then.
 
@@ -99,9 +105,7 @@ def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, 
         numbers: those of the readings, with the sensor they are of.
     """
     series = window.series
-    if series not in _KNOWN:
-        _KNOWN[series] = _Known(series)
-    known = _KNOWN[series]
+    known = _known(series)
     now = series.local_times[window.cutoff - 1]
     numbers: list[Number] = []
     facts = known.place | {
@@ -120,9 +124,7 @@ def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, 
 
 def has_news(series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
     """(W,) bool: whether a text of the context appears at the last step before each cutoff (W,), so that no reading shows it yet."""
-    if series not in _KNOWN:
-        _KNOWN[series] = _Known(series)
-    known = _KNOWN[series]
+    known = _known(series)
     news = np.zeros(series.n_steps + 1, dtype=bool)
     for column, rows in known.told.items():
         cells = known.texts[column]

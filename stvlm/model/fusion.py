@@ -124,12 +124,8 @@ class FirstLayerFusion(nn.Module):
         fused = backbone.mix(layer, series, mixed)
         attention = (None, None, None)
         if explain is not None:
-            hidden = None
-            if is_alone:
-                hidden = torch.ones(len(explain), k.shape[2], dtype=torch.bool, device=k.device)  # (K, S)
-                hidden[:, :n_other] = False
-                hidden[torch.arange(len(explain)), n_other + explain] = False
-            attention = _attention(q[:, :, explain], k, head_dim, modality, hidden)
+            own = n_other + explain if is_alone else None
+            attention = _attention(q[:, :, explain], k, head_dim, modality, own)
         return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention, drawn=drawn)
 
     def _keys(self, series, places, image, image_places, text, text_mask, text_places):
@@ -209,12 +205,16 @@ def _attend_alone(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: floa
 
 
 def _attention(
-    q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor, hidden: torch.Tensor | None = None
+    q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor, own: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, ...]:
-    """The rows of attention of chosen sensors within each modality, but for keys `hidden` (K, S): three of (B, K, keys of it)."""
+    """The rows of attention of chosen sensors within each modality: three of (B, K, keys of the modality).
+
+    With `own`, (K,) places of the sensors' own keys, a sensor reads no other series token.
+    """
     logits = q.float() @ k.float().transpose(-1, -2) * head_dim**-0.5
-    if hidden is not None:
-        logits = logits.masked_fill(hidden, -torch.inf)
+    if own is not None:
+        others = (modality == SERIES) & (torch.arange(len(modality), device=own.device) != own[:, None])  # (K, S)
+        logits = logits.masked_fill(others, -torch.inf)
     weights = logits.softmax(dim=-1).mean(dim=1)  # (B, K, S)
     rows = []
     for kind in (VISION, TEXT, SERIES):
