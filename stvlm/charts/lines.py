@@ -45,7 +45,7 @@ def forecast_lines(
     figure = go.Figure()
     clock = to_local(forecast.times, forecast.timezone)
     median = forecast.median[:, sensor]
-    past, came = _readings(series, forecast, sensor, past_steps or max(4 * len(forecast.times), 48))
+    past, came = readings_around(series, forecast, sensor, past_steps or max(4 * len(forecast.times), 48))
     digits = _digits(median, past[1], forecast.values[:, :, sensor])
     unit = f" {plain(forecast.unit)}" if forecast.unit else ""
     _add_bands(figure, forecast, sensor, clock, colours.accent, BAND_ALPHA[theme])
@@ -56,7 +56,7 @@ def forecast_lines(
     if truth and np.isfinite(came).any():
         look = {"line": {"color": colours.text, "width": 1.5, "dash": "dot"}, "marker": {"size": 6, "symbol": "circle-open"}}
         figure.add_scatter(x=clock, y=came, name="what came", **look, **dot)
-    for baseline, colour in zip(baselines, _baseline_colours(len(baselines)), strict=True):
+    for baseline, colour in zip(baselines, baseline_colours(len(baselines)), strict=True):
         line = {"color": colour, "width": 1.4, "dash": "dash"}
         x = to_local(baseline.times, baseline.timezone)
         y = baseline.median[:, baseline.network.ids.index(forecast.network.ids[sensor])]
@@ -176,7 +176,7 @@ def thin(values: np.ndarray, at_most: int) -> np.ndarray:
     return places[places < n]
 
 
-def _readings(
+def readings_around(
     series: SensorSeries | None, forecast: Forecast, sensor: int, past_steps: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Local times and values before the forecast; values at the forecast's times, NaN where unknown."""
@@ -261,6 +261,7 @@ def _readable(theme: str) -> tuple[str, ...]:
     return OKABE_ITO if theme == "light" else tuple(OKABE_ITO[i] for i in (4, 1, 2, 3, 5, 6, 0, 7))
 
 
-def _baseline_colours(count: int) -> list[str]:
+def baseline_colours(count: int) -> list[str]:
+    """Colours of so many simple methods beside a forecast."""
     others = [OKABE_ITO[i] for i in (5, 2, 3, 1, 6, 7)]  # not the blue of the forecast
     return [others[i % len(others)] for i in range(count)]
