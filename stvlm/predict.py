@@ -173,9 +173,15 @@ def _image_attention(attention: np.ndarray, config: ImageConfig, side: int) -> t
     return on_map, {name: views[:, v].sum(axis=(1, 2)) for v, name in enumerate(config.views)}
 
 
-def _median_without(model: STVLM, inputs: ModelInputs, modality: str) -> torch.Tensor:
-    """(H, N): the median with one modality taken away; without the series the anchor is the usual reading at that time."""
+def take_away(model: STVLM, inputs: ModelInputs, modality: str) -> ModelInputs:
+    """The batch with one modality taken away; without the series the anchor is the usual reading at that time."""
     less = inputs.without(modality)
     if modality == "series":
         less = replace(less, anchor=model.anchor.frame.transform.inverse(inputs.base))
+    return less
+
+
+def _median_without(model: STVLM, inputs: ModelInputs, modality: str) -> torch.Tensor:
+    """(H, N): the median with one modality taken away."""
+    less = take_away(model, inputs, modality)
     return model.quantiles(model(less), less, (MEDIAN,))[0, 0]

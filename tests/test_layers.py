@@ -18,6 +18,7 @@ FLOORS = {
     "stvlm.predict": 5,
     "stvlm.evaluation": 5,
     "stvlm.charts": 5,
+    "stvlm.whatif": 6,
     "stvlm.jobs": 6,
     "stvlm.ui": 7,
     "stvlm.cli": 8,
