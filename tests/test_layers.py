@@ -16,6 +16,7 @@ FLOORS = {
     "stvlm.fit": 5,
     "stvlm.training": 5,
     "stvlm.predict": 5,
+    "stvlm.places": 5,
     "stvlm.evaluation": 5,
     "stvlm.charts": 5,
     "stvlm.whatif": 6,
@@ -32,6 +33,7 @@ SAME_FLOOR = {  # who may ask a neighbour on its floor, downhill in this order: 
     ("stvlm.evaluation", "stvlm.fit"),
     ("stvlm.evaluation", "stvlm.predict"),
     ("stvlm.evaluation", "stvlm.training"),
+    ("stvlm.places", "stvlm.predict"),
 }
 CHARTS_KNOW = ("stvlm.data", "stvlm.charts")
 DOORS = {
