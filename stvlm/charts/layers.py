@@ -14,6 +14,7 @@ from stvlm.charts.scale import Scale, format_value
 from stvlm.data.network import SensorNetwork
 
 MOST_ARCS = 300
+ALARM = "#D55E00"
 
 # The tooltip is made of text nodes only, so a name is never read as HTML.
 BIND_TOOLTIP = JsCode("""
@@ -72,6 +73,14 @@ def ring(network: SensorNetwork, node: int, theme: Theme) -> folium.CircleMarker
     lon, lat = _point(network, node)["coordinates"]
     radius = radius_for(network.n_sensors) + 5
     return _untouchable(folium.CircleMarker((lat, lon), radius=radius, color=theme.ring, weight=3, fill=False))
+
+
+def halos(network: SensorNetwork, nodes: np.ndarray) -> folium.GeoJson:
+    """A wide dashed circle around each of some sensors (K,), which lets clicks through."""
+    marker = folium.CircleMarker(radius=radius_for(network.n_sensors) + 4, color=ALARM, weight=3, dash_array="5 3", fill=False)
+    features = [{"type": "Feature", "geometry": _point(network, int(node)), "properties": {"halo": int(node)}} for node in nodes]
+    collection = {"type": "FeatureCollection", "features": features}
+    return folium.GeoJson(collection, marker=_untouchable(marker), interactive=False, control=False)
 
 
 def image_layer(rgba: np.ndarray, bounds: Bounds) -> folium.raster_layers.ImageOverlay:

@@ -23,8 +23,9 @@ def player_map(
     theme: str = "light",
     start: int = 0,
     limits: tuple[float, float] | None = None,
+    measured: np.ndarray | None = None,
 ) -> MapView:
-    """A map of the median forecast with play, speed and a time slider in it.
+    """A map of the median forecast with play, speed and a time slider in it; a past one can be replayed as it came.
 
     The sensors are part of the base here, and `features` is empty: the browser recolours them itself.
 
@@ -33,19 +34,26 @@ def player_map(
         theme: "light" or "dark".
         start: step that is shown first.
         limits: (low, high) of the colours; else the middle 96 % of the whole forecast.
+        measured: (H, N) what came, NaN where unknown; with any of it, a button shows it in the same colours.
+
+    Raises:
+        ValueError: what came is of another shape.
     """
     network = forecast.network
+    if measured is not None and measured.shape != forecast.median.shape:
+        raise ValueError(f"What came must be {forecast.median.shape} (steps, sensors), not {measured.shape}.")
+    came = [] if measured is None or not np.isfinite(measured).any() else measured
     scale = fit_scale(forecast.median, limits)
     colours = theme_of(theme)
     base = OfflineMap(view_bounds(network), colours, free_below=60)
-    values = np.round(forecast.median.astype("f8"), scale.decimals + 1)  # (H, N)
     payload = {
         "lat": network.lat.round(5).tolist(),
         "lon": network.unwrapped_lon.round(5).tolist(),
         "ids": list(network.ids),
         "names": [network.name(node) for node in range(network.n_sensors)],
         "times": format_times(forecast.times, forecast.timezone),
-        "values": [[x if np.isfinite(x) else None for x in row] for row in values.tolist()],
+        "values": _rounded(forecast.median, scale.decimals),
+        "measured": _rounded(came, scale.decimals),
         "colours": scale.hex(np.linspace(scale.low, scale.high, 64)),
         "low": scale.low,
         "high": scale.high,
@@ -59,13 +67,19 @@ def player_map(
     TimePlayer(payload).add_to(base)
     label = f"{forecast.quantity}, median forecast"
     legend = Legend.of(scale, label, forecast.unit, missing=bool(np.isnan(forecast.median).any()))
-    key = f"player-{theme}-{_fingerprint(forecast)}-{scale.low:.6g}-{scale.high:.6g}"
+    key = f"player-{theme}-{_fingerprint(forecast, came)}-{scale.low:.6g}-{scale.high:.6g}"
     return MapView(base, folium.FeatureGroup(control=False), legend, key, label)
 
 
-def _fingerprint(forecast: Forecast) -> str:
+def _rounded(values: np.ndarray, decimals: int) -> list[list[float | None]]:
+    """(H, N) numbers as JSON holds them: a digit more than is shown, None where missing."""
+    rows = np.round(np.asarray(values, "f8"), decimals + 1).tolist()
+    return [[x if np.isfinite(x) else None for x in row] for row in rows]
+
+
+def _fingerprint(forecast: Forecast, came: np.ndarray) -> str:
     """A short text that differs between forecasts."""
-    digest = hashlib.sha256(forecast.network.fingerprint.encode())
+    digest = hashlib.sha256(forecast.network.fingerprint.encode() + np.asarray(came, "f4").tobytes())
     digest.update(np.ascontiguousarray(forecast.median).tobytes() + forecast.times.tobytes())
     return digest.hexdigest()[:16]
 
@@ -91,7 +105,7 @@ class TimePlayer(MacroElement):
     {% macro script(this, kwargs) %}
     (function () {
       var map = {{ this._parent.get_name() }}, data = {{ this.payload | tojson }};
-      var step = data.start, timer = null, last = data.times.length - 1;
+      var step = data.start, timer = null, last = data.times.length - 1, shown = data.values;
 
       function textOf(value) {
         return value === null ? 'missing' : (value.toFixed(data.decimals) + ' ' + data.unit).trim();
@@ -111,7 +125,7 @@ class TimePlayer(MacroElement):
         marker.feature = {type: 'Feature', properties: {id: id, node: node, name: data.names[node]}};
         marker.bindTooltip(function () {
           var text = document.createElement('span');
-          text.textContent = data.names[node] + ' \\u00b7 ' + textOf(data.values[step][node]);
+          text.textContent = data.names[node] + ' \\u00b7 ' + textOf(shown[step][node]);
           return text;
         }, {sticky: true});
         return marker.addTo(sensors);
@@ -125,7 +139,7 @@ class TimePlayer(MacroElement):
       var control = L.control({position: 'bottomright'}), button, speed, slider, clock;
       function show(next) {
         step = next;
-        markers.forEach(function (marker, node) { marker.setStyle(styleOf(data.values[step][node])); });
+        markers.forEach(function (marker, node) { marker.setStyle(styleOf(shown[step][node])); });
         slider.value = step;
         slider.setAttribute('aria-valuetext', data.times[step]);
         clock.textContent = data.times[step];
@@ -165,6 +179,18 @@ class TimePlayer(MacroElement):
           choice.textContent = rate + '/s';
         });
         speed.value = 2;
+        if (data.measured.length) {
+          var which = part(box, 'button', 'show what came instead of the forecast');
+          which.type = 'button';
+          which.textContent = 'forecast';
+          which.setAttribute('aria-pressed', 'false');
+          which.addEventListener('click', function () {
+            shown = shown === data.values ? data.measured : data.values;
+            which.textContent = shown === data.values ? 'forecast' : 'what came';
+            which.setAttribute('aria-pressed', String(shown !== data.values));
+            show(step);
+          });
+        }
         button.addEventListener('click', function () { if (timer) { stop(); } else { play(); } });
         slider.addEventListener('input', function () { stop(); show(Number(slider.value)); });
         speed.addEventListener('change', function () { if (timer) { play(); } });
