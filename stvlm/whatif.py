@@ -16,6 +16,7 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.inputs import InputBuilder
+from stvlm.modalities.mentions import Names
 from stvlm.model.stvlm import STVLM
 from stvlm.predict import check_window, take_away
 
@@ -109,12 +110,12 @@ class Outcome:
     """What came of a change.
 
     Attributes:
-        window: the readings as the model saw them. forecast: from them.
+        past: (L, N) float32 in the unit, the readings as the model saw them; NaN = missing. forecast: from them.
         images: (V, 3, G, G) float32 in 0 … 1 that the model saw, or None. prompt: the text that it read, "" for none.
         named: sensors (nodes) of which the prompt speaks.
     """
 
-    window: Window
+    past: np.ndarray
     forecast: Forecast
     images: np.ndarray | None
     prompt: str
@@ -149,7 +150,7 @@ def imagine(model: STVLM, window: Window, change: Change) -> Outcome:
     series = changed.series
     times, name = changed.future_times, "anchor" if model.is_anchor else "stvlm"
     return Outcome(
-        window=changed,
+        past=changed.past.copy(),
         forecast=Forecast(series.network, series.quantity, series.unit, name, times, LEVELS, values, series.timezone),
         images=None if inputs.images is None else inputs.images[0].float().cpu().numpy(),
         prompt="" if inputs.prompts is None else inputs.prompts[0],
@@ -221,6 +222,11 @@ def _told(series: SensorSeries, step: int, event: str) -> pd.DataFrame:
     cells[step] = f"{event}; {before}" if before else event
     context[column] = cells
     return context
+
+
+def named_in(network: SensorNetwork, text: str) -> tuple[int, ...]:
+    """Sensors (nodes) of which a text speaks: those whose name or id stands in it."""
+    return tuple(sorted({mention.node for mention in Names(network).find(text)}))
 
 
 def news_columns(series: SensorSeries) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from stvlm.evaluation.results import (
     sensor_gap,
 )
 from stvlm.ui import assess, datasets, frame, session, show, widgets
+from stvlm.ui.words import say
 
 SHIPPED = Path(__file__).resolve().parents[2] / "docs" / "results"
 MOST_UPLOADS = 12
@@ -153,6 +154,19 @@ def panel(one: Result) -> None:
         f"Of {len(variants)} intervals at 95 %, about {0.05 * len(variants):.1f} leave 0 out by chance alone. "
         "Memory is the most that the training's own process held, Python and libraries included; times depend on what else ran."
     )
+
+
+def panel_of_network() -> None:
+    """The panel of the network in view, where a finished backtest of it is at hand; else how to make one."""
+    sample = datasets.sample(session.data_id())
+    name = f"{sample.name}.json" if sample else ""
+    found = next((one for one in _shipped(_stamp()) if one.name == name and one.ablations), None)
+    if found is not None:
+        panel(found)
+        return
+    st.subheader(say("whatif.panel"), anchor=False)
+    st.info(say("whatif.no_panel"))
+    command()
 
 
 def few_shot(results: tuple[Result, ...]) -> None:

@@ -7,34 +7,48 @@ from pathlib import Path
 
 import streamlit as st
 
-from stvlm.ui import datasets, session
+from stvlm.ui import datasets, session, words
+from stvlm.ui.words import say
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the app: its file, its name in the sidebar and one line on what one does there."""
+    """A page of the app: its key in the files of `languages/`, its file and its sign in the sidebar."""
 
+    name: str
     path: str
-    title: str
     icon: str
-    line: str
+
+    @property
+    def title(self) -> str:
+        """Its name in the sidebar, in the language in view."""
+        return say(f"page.{self.name}.title")
+
+    @property
+    def line(self) -> str:
+        """What one does there."""
+        return say(f"page.{self.name}.line")
 
 
 PAGES = {
-    "home": Page("app.py", "Home", ":material/home:", ""),
-    "data": Page(
-        "pages/data.py", "Data", ":material/database:", "Choose or upload a sensor network, and see what is wrong with it."
-    ),
-    "images": Page("pages/images.py", "Spatial images", ":material/image:", "What the model sees: the network painted as images."),
-    "prompts": Page("pages/prompts.py", "Prompts", ":material/notes:", "What the model reads: each window in plain words."),
-    "train": Page("pages/train.py", "Train", ":material/model_training:", "Fit a model to this network, and watch it."),
-    "forecast": Page(
-        "pages/forecast.py", "Forecast", ":material/timeline:", "What comes next, on the map and over time, with bands."
-    ),
-    "fusion": Page("pages/fusion.py", "Fusion", ":material/hub:", "What a forecast drew on: image, text, series, other sensors."),
-    "compare": Page(
-        "pages/compare.py", "Compare", ":material/balance:", "Which model is better, where, and what each part of it is worth."
-    ),
+    page.name: page
+    for page in (
+        Page("home", "app.py", ":material/home:"),
+        Page("data", "pages/data.py", ":material/database:"),
+        Page("images", "pages/images.py", ":material/image:"),
+        Page("prompts", "pages/prompts.py", ":material/notes:"),
+        Page("train", "pages/train.py", ":material/model_training:"),
+        Page("forecast", "pages/forecast.py", ":material/timeline:"),
+        Page("fusion", "pages/fusion.py", ":material/hub:"),
+        Page("whatif", "pages/whatif.py", ":material/science:"),
+        Page("compare", "pages/compare.py", ":material/balance:"),
+        Page("learn", "pages/learn.py", ":material/school:"),
+    )
+}
+_GROUPS = {  # of the sidebar
+    "frame.network": ("data", "images", "prompts"),
+    "frame.model": ("train", "forecast", "compare"),
+    "frame.understand": ("fusion", "whatif", "learn"),
 }
 _ICON = str(Path(__file__).with_name("icon.svg"))
 
@@ -71,13 +85,12 @@ def _sidebar() -> None:
     with st.sidebar:
         st.markdown("**ST-VLM**")
         page_link("home")
-        st.caption("The network")
-        for name in ("data", "images", "prompts"):
-            page_link(name)
-        st.caption("The model")
-        for name in ("train", "forecast", "fusion", "compare"):
-            page_link(name)
+        for heading, names in _GROUPS.items():
+            st.caption(say(heading))
+            for name in names:
+                page_link(name)
         st.divider()
-        st.caption("Network in view")
-        st.text(datasets.title(session.data_id()) if session.data_id() else "none yet")
-        st.caption("Nothing leaves this machine: maps, models and data are all local.")
+        st.caption(say("frame.in_view"))
+        st.text(datasets.title(session.data_id()) if session.data_id() else say("frame.none_yet"))
+        words.pick()
+        st.caption(say("frame.local"))

@@ -20,6 +20,7 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.jobs import local
 from stvlm.ui import datasets, frame, session, widgets
+from stvlm.ui.words import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from stvlm.modalities.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
     from stvlm.predict import Seen
+    from stvlm.whatif import Change, Outcome
 
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR = "anchor"
@@ -59,18 +61,27 @@ class Choice:
         return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What a model gets, some of MODALITIES; whether its forecast is the anchor's; whether it was trained with news and heeds them."""
+
+    modalities: tuple[str, ...]
+    is_anchor: bool
+    heeds_news: bool
+
+
 def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
     """The forecasters at hand for a network, the best to begin with first: shipped, trained here, closed form."""
     found = []
     sample = datasets.sample(data)
     if sample and (CHECKPOINTS / sample.name / "manifest.json").is_file():
-        found.append(_of_folder("shipped", "the model that comes with the sample", CHECKPOINTS / sample.name))
+        found.append(_of_folder("shipped", say("common.shipped"), CHECKPOINTS / sample.name))
     for run in local.list_runs():
         source = run.spec.data
         if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
-            found.append(_of_folder(f"run-{run.run_id}", f"run {run.title}", run.model_folder))
+            found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
     lookback, horizon, _ = datasets.window_sizes(data, series)
-    found.append(Choice(ANCHOR, "the closed-form anchor, fitted on the spot", None, lookback, horizon))
+    found.append(Choice(ANCHOR, say("common.anchor"), None, lookback, horizon))
     return tuple(found)
 
 
@@ -87,13 +98,13 @@ def _pick_model(series: SensorSeries, explains: bool) -> Choice:
     """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
     at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.folder or not explains}
     if not at_hand:
-        st.info("There is no trained model of this network yet. Train one: on the Train page the settings work as they are.")
-        frame.page_link("train", "Train a model")
+        st.info(say("common.no_model"))
+        frame.page_link("train", say("common.train"))
         st.stop()
     name = session.chosen("model", tuple(at_hand), next(iter(at_hand)))
     key = session.tied("model", name)
     st.selectbox(
-        "Forecaster",
+        say("common.forecaster"),
         tuple(at_hand),
         key=key,
         format_func=lambda n: at_hand[n].label,
@@ -107,12 +118,10 @@ def _pick_window(series: SensorSeries, choice: Choice) -> Window:
     """Choose the moment from which is forecast; at first the last one whose truth is known."""
     first, last = choice.lookback, series.n_steps
     if first > last:
-        st.error(
-            f"The readings have {last} steps; this forecaster needs {first} before the cutoff. Choose another, or take more data."
-        )
+        st.error(say("common.too_short", steps=last, first=first))
         st.stop()
     default = max(first, last - choice.horizon)
-    cutoff = widgets.pick_time(series, "cutoff", first, last, default, "Forecast from")
+    cutoff = widgets.pick_time(series, "cutoff", first, last, default, say("common.forecast_from"))
     return Window(series, cutoff, choice.lookback, choice.horizon)
 
 
@@ -129,6 +138,26 @@ def forecast(choice: Choice, window: Window) -> Forecast:
 def explanation(choice: Choice, window: Window) -> FusionExplanation:
     """What the forecast of a window drew on, remembered."""
     return _explanation(key(choice, window), _ready(choice, window.series), window)
+
+
+def imagined(choice: Choice, window: Window, change: Change) -> Outcome:
+    """What would be forecast of a window with a change, remembered."""
+    return _imagined(f"{key(choice, window)} {change.word}", _ready(choice, window.series), window, change)
+
+
+def abilities(choice: Choice, series: SensorSeries) -> Abilities:
+    """What a model gets, and what can move its forecast."""
+    model = _ready(choice, series)
+    from stvlm.whatif import news_columns
+
+    shown = model.config.inputs.modalities
+    return Abilities(shown, model.is_anchor, not model.is_anchor and "text" in shown and bool(news_columns(series)))
+
+
+def prompt_length(choice: Choice, series: SensorSeries, prompt: str) -> tuple[int, int]:
+    """Tokens of a prompt, and how many the model reads at most."""
+    count, config = text_side(choice, series)
+    return count(prompt) if prompt else 0, config.max_tokens
 
 
 def seen(choice: Choice, window: Window) -> Seen:
@@ -169,18 +198,11 @@ def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig]:
     return backbone.load("tiny").count_tokens, PromptConfig()
 
 
-def coverage_note(choice: Choice) -> str:
-    """What the bands held where it was measured, in a sentence; "" where the model's folder does not say."""
+def manifest(choice: Choice, series: SensorSeries) -> dict:
+    """What is known of how a forecaster was made: settings, data, scores."""
     if choice.folder is None:
-        return "Its bands were set on the validation part."
-    scores = json.loads((choice.folder / "manifest.json").read_text("utf-8")).get("scores", {})
-    parts = [
-        f"the {share} % band held {100 * scores[f'{part}_coverage_{share}']:.0f} % on the {words} part"
-        for part, words in (("val", "validation"), ("test", "test"))
-        for share in (50, 80, 95)
-        if scores.get(f"{part}_coverage_{share}") is not None
-    ]
-    return f"Measured: {', '.join(parts)}." if parts else ""
+        return _ready(choice, series).manifest
+    return json.loads((choice.folder / "manifest.json").read_text("utf-8"))
 
 
 def truth(window: Window) -> np.ndarray:
@@ -270,6 +292,14 @@ def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
 
     with _lock:
         return explain(_model, _window)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outcome:
+    from stvlm.whatif import imagine
+
+    with _lock:
+        return imagine(_model, _window, _change)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

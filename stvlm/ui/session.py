@@ -19,6 +19,12 @@ VIEW = (
     "channel",
     "modality",
     "source",
+    "show",
+    "alarm",
+    "group",
+    "other",
+    "dropped",
+    "change",
 )  # what belongs to one network, as words in the URL
 LONGEST = 200  # characters of a URL parameter that are read; ids are shorter
 
@@ -48,10 +54,10 @@ def look_at(data: str) -> None:
         st.query_params["data"] = data
 
 
-def get(name: str) -> str:
-    """A word of the view: from the URL, else as this session left it; "" for none."""
+def get(name: str, longest: int = LONGEST) -> str:
+    """A word of the view: from the URL, of which `longest` characters are read, else as this session left it; "" for none."""
     if name in st.query_params:
-        st.session_state[f"stvlm.{name}"] = st.query_params[name][:LONGEST]
+        st.session_state[f"stvlm.{name}"] = st.query_params[name][:longest]
     return st.session_state.get(f"stvlm.{name}", "")
 
 
@@ -97,7 +103,8 @@ def kept(name: str, default: object = None) -> object:
 
 def link() -> dict[str, str]:
     """The parameters that a link to another page carries; the rest of the view follows in the session."""
-    return {"data": data_id()} if data_id() else {}
+    held = {"data": data_id(), "lang": get("lang")}
+    return {name: value for name, value in held.items() if value}
 
 
 def _forget() -> None:

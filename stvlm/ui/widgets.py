@@ -12,6 +12,7 @@ import streamlit as st
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries, to_local
 from stvlm.ui import datasets, frame, session
+from stvlm.ui.words import say
 
 
 def need_series() -> SensorSeries:
@@ -21,16 +22,16 @@ def need_series() -> SensorSeries:
         try:
             return datasets.load(data)
         except datasets.UnknownNetworkError:
-            st.error("This server has no network of that name. It was uploaded elsewhere, or the link is mistyped.")
+            st.error(say("common.unknown_network"))
             st.text(data)
     else:
-        st.info("There is no network in view yet. Take a sample on the home page, or upload your own on the Data page.")
-    frame.page_link("home", "Take a sample")
-    frame.page_link("data", "Upload a network", source="own")
+        st.info(say("common.no_network"))
+    frame.page_link("home", say("common.take_sample"))
+    frame.page_link("data", say("common.upload"), source="own")
     st.stop()
 
 
-def pick_sensor(network: SensorNetwork, label: str = "Sensor") -> int:
+def pick_sensor(network: SensorNetwork, label: str = "") -> int:
     """Choose a sensor; maps and tables set the same one.
 
     Returns:
@@ -39,7 +40,7 @@ def pick_sensor(network: SensorNetwork, label: str = "Sensor") -> int:
     sensor = session.chosen("sensor", network.ids, network.ids[0])
     key = session.tied("sensor", sensor)
     st.selectbox(
-        label,
+        label or say("common.sensor"),
         network.ids,
         key=key,
         format_func=sensor_labels(network).get,
@@ -94,7 +95,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
                 "",
                 icon=icon,
                 key=f"{name}{move}",
-                help="one step earlier" if move < 0 else "one step later",
+                help=say("common.earlier" if move < 0 else "common.later"),
                 disabled=not first <= step + move <= last,
                 on_click=session.put,
                 args=(name, _word(series, step + move)),

@@ -1,0 +1,94 @@
+"""What the pages say, in the language of the reader: `languages/en.toml` and its twins hold the sentences, this file finds them.
+
+A new sentence is a line in every file of `languages/`; a new language is a file with the same keys and a line in LANGUAGES.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from stvlm.charts.scale import format_times
+from stvlm.ui import session
+
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+FOLDER = Path(__file__).with_name("languages")
+
+
+def say(key: str, **fields: object) -> str:
+    """A sentence in the language of the session.
+
+    Args:
+        key: its place in the file, "whatif.title". fields: what stands in its braces; text of a user goes through `widgets.plain`
+            first where the sentence is markdown.
+
+    Raises:
+        KeyError: no such sentence.
+    """
+    return sentences(language())[key].format(**fields)
+
+
+def language() -> str:
+    """The language in view, "en" or "de": from the URL, else as this session left it."""
+    asked = session.get("lang")
+    return asked if asked in LANGUAGES else "en"
+
+
+def pick() -> None:
+    """Choose the language."""
+    key = session.tied("lang", session.chosen("lang", tuple(LANGUAGES), "en"))
+    st.segmented_control(
+        say("frame.language"),
+        tuple(LANGUAGES),
+        key=key,
+        format_func=LANGUAGES.get,
+        required=True,
+        on_change=session.taken,
+        args=("lang", key, str),
+    )
+
+
+def number(value: float, digits: int = 1, sign: bool = False) -> str:
+    """A number as readers of the language write it: "1,234.5" or "1.234,5"; "+" only where asked for.
+
+    Args:
+        value: NaN becomes the word for missing. digits: after the point.
+    """
+    if not np.isfinite(value):
+        return say("common.missing")
+    text = f"{value:{'+' if sign else ''},.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("+-")
+    text = text.replace("-", "\N{MINUS SIGN}")
+    return text.translate(str.maketrans(",.", ".,")) if language() == "de" else text
+
+
+def moments(times: np.ndarray, timezone: str = "") -> list[str]:
+    """(H,) times as texts: "Mon 12 May 2025 08:15", "Mo 12 Mai 2025 08:15".
+
+    Args:
+        times: (H,) datetime64[s]. timezone: IANA name; "" shows them as they are.
+    """
+    texts = format_times(times, timezone)
+    names = dict(zip(sentences("en")["calendar.names"].split(), say("calendar.names").split(), strict=True))
+    return [" ".join(names.get(word, word) for word in text.split()) for text in texts]
+
+
+@lru_cache
+def sentences(name: str) -> dict[str, str]:
+    """Every sentence of a language, by its key."""
+    found: dict[str, str] = {}
+
+    def gather(table: dict, path: str) -> None:
+        for key, value in table.items():
+            if isinstance(value, dict):
+                gather(value, f"{path}{key}.")
+            else:
+                found[path + key] = value
+
+    gather(tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8")), "")
+    return found
