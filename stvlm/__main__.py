@@ -187,21 +187,27 @@ def backtest(options: argparse.Namespace) -> None:
             split = few_shot(split, options.few_shot, series, options.lookback, options.horizon)
         print(coverage(split, series, options.lookback, options.horizon))
     with about_input(still=lambda: not stage.message):
-        panel = run_panel(options, series, more, stage) if options.ablations else {}
-        result = score(
-            series,
-            options.lookback,
-            options.horizon,
-            options.split,
-            tuple(names),
-            few_shot=options.few_shot,
-            seeds=options.seeds,
-            max_minutes=options.max_minutes,
-            device=options.device or "auto",
-            seasons=options.seasons,
-            progress=stage,
-            fit_options=more,
-        )
+        if options.hold_sensors is not None:
+            from stvlm.cli.unseen import score_unseen
+
+            result, panel = score_unseen(options, series, names, more, stage), {}
+        else:
+            panel = run_panel(options, series, more, stage) if options.ablations else {}
+            result = score(
+                series,
+                options.lookback,
+                options.horizon,
+                options.split,
+                tuple(names),
+                few_shot=options.few_shot,
+                seeds=options.seeds,
+                max_minutes=options.max_minutes,
+                device=options.device or "auto",
+                seasons=options.seasons,
+                progress=stage,
+                fit_options=more,
+                drop_sensors=options.drop_sensors,
+            )
     write_json(options.json, {"title": title_of(options)} | result | panel)
     print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())

@@ -21,8 +21,8 @@ class Kernel:
 
     Attributes:
         kind: "mean" of all; "distance": inverse distance to the `power` of the `nearest` (0: all); "kriging": ordinary kriging with
-            an exponential covariance of `reach` (half extents of the network) and `nugget` (share of the sill); "links": closeness
-            of the adjacency, in either direction, and inverse distance where a place has no link.
+            a covariance of `reach` (half extents of the network) and `nugget` (share of the sill), exponential or, `is_smooth`,
+            Matérn's of 3/2; "links": closeness of the adjacency, in either direction, and inverse distance where a place has no link.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class Kernel:
     power: float = 1.0
     reach: float = 1.0
     nugget: float = 0.1
+    is_smooth: bool = False
 
     @property
     def is_positive(self) -> bool:
@@ -43,7 +44,7 @@ class Kernel:
         return {
             "mean": "mean of all",
             "distance": f"inverse distance^{self.power:g}, {who}",
-            "kriging": f"kriging, reach {self.reach:g}, nugget {self.nugget:g}",
+            "kriging": f"{'smooth ' if self.is_smooth else ''}kriging, reach {self.reach:g}, nugget {self.nugget:g}",
             "links": f"links, else inverse distance^{self.power:g}, {who}",
         }[self.kind]
 
@@ -53,6 +54,7 @@ KERNELS = (
     Kernel("distance", 1),
     *(Kernel("distance", nearest, power) for nearest in (3, 6, 12, 0) for power in (1.0, 2.0)),
     *(Kernel("kriging", reach=reach, nugget=nugget) for reach in (0.15, 0.5, 1.5, 5.0) for nugget in (0.01, 0.1, 0.3, 1.0)),
+    *(Kernel("kriging", reach=reach, nugget=nugget, is_smooth=True) for reach in (0.5, 1.5, 5.0) for nugget in (0.001, 0.03, 0.3)),
     *(Kernel("links", nearest, 2.0) for nearest in (1, 6)),
 )
 
@@ -83,7 +85,7 @@ def _inverse_distance(kernel: Kernel, network: SensorNetwork, sites: Sites) -> n
 
 def _kriging(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.ndarray:
     """Ordinary kriging (Cressie 1993, 3.2): C⁻¹(c + 1 μ) with μ such that the weights sum to 1."""
-    covariance, toward = _covariances(network, sites, kernel.reach, kernel.nugget)
+    covariance, toward = _covariances(network, sites, kernel)
     factor = cho_factor(covariance)
     ones = cho_solve(factor, np.ones(network.n_sensors))  # (N,)
     simple = cho_solve(factor, toward.T).T  # (M, N)
@@ -94,16 +96,19 @@ def unexplained(network: SensorNetwork, sites: Sites) -> np.ndarray:
     """(M,) share of a reading's variance that the sensors around leave open under a middling covariance: 1 + wᵀCw - 2wᵀc."""
     kernel = Kernel("kriging", reach=DOUBT_REACH, nugget=DOUBT_NUGGET)
     weights = _kriging(kernel, network, sites)
-    covariance, toward = _covariances(network, sites, kernel.reach, kernel.nugget)
+    covariance, toward = _covariances(network, sites, kernel)
     return 1 + np.einsum("mn,nk,mk->m", weights, covariance, weights, optimize=True) - 2 * (weights * toward).sum(axis=1)
 
 
-def _covariances(network: SensorNetwork, sites: Sites, reach: float, nugget: float) -> tuple[np.ndarray, np.ndarray]:
-    """Exponential covariance among sensors (N, N), with the nugget, and from sites to sensors (M, N); the sill is 1."""
+def _covariances(network: SensorNetwork, sites: Sites, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance among sensors (N, N), with the nugget, and from sites to sensors (M, N); the sill is 1."""
     here, there = network.position_km, sites.position_km(network)
-    length = reach * network.half_extent_km
 
-    return np.exp(-cdist(here, here) / length) + nugget * np.eye(len(here)), np.exp(-cdist(there, here) / length)
+    def among(first: np.ndarray) -> np.ndarray:
+        far = cdist(first, here) / (kernel.reach * network.half_extent_km)
+        return (1 + 3**0.5 * far) * np.exp(-(3**0.5) * far) if kernel.is_smooth else np.exp(-far)
+
+    return among(here) + kernel.nugget * np.eye(len(here)), among(there)
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

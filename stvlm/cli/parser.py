@@ -115,7 +115,7 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="stop training after so long")
-    parser.add_argument("--max-steps", type=_positive, metavar="N", help="stop training after so many steps")
+    parser.add_argument("--max-steps", type=_count, metavar="N", help="stop training after so many steps; 0: the anchor alone")
 
 
 def _add_window(parser: Parser) -> None:
@@ -139,6 +139,15 @@ def _add_backtest(parser: Parser) -> None:
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
+    parser.add_argument(
+        "--hold-sensors", type=_share, metavar="P", help="this share of the sensors is never read, and they alone are scored"
+    )
+    parser.add_argument(
+        "--drop-sensors",
+        type=_share,
+        metavar="P",
+        help="this share of the sensors falls silent before the test part; all are scored",
+    )
     parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=ablations.HELP)
     parser.add_argument("--max-steps", type=_positive, metavar="N", help=ablations.STEPS_HELP)
     parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
@@ -185,6 +194,13 @@ def _positive_number(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number over 0, not {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _positive_number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be a share between 0 and 1, such as 0.2, not {text}")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,19 @@ from stvlm.data.windows import PARTS, Split, few_shot
 from stvlm.evaluation.contenders import MODELS, QUICK, Contender, Course, Report, contenders
 from stvlm.evaluation.metrics import Scores
 
-AVERAGED = ("mae", "rmse", "accuracy", "crps", "coverage_50", "coverage_80", "coverage_95", "width_50", "width_80", "width_95")
+AVERAGED = (
+    "mae",
+    "mae_all_there",
+    "rmse",
+    "accuracy",
+    "crps",
+    "coverage_50",
+    "coverage_80",
+    "coverage_95",
+    "width_50",
+    "width_80",
+    "width_95",
+)
 
 
 def backtest(
@@ -31,6 +44,7 @@ def backtest(
     seasons: tuple[int, ...] | None = None,
     progress: Report | None = None,
     fit_options: dict[str, Any] | None = None,
+    drop_sensors: float | None = None,
 ) -> dict[str, Any]:
     """Fit on the training part, calibrate on the validation part, score every window of the test part.
 
@@ -42,6 +56,8 @@ def backtest(
         seeds: how often stvlm and the deep baselines are trained, with seeds 0, 1, ... max_minutes: of each training.
         device: "auto", "cpu", "cuda", "mps". seasons: in minutes; None: found in the training part.
         progress: called with a message and the share done. fit_options: further settings of FitConfig.
+        drop_sensors: this share of the sensors, drawn at random, sends nothing from one lookback before the test part on; all are
+            scored, and each row says "mae_all_there" beside "mae".
 
     Returns:
         "windows": how many in each part; "scores": one dict a row ("model", the scores of `Scores.result`, "mae_per_sensor",
@@ -60,13 +76,14 @@ def backtest(
     course = lay_course(series, lookback, horizon, split, few_shot, seasons)
     options = dict(fit_options or {}) | {"split": split, "few_shot": few_shot, "max_minutes": max_minutes, "device": device}
     rows, test = [], course.cutoffs("test")
+    silent = None if drop_sensors is None else fall_silent(series, drop_sensors, course.split.test_start - lookback)
     for contender in contenders(course, models, seeds, options, report):
         if contender.first_cutoff <= test[0]:
-            rows.append(_row(contender, course))
+            rows.append(row_of(contender, course) if silent is None else _silent_row(contender, course, silent))
     report("Done.", 1.0)
     return {
         "windows": {part: len(course.cutoffs(part)) for part in PARTS},
-        "scores": _with_mean(rows) if seeds > 1 else rows,
+        "scores": with_mean(rows) if seeds > 1 else rows,
         "quantity": series.quantity,
         "unit": series.unit,
         "sensors": series.network.n_sensors,
@@ -78,7 +95,7 @@ def backtest(
         "step_minutes": series.step_seconds / 60,
         "data_sha256": series.fingerprint,
         "network": {name: list(getattr(series.network, name)) for name in ("ids", "lat", "lon")},
-    }
+    } | ({} if drop_sensors is None else {"drop_sensors": drop_sensors})
 
 
 def check_models(models: tuple[str, ...]) -> None:
@@ -129,7 +146,34 @@ def lay_course(
     return course
 
 
-def _row(contender: Contender, course: Course) -> dict[str, Any]:
+def fall_silent(series: SensorSeries, share: float, start: int, seed: int = 0) -> SensorSeries:
+    """The series with some sensors silent from step `start` on: a share of them, at least one, drawn at random.
+
+    Raises:
+        ValueError: a share that is none.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"The share of sensors that fall silent must lie between 0 and 1, not {share}.")
+    n = series.network.n_sensors
+    gone = np.random.default_rng(seed).permutation(n)[: max(round(share * n), 1)]
+    values = np.array(series.values)
+    values[start:, gone] = np.nan
+    return replace(series, values=values)
+
+
+def _silent_row(contender: Contender, course: Course, silent: SensorSeries) -> dict[str, Any]:
+    """The row of a contender that hears only what is left, with its error where it hears all.
+
+    Raises:
+        ValueError: a contender that cannot forecast from other readings than it was fitted on.
+    """
+    if contender.on is None:
+        raise ValueError(f"{contender.name} cannot be scored with sensors that fall silent; leave it out.")
+    there = row_of(contender, course)
+    return row_of(replace(contender, forecast=contender.on(silent)), course) | {"mae_all_there": there["mae"]}
+
+
+def row_of(contender: Contender, course: Course) -> dict[str, Any]:
     """Forecast and score the test part, block by block; only the forecasting is timed."""
     test, scores, seconds = course.cutoffs("test"), Scores(LEVELS), 0.0
     for cutoffs in course.blocks(test):
@@ -154,7 +198,7 @@ def _row(contender: Contender, course: Course) -> dict[str, Any]:
     }
 
 
-def _with_mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows and, after the single seeds of a model, their mean under the model's own name."""
     out: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
@@ -173,7 +217,8 @@ def _model_of(row: dict[str, Any]) -> str:
 def _mean_row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean of some seeds as one row."""
     mean: dict[str, Any] = {k: v for k, v in runs[0].items() if k not in ("seed", "message")} | {"model": name, "seeds": len(runs)}
-    for key in (*AVERAGED, "seconds_fit", "seconds_per_window"):
+    averaged = [key for key in AVERAGED if key in mean]
+    for key in (*averaged, "seconds_fit", "seconds_per_window"):
         values = [run[key] for run in runs]
         mean[key] = None if None in values else float(np.mean(values))
     for key in ("mae_per_step", "mae_per_sensor"):
@@ -182,5 +227,5 @@ def _mean_row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("taken", "out_of_time"):
         if key in mean:
             mean[key] = sum(run[key] for run in runs)
-    mean["spread"] = {key: float(np.std([run[key] for run in runs], ddof=1)) for key in AVERAGED if mean[key] is not None}
+    mean["spread"] = {key: float(np.std([run[key] for run in runs], ddof=1)) for key in averaged if mean[key] is not None}
     return mean

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries
+from stvlm.data.tracking import FollowingForecaster
 from stvlm.data.windows import Split, thin
 from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
 from stvlm.evaluation.coverage import ConformalBands
@@ -22,6 +24,7 @@ MODELS = (*BASELINES, BOOSTING, *DEEP, "anchor", "stvlm")
 BLOCK_CELLS = 2_000_000  # (window, step, sensor) forecast and scored at once
 BAND_CELLS = 8_000_000  # of the validation part that bands are learnt from
 Report = Callable[[str, float], None]
+Forecasting = Callable[[np.ndarray], np.ndarray]  # cutoffs (W,) → quantiles (Q, W, H, N) at LEVELS, or points (W, H, N)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class Contender:
         name: its row. forecast: cutoffs (W,) → quantiles (Q, W, H, N) at LEVELS, or point forecasts (W, H, N).
         parameters, trainable: numbers in it, and those that were estimated on this series. seconds_fit: of wall time.
         device: that forecasts. first_cutoff: the earliest that it can forecast. facts: what else its row says.
+        on: other readings of the same sensors → what forecasts from them, fitted as it is; None where it cannot.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Contender:
     device: str = "cpu"
     first_cutoff: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    on: Callable[[SensorSeries], Callable[[np.ndarray], np.ndarray]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +119,15 @@ def _one_of(seeds: int, contender: Contender, seed: int) -> Contender:
 
 
 def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contender]:
+    def on(series: SensorSeries, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        again = TrainingData(series, course.split, course.lookback, course.horizon)  # the same readings up to the test part
+        return next(fitted for fitted in fit_baseline(family, again, course.seasons) if fitted.name == name)
+
     started = time.perf_counter()
     for fitted in fit_baseline(family, data, course.seasons):
         seconds = time.perf_counter() - started
         parts = (fitted.n_parameters, fitted.n_parameters, seconds, "cpu", fitted.first_cutoff)
-        yield _banded(Contender(fitted.name, fitted, *parts), course)
+        yield _banded(Contender(fitted.name, fitted, *parts, on=partial(on, name=fitted.name)), course)
         started = time.perf_counter()
 
 
@@ -180,8 +189,9 @@ def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[C
         _device_name(device),
         course.split.train_start + course.lookback,
         {"taken": bool(float(model.shrinkage) > 0), "message": step.message},
+        on=lambda series: lambda cutoffs: predict_many(model, series, cutoffs),
     )
-    return _anchor_contender(model.anchor, course, seconds_anchor), contender
+    return _anchor_contender(model.anchor, course, seconds_anchor), _following(contender, course)
 
 
 def _anchor_contender(anchor, course: Course, seconds: float) -> Contender:
@@ -192,6 +202,7 @@ def _anchor_contender(anchor, course: Course, seconds: float) -> Contender:
         anchor.n_parameters,
         seconds,
         first_cutoff=course.split.train_start + course.lookback,
+        on=lambda series: lambda cutoffs: anchor.forecast(series, cutoffs),
     )
 
 
@@ -205,12 +216,33 @@ def _banded(contender: Contender, course: Course) -> Contender:
     truth = course.truth(cutoffs)
     if not np.isfinite(truth).any():
         return contender
-    training = course.series.values[course.split.train_start : course.split.train_end]
-    floor = 0.0 if np.nanmin(training) >= 0 else None
-    bands = ConformalBands.fit(contender.forecast(cutoffs), truth, LEVELS, floor)
-    point = contender.forecast
-    seconds = contender.seconds_fit + time.perf_counter() - started
-    return replace(contender, forecast=lambda c: bands.apply(point(c)), seconds_fit=seconds)
+    bands = ConformalBands.fit(contender.forecast(cutoffs), truth, LEVELS, _floor(course))
+    with_bands = _through(contender, course, lambda point, series: lambda c: bands.apply(point(c)))
+    return _following(replace(with_bands, seconds_fit=contender.seconds_fit + time.perf_counter() - started), course)
+
+
+def _following(contender: Contender, course: Course) -> Contender:
+    """The same with bands that follow what was missed, from the validation part on; the run through that part counts as fitting."""
+    started, warm, floor = time.perf_counter(), course.cutoffs("val"), _floor(course)
+    warm = warm[warm >= contender.first_cutoff]
+    follows = _through(
+        contender, course, lambda made, series: FollowingForecaster(made, series.values, course.horizon, warm, floor)
+    )
+    follows.forecast.warm_up()
+    return replace(follows, seconds_fit=contender.seconds_fit + time.perf_counter() - started)
+
+
+def _through(contender: Contender, course: Course, wrap: Callable[[Forecasting, SensorSeries], Forecasting]) -> Contender:
+    """The same with what forecasts wrapped, on these readings and on others of the same sensors."""
+    on = contender.on
+    again = None if on is None else lambda series: wrap(on(series), series)
+    return replace(contender, forecast=wrap(contender.forecast, course.series), on=again)
+
+
+def _floor(course: Course) -> float | None:
+    """0 where the training part holds nothing below it."""
+    lowest = np.nanmin(course.series.values[course.split.train_start : course.split.train_end])
+    return 0.0 if lowest >= 0 else None
 
 
 def _device_name(device) -> str:
