@@ -24,6 +24,7 @@ class Labels:
     """What the figure says, in the reader's language."""
 
     past: str
+    seen: str
     came: str
     first: str
     second: str
@@ -35,6 +36,7 @@ class Labels:
 
 def versus_lines(
     past: np.ndarray,
+    seen: np.ndarray,
     past_times: np.ndarray,
     came: np.ndarray,
     first: Forecast,
@@ -47,7 +49,8 @@ def versus_lines(
     """One sensor: its past, what came, and two forecasts, each with its 80 % band.
 
     Args:
-        past: (L,) readings in the unit before the forecasts, NaN = missing. past_times: (L,) datetime64[s].
+        past: (L,) readings in the unit before the forecasts, NaN = missing; seen: (L,) the same as the second forecast saw them.
+        past_times: (L,) datetime64[s].
         came: (H,) readings of the forecasts' times, NaN = not known. first, second: of the same times.
         sensor: node. labels: texts. step: chosen step of the horizon, marked. theme: "light" or "dark".
     """
@@ -59,10 +62,14 @@ def versus_lines(
         (first, labels.first, colours.accent, "solid", "circle"),
         (second, labels.second, OKABE_ITO[5] if theme == "light" else OKABE_ITO[1], "dash", "diamond"),
     )
-    for forecast, _, colour, _, _ in looks:
-        _band(figure, forecast, sensor, clock, colour, 0.14 if theme == "light" else 0.2)
+    for forecast, name, colour, _, _ in looks:
+        entry = labels.band if name == labels.first else ""
+        _band(figure, forecast, sensor, clock, colour, 0.14 if theme == "light" else 0.2, entry)
     dots = {"mode": "lines+markers", "connectgaps": False, "hovertemplate": hover}
     figure.add_scatter(x=before, y=past, name=labels.past, line_color=colours.text, marker_size=4, **dots)
+    if np.isfinite(seen).any() and not np.array_equal(seen, past, equal_nan=True):
+        line = {"color": looks[1][2], "width": 1.5, "dash": "dot"}
+        figure.add_scatter(x=before, y=seen, name=labels.seen, line=line, marker_size=5, marker_symbol="diamond", **dots)
     if np.isfinite(came).any():
         line, marker = {"color": colours.text, "width": 1.5, "dash": "dot"}, {"size": 6, "symbol": "circle-open"}
         figure.add_scatter(x=clock, y=came, name=labels.came, line=line, marker=marker, **dots)
@@ -70,11 +77,9 @@ def versus_lines(
         line, marker = {"color": colour, "width": 2.5, "dash": dash}, {"size": 7, "symbol": symbol}
         figure.add_scatter(x=clock, y=forecast.median[:, sensor], name=name, line=line, marker=marker, **dots)
     style(figure, theme, "", labels.time, with_unit(labels.quantity, first.unit))
-    figure.update_layout(hovermode="x unified")
-    figure.add_annotation(
-        text=plain(labels.band), x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False,
-        font={"size": 11, "color": colours.muted},
-    )  # fmt: skip
+    figure.update_layout(hovermode="x unified", legend_traceorder="normal")
+    start, end = pd.Timestamp(before[0]), pd.Timestamp(clock[-1])
+    figure.update_xaxes(range=[start - 0.02 * (end - start), end + 0.02 * (end - start)])
     begin = pd.Timestamp(clock[0]) - (pd.Timestamp(clock[0]) - pd.Timestamp(before[-1])) / 2
     _line_at(figure, begin, colours.muted, "solid")
     figure.add_annotation(
@@ -104,14 +109,14 @@ def change_map(
     )  # fmt: skip
 
 
-def _band(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str, alpha: float) -> None:
-    """The 80 % band as a filled area, without an entry of its own in the legend."""
+def _band(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str, alpha: float, entry: str) -> None:
+    """The 80 % band as a filled area; `entry` in the legend, "" for none."""
     if BAND not in forecast.shares:
         return
     low, high = (bound[:, sensor] for bound in forecast.band(BAND))
-    plainly = {"mode": "lines", "line_width": 0, "showlegend": False, "hoverinfo": "skip"}
-    figure.add_scatter(x=clock, y=low, **plainly)
-    figure.add_scatter(x=clock, y=high, fill="tonexty", fillcolor=with_alpha(colour, alpha), **plainly)
+    plainly = {"x": clock, "mode": "lines", "line_width": 0, "hoverinfo": "skip"}
+    figure.add_scatter(y=low, showlegend=False, **plainly)
+    figure.add_scatter(y=high, fill="tonexty", fillcolor=with_alpha(colour, alpha), name=entry, showlegend=bool(entry), **plainly)
 
 
 def _line_at(figure: go.Figure, when: pd.Timestamp, colour: str, dash: str) -> None:

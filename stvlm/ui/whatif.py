@@ -17,7 +17,7 @@ from stvlm.ui import frame, models, session, show, whatif_controls, widgets, wor
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
-    from stvlm.whatif import Change, Outcome
+    from stvlm.whatif import Outcome
 
 
 @st.fragment
@@ -46,7 +46,6 @@ def linked_views(choice: models.Choice, window: Window) -> None:
         return
     if can.is_anchor:
         st.warning(say("whatif.is_anchor"), icon=":material/warning:")
-    _figures(before.forecast, after.forecast, step, sensor)
     _difference(window, before.forecast, after, step, sensor)
     _side_by_side(before.forecast, after.forecast, step, sensor)
     _tables(window, before.forecast, after.forecast, step, sensor)
@@ -76,6 +75,7 @@ def versus_figure(window: Window, before: Forecast, after: Outcome, sensor: int,
     forecast = after.forecast
     labels = versus.Labels(
         past=say("whatif.past"),
+        seen=say("whatif.seen"),
         came=say("whatif.came"),
         first=say("whatif.before"),
         second=say("whatif.after"),
@@ -86,12 +86,12 @@ def versus_figure(window: Window, before: Forecast, after: Outcome, sensor: int,
     )
     came = models.truth(window)[:, sensor]
     return versus.versus_lines(
-        after.past[:, sensor], window.past_times, came, before, forecast, sensor, labels, step, frame.theme()
+        window.past[:, sensor], after.past[:, sensor], window.past_times, came, before, forecast, sensor, labels, step, frame.theme()
     )  # fmt: skip
 
 
 def _figures(before: Forecast, after: Forecast, step: int, sensor: int) -> None:
-    """Three numbers: the sensor in view, the mean of all, and the sensor that changed most."""
+    """Three numbers below each other: the sensor in view, the mean of all, and the sensor that changed most."""
     network, digits = before.network, fit_scale(before.median).decimals
     change = after.median[step] - before.median[step]
     known = np.flatnonzero(np.isfinite(change))
@@ -102,34 +102,36 @@ def _figures(before: Forecast, after: Forecast, step: int, sensor: int) -> None:
     names = (
         widgets.sensor_label(network, sensor),
         say("whatif.mean_of_all"),
-        say("whatif.most", name=widgets.sensor_label(network, most)),
+        say("whatif.most"),
     )
     rows = (
         (before.median[step, sensor], after.median[step, sensor]),
         (np.nanmean(before.median[step]), np.nanmean(after.median[step])),
         (before.median[step, most], after.median[step, most]),
     )
-    for column, name, (old, new) in zip(st.columns(3), names, rows, strict=True):
+    for name, (old, new) in zip(names, rows, strict=True):
         moved = round(float(new - old), digits)
-        column.metric(
+        st.metric(
             widgets.plain(name),
             f"{words.number(new, digits)} {before.unit}".rstrip(),
             f"{words.number(moved, digits, sign=True)} {before.unit}".rstrip(),
             delta_color="off",
             delta_arrow="off" if moved == 0 or not np.isfinite(moved) else "up" if moved > 0 else "down",
         )
+    st.caption(widgets.plain(say("whatif.most_is", name=widgets.sensor_label(network, most))))
 
 
 def _difference(window: Window, before: Forecast, after: Outcome, step: int, sensor: int) -> None:
     st.subheader(say("whatif.difference"), anchor=False)
     network, when = after.forecast.network, words.moments(before.times, before.timezone)[step]
-    left, right = st.columns(2)
+    left, right = st.columns([3, 2])
     with left:
         view = versus.change_map(before, after.forecast, step, say("whatif.map_label", time=when), frame.theme(), sensor)
         show.show_map(view, network, "difference", say("whatif.map_alt", time=when), height=360)
     with right:
-        name = widgets.sensor_label(network, sensor)
-        show.plot(versus_figure(window, before, after, sensor, step), "versus", say("whatif.plot_alt", name=name), height=430)
+        _figures(before, after.forecast, step, sensor)
+    name = widgets.sensor_label(network, sensor)
+    show.plot(versus_figure(window, before, after, sensor, step), "versus", say("whatif.plot_alt", name=name), height=360)
 
 
 def _side_by_side(before: Forecast, after: Forecast, step: int, sensor: int) -> None:
