@@ -67,7 +67,7 @@ def forecast_lines(
         dot["customdata"] = custom
     line = {"color": colours.accent, "width": 2.5}
     figure.add_scatter(x=clock, y=median, name=f"{plain(forecast.name)}, median", line=line, marker_size=6, **dot)
-    _mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring)
+    mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring)
     zone = f"local time ({forecast.timezone})" if forecast.timezone else "time"
     style(figure, theme, forecast.network.name(sensor), zone, with_unit(forecast.quantity, forecast.unit))
     figure.update_layout(hovermode="x unified", clickmode="event+select")
@@ -201,7 +201,7 @@ def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.nda
     """The bands of one sensor, the widest first, each see-through over the one before."""
     for place, share in enumerate(sorted(forecast.shares, reverse=True)):
         low, high = (bound[:, sensor] for bound in forecast.band(share))
-        x, y = _outline(clock, low, high)
+        x, y = outline(clock, low, high)
         look = {
             "fill": "toself",
             "mode": "lines",
@@ -212,7 +212,7 @@ def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.nda
         figure.add_scatter(x=x, y=y, name=f"{100 * share:.3g} % band", **look)
 
 
-def _outline(clock: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list, list]:
+def outline(clock: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list, list]:
     """Closed outlines of a band, one for each run of steps without a gap, parted by None.
 
     A run of one step becomes a narrow box, so that a horizon of one step shows its band too.
@@ -231,7 +231,7 @@ def _outline(clock: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list
     return x[:-1], y[:-1]
 
 
-def _mark_times(
+def mark_times(
     figure: go.Figure, series: SensorSeries | None, forecast: Forecast, clock: np.ndarray, step: int | None, quiet: str, loud: str
 ) -> None:
     """Vertical lines where the forecast begins, half a step before its first time, and at the chosen step."""

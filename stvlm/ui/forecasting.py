@@ -2,84 +2,172 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lines, maps
-from stvlm.charts.scale import fit_scale, format_times
+from stvlm.charts import group_lines, lasso, lines, maps, outcome, player
+from stvlm.charts.maps import MapView
+from stvlm.charts.scale import format_times
+from stvlm.data.alarms import AlarmRule
 from stvlm.data.forecast import Forecast
-from stvlm.data.formats import write_forecast
+from stvlm.data.series import to_local
 from stvlm.data.windows import Window
-from stvlm.ui import frame, models, session, show, widgets
+from stvlm.ui import alarming, exporting, forecast_tables, frame, grouping, judging, models, session, show, widgets
 
-_MIME = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet", ".geojson": "application/geo+json"}
+MAPS = {
+    "forecast": "Forecast",
+    "play": "Play",
+    "off": "Off by",
+    "alarm": "Alarm",
+}
 
 
 @st.fragment
-def linked_views(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
+def linked_views(choice: models.Choice, window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
     """Map, plot and table; a click in one moves all, and only this part of the page is drawn again.
 
     Args:
-        window: what was forecast from; its future is the truth where it is known. forecast: of the model.
-        rivals: of simple methods.
+        choice: who made the forecast. window: what was forecast from; its future is the truth where it is known.
+        forecast: of the model. rivals: of simple methods.
     """
-    network = forecast.network
+    network, truth, rule = forecast.network, models.truth(window), alarming.rule(forecast)
+    manifest = models.manifest(choice, window.series)
     left, right = st.columns(2)
     with left:
+        kind = _pick_map()
         step = _pick_step(forecast)
     with right:
         sensor = widgets.pick_sensor(network, "Sensor (or click one on the map or in the table)")
-    when = format_times(forecast.times, forecast.timezone)[step]
-    with left:
-        alt = f"Map: median forecast of {forecast.quantity} for {when}; {_in_words(forecast, step, sensor)}"
-        show.show_map(maps.forecast_map(forecast, step, frame.theme(), sensor), network, "forecast", alt, height=400)
-    with right:
         shown = _pick_rivals(rivals)
-        figure = lines.forecast_lines(
-            window.series, forecast, sensor, baselines=shown, step=step, past_steps=max(3 * window.horizon, 24), theme=frame.theme()
+    group = grouping.chosen(network)
+    with left:
+        _map(kind, forecast, truth, rule, step, sensor)
+    with right:
+        if group:
+            _group_plot(window, forecast, group, step)
+        else:
+            _plot(window, forecast, shown, step, sensor)
+    _tables(window, forecast, rivals, shown, step, sensor, group, rule)
+    exporting.downloads(exporting.Shown(choice, manifest, window, forecast, rivals, shown, sensor, step, session.data_id(), rule))
+
+
+def about(choice: models.Choice, window: Window, forecast: Forecast) -> None:
+    """Who made the forecast, and what its bands held where they could be checked."""
+    held = judging.band_sentences(models.manifest(choice, window.series).get("scores", {}))
+    here = judging.held_here(forecast, models.truth(window))
+    st.caption(f"Made by {widgets.plain(choice.label)}.")
+    if held or here:
+        st.caption(widgets.plain(f"Measured: {'; '.join((*held, *here))}."))
+
+
+def _pick_map() -> str:
+    """Choose what the map shows."""
+    kind = session.chosen("show", tuple(MAPS), "forecast")
+    key = session.tied("show", kind)
+    st.segmented_control(
+        "The map shows",
+        tuple(MAPS),
+        key=key,
+        format_func=MAPS.get,
+        required=True,
+        on_change=session.taken,
+        args=("show", key, str),
+        help="the median forecast; the same played over time; forecast minus measured; the chance of an alarm",
+    )
+    return kind
+
+
+def _map(kind: str, forecast: Forecast, truth: np.ndarray, rule: AlarmRule, step: int, sensor: int) -> None:
+    """The map of the chosen kind, with a lasso on it."""
+    when = format_times(forecast.times, forecast.timezone)[step]
+    theme, words = frame.theme(), _in_words(forecast, truth, step, sensor)
+    if kind == "off" and not np.isfinite(truth).any():
+        st.info("Nothing has been measured yet for these times. Choose an earlier moment above, and the map shows what came of it.")
+        return
+    view: MapView
+    if kind == "play":
+        view, alt = player.player_map(forecast, theme, step, measured=truth), f"Map that plays the forecast over time; {words}"
+        show.show_map(view, forecast.network, "player", alt, height=400)
+        return
+    if kind == "off":
+        view, alt = outcome.residual_map(forecast, truth, step, theme, sensor), f"Map: forecast minus measured, {when}; {words}"
+    elif kind == "alarm":
+        view, alt = outcome.alarm_map(forecast, rule, step, theme, sensor), f"Map: chance of a reading {rule.words(forecast.unit)}"
+        alt = f"{alt}, {when}; a dashed halo marks each alarm. The tab Alarms has the rule and the list."
+    else:
+        view, alt = (
+            maps.forecast_map(forecast, step, theme, sensor),
+            f"Map: median forecast of {forecast.quantity}, {when}; {words}",
         )
-        alt = f"Forecast of {widgets.sensor_label(network, sensor)} with bands; the table below has its numbers."
-        figure.update_layout(title_text="")  # the sensor stands in the box above
-        show.plot(figure, "lines", alt)
-    one, every = st.tabs([f"{widgets.plain(widgets.sensor_label(network, sensor))}, all steps", f"All sensors, {when}"])
+    show.show_map(lasso.with_lasso(view, theme), forecast.network, "forecast", alt, height=400)
+
+
+def _plot(window: Window, forecast: Forecast, shown: tuple[Forecast, ...], step: int, sensor: int) -> None:
+    network = forecast.network
+    figure = lines.forecast_lines(
+        window.series, forecast, sensor, baselines=shown, step=step, past_steps=exporting.past_steps(window), theme=frame.theme()
+    )
+    figure.update_layout(title_text="")  # the sensor stands in the box above
+    alt = f"Forecast of {widgets.sensor_label(network, sensor)} with bands; the table below has its numbers."
+    show.plot(figure, "lines", alt, on_click=lambda point: _take_time(point, forecast))
+
+
+def _group_plot(window: Window, forecast: Forecast, group: tuple[int, ...], step: int) -> None:
+    figure = group_lines.group_lines(window.series, forecast, group, step, exporting.past_steps(window), frame.theme())
+    show.plot(figure, "group", f"Mean, lowest and highest of {len(group)} sensors.", on_click=lambda p: _take_time(p, forecast))
+    st.caption(f"Mean of the {len(group)} chosen sensors, on the range from their lowest to their highest.")
+    grouping.clear_button(group)
+
+
+def _take_time(point: dict, forecast: Forecast) -> None:
+    """A click on a point of the plot chooses its step, where it is one of the forecast."""
+    try:
+        when = np.datetime64(pd.Timestamp(str(point.get("x"))), "s")
+    except ValueError:
+        return
+    found = np.flatnonzero(to_local(forecast.times, forecast.timezone) == when)
+    if found.size:
+        session.put("step", str(int(found[0]) + 1))
+
+
+def _tables(
+    window: Window,
+    forecast: Forecast,
+    rivals: tuple[Forecast, ...],
+    shown: tuple[Forecast, ...],
+    step: int,
+    sensor: int,
+    group: tuple[int, ...],
+    rule: AlarmRule,
+) -> None:
+    """The numbers: one sensor, one step, alarms, errors."""
+    network, when = forecast.network, format_times(forecast.times, forecast.timezone)[step]
+    name = widgets.plain(widgets.sensor_label(network, sensor))
+    some = f"{len(group)} sensors" if group else "All sensors"
+    one, every, alarms, errors = st.tabs([f"{name}, all steps", f"{some}, {when}", "Alarms", "Errors"])
     with one:
         alt = f"The forecast of one sensor, {len(forecast.times)} rows."
-        widgets.table(_steps_table(window, forecast, shown, sensor), alt, decimals=_decimals(forecast))
+        widgets.table(forecast_tables.one_sensor(window, forecast, shown, sensor), alt, decimals=forecast_tables.decimals(forecast))
     with every:
-        alt = f"The forecast of {network.n_sensors} sensors for {when}; a click on a row chooses the sensor."
-        show.sensor_table(_sensors_table(window, forecast, step), network, "every", alt, decimals=_decimals(forecast))
-
-
-def about(choice: models.Choice, forecast: Forecast) -> None:
-    """Who made the forecast, and what its bands held when they could be checked."""
-    st.caption(f"Made by {widgets.plain(choice.label)}. {widgets.plain(models.coverage_note(choice))}")
-
-
-def downloads(forecast: Forecast, key: str) -> None:
-    """The whole forecast as files."""
-    with st.container(horizontal=True):
-        for suffix, label in ((".csv", "CSV"), (".parquet", "Parquet"), (".geojson", "GeoJSON")):
-            st.download_button(
-                label,
-                _as_file(key, suffix, forecast),
-                f"forecast{suffix}",
-                _MIME[suffix],
-                icon=":material/download:",
-                on_click="ignore",
-                help=f"{forecast.network.n_sensors} sensors × {len(forecast.times)} steps: forecast and 80 % band.",
+        nodes = list(group) or list(range(network.n_sensors))
+        alt = f"The forecast of {len(nodes)} sensors for {when}; a click on a row chooses the sensor, several rows a group."
+        rows = forecast_tables.one_step(window, forecast, step).iloc[nodes]
+        show.sensor_table(
+            rows, network, f"every-{grouping.pack(group)}", alt, decimals=forecast_tables.decimals(forecast), nodes=nodes
+        )
+    with alarms:
+        alarming.ask(forecast, rule)
+        alarming.listed(forecast, rule)
+    with errors:
+        table = judging.scores_table(forecast, rivals, models.truth(window))
+        if table.empty:
+            st.info("Nothing has been measured yet for these times, so there is no error to show.")
+        else:
+            widgets.table(
+                table, "Errors of this forecast and of the simple methods.", decimals=forecast_tables.decimals(forecast) + 1
             )
-
-
-@st.cache_data(max_entries=24, show_spinner=False)
-def _as_file(key: str, suffix: str, _forecast: Forecast) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"forecast{suffix}"
-        write_forecast(_forecast, path)
-        return path.read_bytes()
+            st.caption("Of this one window. The Compare page has whole test parts.")
 
 
 def _pick_step(forecast: Forecast) -> int:
@@ -111,50 +199,8 @@ def _pick_rivals(rivals: tuple[Forecast, ...]) -> tuple[Forecast, ...]:
     return tuple(r for r in rivals if r.name in shown)
 
 
-def _in_words(forecast: Forecast, step: int, sensor: int) -> str:
-    value = forecast.median[step, sensor]
+def _in_words(forecast: Forecast, truth: np.ndarray, step: int, sensor: int) -> str:
+    value, came = forecast.median[step, sensor], truth[step, sensor]
     name = widgets.sensor_label(forecast.network, sensor)
-    return f"{name}: {value:.4g} {forecast.unit}." if np.isfinite(value) else f"{name}: no forecast."
-
-
-def _steps_table(window: Window, forecast: Forecast, rivals: tuple[Forecast, ...], sensor: int) -> pd.DataFrame:
-    unit = f", {forecast.unit}" if forecast.unit else ""
-    measured = models.truth(window)[:, sensor]
-    columns = {
-        "Time": format_times(forecast.times, forecast.timezone),
-        f"Forecast{unit}": forecast.median[:, sensor],
-        f"Measured{unit}": measured,
-        f"Off by{unit}": forecast.median[:, sensor] - measured,
-    }
-    columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[:, sensor] for share in forecast.shares}
-    columns |= {f"{r.name}{unit}": r.median[:, sensor] for r in rivals}
-    return pd.DataFrame(columns)
-
-
-def _sensors_table(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
-    unit = f", {forecast.unit}" if forecast.unit else ""
-    network = forecast.network
-    measured = models.truth(window)[step]
-    names = [network.name(n) for n in range(network.n_sensors)]
-    columns = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
-    columns |= {
-        f"Forecast{unit}": forecast.median[step],
-        f"Measured{unit}": measured,
-        f"Off by{unit}": forecast.median[step] - measured,
-    }
-    columns |= {f"{share:.0%} band{unit}".replace("%", " %"): _band(forecast, share)[step] for share in forecast.shares}
-    return pd.DataFrame(columns)
-
-
-def _decimals(forecast: Forecast) -> int:
-    return fit_scale(forecast.median).decimals
-
-
-def _band(forecast: Forecast, share: float) -> np.ndarray:
-    """(H, N) texts "5.9 to 17.5"."""
-    low, high = forecast.band(share)
-    digits = _decimals(forecast)
-    texts = [
-        f"{a:.{digits}f} to {b:.{digits}f}" if np.isfinite(a + b) else "" for a, b in zip(low.ravel(), high.ravel(), strict=True)
-    ]
-    return np.array(texts, dtype=object).reshape(low.shape)
+    measured = f", measured {came:.4g}" if np.isfinite(came) else ""
+    return f"{name}: {value:.4g}{measured} {forecast.unit}." if np.isfinite(value) else f"{name}: no forecast."

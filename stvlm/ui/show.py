@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pandas as pd
 import streamlit as st
 
 from stvlm.charts.legend import legend_html
 from stvlm.charts.maps import MapView
 from stvlm.data.network import SensorNetwork
-from stvlm.ui import session, widgets
+from stvlm.ui import grouping, session, widgets
 
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-def plot(figure: object, key: str, alt: str, height: int = 400) -> None:
+def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callable[[dict], None] | None = None) -> None:
     """A figure in its own colours.
 
     Args:
         figure: what the charts made. key: one per figure of a page. alt: the figure in words. height: in pixels.
+        on_click: is given the point (x, y ...) that was clicked.
     """
     figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"})
-    st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
+    if on_click is None:
+        st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
+        return
+
+    def take() -> None:
+        points = st.session_state[key].selection.points
+        if points:
+            on_click(points[0])
+
+    figure.update_traces(unselected_marker_opacity=1, selector={"type": "scatter"})  # a click chooses a step, it hides nothing
+    st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt, on_select=take, selection_mode="points")
 
 
 def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: int = 430) -> None:
-    """A map; a click on a sensor makes it the sensor in view.
+    """A map; a click on a sensor makes it the sensor in view, a lasso on it (where the map has one) a group.
 
     Args:
         view: what the charts made of it. network: whose sensors can be clicked. key: one per map of a page. alt: the map in words.
@@ -49,19 +62,33 @@ def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: 
     st.caption(widgets.plain(alt))
 
 
-def sensor_table(rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str, decimals: int) -> None:
-    """A table with one row for each sensor, in the order of the network; a click on a row makes it the sensor in view."""
+def sensor_table(
+    rows: pd.DataFrame, network: SensorNetwork, key: str, alt: str, decimals: int, nodes: Sequence[int] | None = None
+) -> None:
+    """A table with one row for each sensor; a click on a row makes it the sensor in view, several rows make a group.
+
+    Args:
+        rows: in the order of `nodes`, else of the network. network: N sensors. key: one per table of a page. alt: in words.
+        decimals: digits after the point. nodes: of the rows.
+    """
 
     def take() -> None:
         selected = st.session_state[key].selection.rows
-        if selected:
-            session.put("sensor", network.ids[selected[0]])
+        picked = [row if nodes is None else nodes[row] for row in selected]
+        if picked:
+            session.put("sensor", network.ids[picked[-1]])
+        if len(picked) > 1:
+            grouping.choose(picked)
 
-    widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="single-row")
+    widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
 
 
 def _take_click(key: str, network: SensorNetwork) -> None:
     answer = st.session_state.get(key) or {}
-    sensor = str(((answer.get("last_active_drawing") or {}).get("properties") or {}).get("id", ""))
+    facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
+    if isinstance(facts.get("lasso"), list):
+        grouping.take_ids(facts["lasso"], network)
+        return
+    sensor = str(facts.get("id", ""))
     if sensor in network.ids:
         session.put("sensor", sensor)

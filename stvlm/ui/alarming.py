@@ -1,0 +1,100 @@
+"""Alarms on the Forecast page: the rule, as one asks for it and as the URL holds it, and the list of sensors it concerns."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts.scale import format_times
+from stvlm.data.alarms import AlarmRule, raised_alarms
+from stvlm.data.forecast import Forecast
+from stvlm.ui import session, show, widgets
+
+
+def rule(forecast: Forecast) -> AlarmRule:
+    """The rule in view; at first what only a tenth of the forecast medians exceed, with an even chance."""
+    found = read_rule(session.get("alarm"))
+    return found or AlarmRule(_round_level(forecast))
+
+
+def write_rule(rule: AlarmRule) -> str:
+    """A rule as a word of the URL: "above 60 50" (level, chance in %)."""
+    return f"{'above' if rule.above else 'below'} {rule.level:.9g} {100 * rule.chance:.6g}"
+
+
+def read_rule(word: str) -> AlarmRule | None:
+    """The inverse of `write_rule`; None for a word that is none."""
+    match = re.fullmatch(r"(above|below) (-?\d[\d.e+-]{0,20}) (\d[\d.]{0,8})", word)
+    try:
+        return AlarmRule(float(match[2]), match[1] == "above", float(match[3]) / 100) if match else None
+    except ValueError:
+        return None
+
+
+def ask(forecast: Forecast, now: AlarmRule) -> None:
+    """Widgets for the rule; the map and the list follow."""
+    unit = f", {forecast.unit}" if forecast.unit else ""
+    keys = (
+        session.tied("alarm-side", "above" if now.above else "below"),
+        session.tied("alarm-level", float(now.level)),
+        session.tied("alarm-chance", round(100 * now.chance)),
+    )
+
+    def take() -> None:
+        side, level, chance = (st.session_state[key] for key in keys)
+        session.put("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
+
+    left, middle, right = st.columns(3, vertical_alignment="bottom")
+    left.segmented_control("Alarm when the reading is", ("above", "below"), key=keys[0], required=True, on_change=take)
+    middle.number_input(f"this level{unit}", key=keys[1], on_change=take, format="%g", step=_step(forecast))
+    right.slider("with a chance over, %", 0, 99, key=keys[2], on_change=take)
+
+
+def listed(forecast: Forecast, now: AlarmRule) -> None:
+    """The alarms as a table; a click on a row chooses the sensor."""
+    table = alarm_table(forecast, now)
+    words = now.words(forecast.unit)
+    if table.empty:
+        st.success(
+            f"No sensor is forecast {widgets.plain(words)} at any of the {len(forecast.times)} steps.", icon=":material/check:"
+        )
+        return
+    st.caption(
+        widgets.plain(
+            f"{len(table)} of {forecast.network.n_sensors} sensors: {words}. The chance is read off the forecast's bands."
+        )
+    )
+    nodes = raised_alarms(forecast, now).sensor.tolist()
+    show.sensor_table(table, forecast.network, "alarms", f"Sensors with an alarm: {words}.", decimals=0, nodes=nodes)
+
+
+def alarm_table(forecast: Forecast, now: AlarmRule) -> pd.DataFrame:
+    """Sensors with an alarm, the likeliest first: name, first alarm, highest chance and when, how many steps."""
+    found = raised_alarms(forecast, now)
+    times = np.array(format_times(forecast.times, forecast.timezone), dtype=object)
+    names = [widgets.sensor_label(forecast.network, int(node)) for node in found.sensor]
+    return pd.DataFrame(
+        {
+            "Sensor": names,
+            "First alarm": times[found["first"].to_numpy(int)],
+            "Highest chance, %": 100 * found.highest.to_numpy(),
+            "Then": times[found.step.to_numpy(int)],
+            "Steps": found.steps.to_numpy(int),
+        }
+    )
+
+
+def _round_level(forecast: Forecast) -> float:
+    """What a tenth of the medians exceed, to two digits."""
+    known = forecast.median[np.isfinite(forecast.median)]
+    return float(f"{np.quantile(known, 0.9):.2g}") if known.size else 0.0
+
+
+def _step(forecast: Forecast) -> float:
+    """A twentieth of the spread of the medians, as a round number."""
+    known = forecast.median[np.isfinite(forecast.median)]
+    spread = float(np.ptp(known)) / 20 if known.size else 0.0
+    return float(f"{10 ** np.floor(np.log10(spread)):.0e}") if spread > 0 else 1.0

@@ -1,0 +1,215 @@
+"""What the Forecast page lets one take away: tables, pictures, an animation, a report in one file."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+import stvlm
+from stvlm.charts.animation import forecast_gif
+from stvlm.charts.report import Report, report_html
+from stvlm.charts.scale import fit_scale, format_times
+from stvlm.charts.scene import Scene, scene_image
+from stvlm.charts.still import map_scene
+from stvlm.charts.still_lines import lines_scene
+from stvlm.data.alarms import AlarmRule
+from stvlm.data.forecast import Forecast
+from stvlm.data.formats import write_forecast
+from stvlm.data.windows import Window
+from stvlm.ui import alarming, datasets, forecast_tables, judging, models
+
+_MIME = {
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+    ".geojson": "application/geo+json",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".html": "text/html",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the page shows.
+
+    Attributes:
+        choice, manifest: the forecaster, and how it was made. window, forecast: of the moment in view.
+        rivals, drawn: all simple methods, and those in the plot. sensor, step: in view. data: id of the network. rule: of alarms.
+    """
+
+    choice: models.Choice
+    manifest: dict
+    window: Window
+    forecast: Forecast
+    rivals: tuple[Forecast, ...]
+    drawn: tuple[Forecast, ...]
+    sensor: int
+    step: int
+    data: str
+    rule: AlarmRule
+
+
+def downloads(shown: Shown) -> None:
+    """A button for each file; the file is made when it is clicked."""
+    size = f"{shown.forecast.network.n_sensors} sensors × {len(shown.forecast.times)} steps"
+    table = f"{size}: forecast and 80 % band."
+    stamp = str(shown.forecast.times[0]).replace(":", "")
+    files = (
+        ("CSV", f"forecast_{stamp}.csv", lambda: table_file(shown.forecast, ".csv"), table),
+        ("Parquet", f"forecast_{stamp}.parquet", lambda: table_file(shown.forecast, ".parquet"), table),
+        ("GeoJSON", f"forecast_{stamp}.geojson", lambda: table_file(shown.forecast, ".geojson"), table),
+        ("Map", f"map_{stamp}.png", lambda: png(map_picture(shown)), "The map of this step as a PNG picture."),
+        ("Plot", f"plot_{stamp}.png", lambda: png(plot_picture(shown)), "The time plot of this sensor as a PNG picture."),
+        ("Animation", f"forecast_{stamp}.gif", lambda: forecast_gif(shown.forecast, selected=shown.sensor), "All steps as a GIF."),
+        (
+            "Report",
+            f"report_{stamp}.html",
+            lambda: report_html(report(shown)),
+            "Map, plot, tables, errors, bands, fusion, prompt and settings in one file that opens with no network.",
+        ),
+    )
+    with st.container(horizontal=True):
+        for label, name, make, words in files:
+            st.download_button(
+                label,
+                make,
+                name,
+                _MIME[Path(name).suffix],
+                icon=":material/download:",
+                on_click="ignore",
+                help=words,
+                key=f"get-{label}",
+            )
+
+
+def past_steps(window: Window) -> int:
+    """Readings shown before the forecast."""
+    return max(3 * window.horizon, 24)
+
+
+def table_file(forecast: Forecast, suffix: str) -> bytes:
+    """The whole forecast as .csv, .parquet or .geojson."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"forecast{suffix}"
+        write_forecast(forecast, path)
+        return path.read_bytes()
+
+
+def map_picture(shown: Shown) -> Scene:
+    """The map of the step in view."""
+    forecast, step = shown.forecast, shown.step
+    when = format_times(forecast.times, forecast.timezone)[step]
+    label = f"{forecast.quantity}, median forecast"
+    scale = fit_scale(forecast.median)
+    return map_scene(forecast.network, forecast.median[step], scale, label, forecast.unit, when, selected=shown.sensor)
+
+
+def plot_picture(shown: Shown) -> Scene:
+    """The time plot of the sensor in view."""
+    past = past_steps(shown.window)
+    return lines_scene(shown.window.series, shown.forecast, shown.sensor, shown.drawn, shown.step, past)
+
+
+def png(scene: Scene) -> bytes:
+    """A still picture, twice as fine as on the screen."""
+    buffer = io.BytesIO()
+    scene_image(scene, 2).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def report(shown: Shown) -> Report:
+    """All that a report tells of what the page shows."""
+    choice, window, forecast = shown.choice, shown.window, shown.forecast
+    truth = models.truth(window)
+    explanation = models.explanation(choice, window) if choice.folder else None
+    when = format_times(forecast.times, forecast.timezone)[shown.step]
+    scores = judging.scores_table(forecast, shown.rivals, truth)
+    tables = [
+        (
+            f"{forecast.network.name(shown.sensor)}, all steps",
+            forecast_tables.one_sensor(window, forecast, shown.drawn, shown.sensor),
+        ),
+        (f"All sensors, {when}", forecast_tables.one_step(window, forecast, shown.step)),
+        (f"Alarms: {shown.rule.words(forecast.unit)}", alarming.alarm_table(forecast, shown.rule)),
+    ]
+    return Report(
+        title=datasets.title(shown.data),
+        maker=choice.label,
+        forecast=forecast,
+        sensor=shown.sensor,
+        step=shown.step,
+        series=window.series,
+        rivals=shown.drawn,
+        held=(*judging.band_sentences(shown.manifest.get("scores", {})), *judging.held_here(forecast, truth)),
+        tables=tables if scores.empty else [*tables, ("Errors of this one forecast", scores)],
+        explanation=explanation,
+        prompt=explanation.prompt if explanation else "",
+        settings=settings(shown),
+        commands=commands(shown),
+        past_steps=past_steps(window),
+    )
+
+
+def settings(shown: Shown) -> tuple[tuple[str, str], ...]:
+    """What made the forecast, as names and values."""
+    window, manifest = shown.window, shown.manifest
+    fit = manifest.get("fit", {})
+    names = {
+        "backbone": "backbone", "tuning": "fine-tuning", "modalities": "modalities", "views": "images", "split": "parts of the data",
+        "few_shot": "few-shot", "seed": "seed",
+    }  # fmt: skip
+    rows = [
+        ("first step forecast", str(shown.forecast.times[0])),
+        ("lookback", f"{window.lookback} steps"),
+        ("horizon", f"{window.horizon} steps"),
+        *((words, _in_words(fit[name])) for name, words in names.items() if fit.get(name) is not None),
+        ("network accepted", "yes" if str(manifest.get("network_taken")) == "True" else "no: the forecast is the anchor's"),
+        ("readings", f"sha256 {window.series.fingerprint}"),
+        *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
+    ]
+    return tuple(rows)
+
+
+def _in_words(value: object) -> str:
+    return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
+
+
+def commands(shown: Shown) -> tuple[str, ...]:
+    """Lines of a shell that make the forecast again; what is not known here stands in capitals."""
+    choice, window = shown.choice, shown.window
+    lines, source = _source(shown)
+    model = "ANCHOR"
+    if choice.folder is None:
+        sizes = f"--lookback {window.lookback} --horizon {window.horizon}"
+        split = ",".join(f"{share:g}" for share in datasets.window_sizes(shown.data, window.series)[2])
+        lines.append(f"python -m stvlm fit {source} {sizes} --split {split} --max-steps 0 --out {model}")
+    elif choice.name == "shipped":
+        model = f"checkpoints/{choice.folder.name}"
+    else:
+        model = f"$STVLM_HOME/runs/{choice.folder.parent.name}/model"
+    cutoff = np.datetime_as_string(shown.forecast.times[0], unit="s")
+    lines.append(f'python -m stvlm forecast --model "{model}" {source} --cutoff {cutoff} --out forecast.csv')
+    if choice.folder:
+        lines.append(f'python -m stvlm explain --model "{model}" {source} --cutoff {cutoff} --out explanation.json')
+    return (f"# stvlm {stvlm.__version__}", *lines)
+
+
+def _source(shown: Shown) -> tuple[list[str], str]:
+    """Remarks on the data, and the options that name them."""
+    if datasets.sample(shown.data):
+        return [], f"--sample {datasets.sample(shown.data).name}"
+    card, series = datasets.card(shown.data), shown.window.series
+    names = ", ".join(" ".join(str(name).split()) for name in card.get("files", []))
+    options = "--sensors SENSORS --series READINGS"
+    for name, value in (("quantity", series.quantity), ("unit", series.unit), ("timezone", series.timezone)):
+        options += f" --{name} {shlex.quote(value)}" if value else ""
+    fixes = ",".join(card.get("fixes", []))
+    options += f" --fix {shlex.quote(fixes)}" if fixes else ""
+    options += f" --context CONTEXT --known-ahead {shlex.quote(','.join(series.known_ahead))}" if series.known_ahead else ""
+    return [f"# put your own files for the words in capitals; they were: {names}"], options

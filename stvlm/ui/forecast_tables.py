@@ -1,0 +1,53 @@
+"""A forecast as tables for people: one sensor at every step, every sensor at one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stvlm.charts.scale import fit_scale, format_times, with_unit
+from stvlm.data.forecast import Forecast
+from stvlm.data.windows import Window
+from stvlm.ui import models
+
+
+def one_sensor(window: Window, forecast: Forecast, rivals: Sequence[Forecast], sensor: int) -> pd.DataFrame:
+    """One sensor, a row for each step: forecast, measured, off by, bands, simple methods."""
+    columns = {"Time": format_times(forecast.times, forecast.timezone)}
+    columns |= _columns(forecast, np.index_exp[:, sensor], models.truth(window)[:, sensor])
+    columns |= {with_unit(r.name, forecast.unit): r.median[:, sensor] for r in rivals}
+    return pd.DataFrame(columns)
+
+
+def one_step(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
+    """One step, a row for each sensor: id, name where it has one, forecast, measured, off by, bands."""
+    network = forecast.network
+    names = [network.name(n) for n in range(network.n_sensors)]
+    columns = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
+    return pd.DataFrame(columns | _columns(forecast, np.index_exp[step], models.truth(window)[step]))
+
+
+def decimals(forecast: Forecast) -> int:
+    """Digits after the point that suit the forecast."""
+    return fit_scale(forecast.median).decimals
+
+
+def _columns(forecast: Forecast, part: tuple, measured: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a part of (H, N)."""
+    unit, digits = forecast.unit, decimals(forecast)
+    median = forecast.median[part]
+    columns = {
+        with_unit(name, unit): x for name, x in (("Forecast", median), ("Measured", measured), ("Off by", median - measured))
+    }
+    for share in forecast.shares:
+        low, high = (bound[part] for bound in forecast.band(share))
+        columns[with_unit(f"{100 * share:.3g} % band", unit)] = _band_texts(low, high, digits)
+    return columns
+
+
+def _band_texts(low: np.ndarray, high: np.ndarray, digits: int) -> list[str]:
+    """Texts "5.9 to 17.5"; "" where there is no band."""
+    pairs = zip(low, high, strict=True)
+    return [f"{a:.{digits}f} to {b:.{digits}f}" if np.isfinite(a + b) else "" for a, b in pairs]

@@ -1,0 +1,60 @@
+"""A group of sensors, chosen by a lasso on the map or by rows of the table, and kept in the URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import streamlit as st
+
+from stvlm.data.network import SensorNetwork
+from stvlm.ui import session
+
+LONGEST = 4000  # characters of the URL that a group may take
+
+
+def pack(nodes: Sequence[int]) -> str:
+    """Nodes as one short word: [3, 4, 5, 9] is "3-5.9"."""
+    runs: list[list[int]] = []
+    for node in sorted(set(nodes)):
+        if runs and node == runs[-1][1] + 1:
+            runs[-1][1] = node
+        else:
+            runs.append([node, node])
+    return ".".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+
+
+def unpack(word: str, n_sensors: int) -> tuple[int, ...]:
+    """The inverse of `pack`; nothing for a word that is none or names a node that is not there."""
+    if not re.fullmatch(r"\d{1,7}(-\d{1,7})?(\.\d{1,7}(-\d{1,7})?)*", word):
+        return ()
+    ends = [[int(end) for end in run.split("-")] for run in word.split(".")]
+    if any(run[-1] >= n_sensors or run[0] > run[-1] for run in ends):
+        return ()
+    return tuple(sorted({node for run in ends for node in range(run[0], run[-1] + 1)}))
+
+
+def chosen(network: SensorNetwork, name: str = "group") -> tuple[int, ...]:
+    """The nodes of a group of the view; () for none."""
+    return unpack(session.get(name, LONGEST), network.n_sensors)
+
+
+def choose(nodes: Sequence[int], name: str = "group") -> None:
+    """Make nodes the group; a group of over LONGEST characters is not kept."""
+    word = pack(nodes)
+    session.put(name, word if len(word) <= LONGEST else "")
+
+
+def take_ids(ids: Sequence[object], network: SensorNetwork) -> None:
+    """Take what a lasso caught: one sensor becomes the sensor in view, several the group, none clears it."""
+    place = {identity: node for node, identity in enumerate(network.ids)}
+    nodes = [place[str(i)] for i in ids if str(i) in place]
+    if len(nodes) == 1:
+        session.put("sensor", network.ids[nodes[0]])
+    choose(nodes if len(nodes) > 1 else ())
+
+
+def clear_button(nodes: Sequence[int], name: str = "group") -> None:
+    """A button that takes the group away."""
+    label = f"Let go of the {len(nodes)} sensors"
+    st.button(label, key=f"clear-{name}", icon=":material/close:", on_click=choose, args=((), name))

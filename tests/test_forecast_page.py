@@ -1,0 +1,191 @@
+"""The Forecast page: what it says of bands, alarms, groups and errors, and what it lets one take away."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from PIL import Image
+
+from stvlm.data.alarms import AlarmRule, chance_beyond
+from stvlm.data.forecast import LEVELS, Forecast
+from stvlm.data.windows import Window
+from stvlm.ui import alarming, exporting, grouping, judging, models
+from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
+
+IRISH = "sample:irish_wind"
+
+
+@pytest.fixture
+def window(small_series) -> Window:
+    return Window(small_series, 300, 12, 4)
+
+
+@pytest.fixture
+def forecast(window) -> Forecast:
+    """The truth itself with bands of 1, 2 and 3 km/h to each side, gaps filled by 50."""
+    middle = np.nan_to_num(window.future, nan=50.0)
+    values = np.stack([middle + shift for shift in (-3, -2, -1, 0, 1, 2, 3)]).astype("f4")
+    network = window.series.network
+    return Forecast(network, "traffic speed", "km/h", "stvlm", window.future_times, LEVELS, values, window.series.timezone)
+
+
+@given(some.sets(some.integers(0, 300)))
+def test_a_group_becomes_a_word_and_comes_back(nodes):
+    word = grouping.pack(tuple(nodes))
+    assert grouping.unpack(word, 301) == tuple(sorted(nodes))
+
+
+@pytest.mark.parametrize("word", ["", "x", "3-1", "7", "1..2", "0-999999999", "0-9999999"])
+def test_a_word_that_is_no_group_of_this_network_gives_none(word):
+    assert grouping.unpack(word, 6) == ()
+    assert grouping.pack([3, 4, 5, 9]) == "3-5.9"
+
+
+def test_the_page_says_what_the_bands_held():
+    scores = {"test_coverage_50": 0.494, "test_coverage_80": 0.7856, "test_coverage_95": 0.9458, "test_cells": 12345}
+    said = judging.band_sentences(scores)
+    assert said == (
+        "of 12,345 readings of the test part the 50 % band held 49 %, the 80 % band held 79 %, the 95 % band held 95 %",
+    )
+    assert judging.band_sentences({}) == ()
+
+
+def test_this_forecast_is_held_against_what_came(forecast, window):
+    truth = window.future.copy()
+    truth[np.isnan(truth)] = 0
+    truth[:, 0] += 2.5  # outside of the 80 % band, inside of the 95 % band: 4 of 24
+    wide = replace(forecast, values=forecast.values)
+    said = judging.held_here(wide, truth)[0]
+    inside = 100 * (np.isfinite(window.future[:, 1:]).sum()) / 24
+    assert "24 readings" in said
+    assert f"the 80 % band held {inside:.0f} %" in said
+    assert judging.held_here(forecast, np.full((4, 6), np.nan)) == ()
+
+
+def test_errors_are_of_the_same_readings_for_all(forecast, window):
+    other = replace(forecast, name="persistence", levels=(0.5,), values=forecast.values[3:4] + 2)
+    other.values[:, 0, 0] = np.nan  # this method says nothing there: it counts for nobody
+    table = judging.scores_table(forecast, (other,), window.future)
+    known = np.isfinite(window.future)
+    known[0, 0] = False
+    assert table["Forecaster"].tolist() == ["stvlm", "persistence"]
+    assert table["Mean error, km/h"].tolist() == pytest.approx([0, 2], abs=1e-5)
+    assert table["Readings"].tolist() == [known.sum()] * 2
+    assert judging.scores_table(forecast, (), np.full((4, 6), np.nan)).empty
+
+
+@pytest.mark.parametrize("rule", [AlarmRule(60.0), AlarmRule(-3.25, False, 0.05), AlarmRule(1e-9, True, 0.0)])
+def test_a_rule_becomes_a_word_and_comes_back(rule):
+    assert alarming.read_rule(alarming.write_rule(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    "word", ["", "above", "above x 50", "near 3 50", "above 3 100", "above 3 -1", "above 1e999 5", "above --3 5"]
+)
+def test_a_word_that_is_no_rule_gives_none(word):
+    assert alarming.read_rule(word) is None
+
+
+def test_alarms_are_listed_with_their_times(forecast):
+    rule = AlarmRule(60.0, True, 0.5)
+    table = alarming.alarm_table(forecast, rule)
+    chance = chance_beyond(forecast, 60.0)
+    assert len(table) == (chance > 0.5).any(axis=0).sum()
+    assert table["Highest chance, %"].tolist() == sorted((100 * chance.max(axis=0))[(chance > 0.5).any(axis=0)], reverse=True)
+    assert set(table.columns) == {"Sensor", "First alarm", "Highest chance, %", "Then", "Steps"}
+
+
+def shown(forecast, window, **more) -> exporting.Shown:
+    choice = models.Choice("anchor", "the anchor", None, 12, 4)
+    usual = {
+        "choice": choice,
+        "manifest": {},
+        "rivals": (),
+        "drawn": (),
+        "sensor": 1,
+        "step": 2,
+        "data": IRISH,
+        "rule": AlarmRule(60),
+    }
+    return exporting.Shown(window=window, forecast=forecast, **(usual | more))
+
+
+def test_the_files_hold_the_forecast(forecast, window):
+    this = shown(forecast, window)
+    table = pd.read_parquet(io.BytesIO(exporting.table_file(forecast, ".parquet")))
+    np.testing.assert_allclose(table["value"].to_numpy().reshape(4, 6), forecast.median)
+    places = json.loads(exporting.table_file(forecast, ".geojson"))["features"]
+    assert len(places) == 24
+    assert places[7]["geometry"]["coordinates"] == [window.series.network.lon[1], window.series.network.lat[1]]
+    assert Image.open(io.BytesIO(exporting.png(exporting.map_picture(this)))).size == (1520, 1120)
+    assert Image.open(io.BytesIO(exporting.png(exporting.plot_picture(this)))).size == (1520, 720)
+
+
+def test_a_report_holds_what_the_page_shows(forecast, window):
+    rival = replace(forecast, name="persistence", levels=(0.5,), values=forecast.values[3:4] + 2)
+    made = exporting.report(
+        shown(forecast, window, rivals=(rival,), manifest={"scores": {"test_coverage_80": 0.79, "test_cells": 500}})
+    )
+    assert "of 500 readings of the test part the 80 % band held 79 %" in made.held
+    headings = [heading for heading, _ in made.tables]
+    assert headings[2] == "Alarms: above 60 km/h with a chance over 50 %"
+    assert made.tables[-1][1]["Forecaster"].tolist() == ["stvlm", "persistence"]
+    assert len(made.tables[1][1]) == 6
+    assert dict(made.settings)["first step forecast"] == str(window.future_times[0])
+
+
+def test_the_commands_name_the_model_the_data_and_the_moment(forecast, window, home, small_series):
+    from stvlm.ui import datasets
+
+    lines = exporting.commands(shown(forecast, window))
+    assert (
+        "python -m stvlm fit --sample irish_wind --lookback 12 --horizon 4 --split 0.7,0.1,0.2 --max-steps 0 --out ANCHOR" in lines
+    )
+    assert lines[-1].endswith(f"--cutoff {window.future_times[0]} --out forecast.csv")
+    named = replace(small_series, unit="km/h; rm -rf ~", quantity="speed")
+    data = datasets.add(named, "Town", ["a.csv\nrm -rf ~"], ("swap-lat-lon",))
+    lines = exporting.commands(shown(forecast, Window(named, 300, 12, 4), data=data))
+    assert all("\n" not in line for line in lines)
+    assert "--unit 'km/h; rm -rf ~' " in lines[-1]
+    assert "--fix swap-lat-lon" in lines[-1]
+
+
+@pytest.mark.parametrize("kind", ["forecast", "play", "off", "alarm"])
+def test_every_map_opens(app, finished_run, small_series, kind):  # noqa: F811
+    opened = visit(app, "forecast", data=finished_run[0], show=kind, cutoff=str(small_series.times[300]))
+    assert not opened.error
+    arguments = json.loads(opened.get("component_instance")[0].proto.json_args)
+    assert ("TimePlayer" in arguments["script"] or "stvlm-player" in arguments["script"]) == (kind == "play")
+    assert not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
+    assert len(opened.get("download_button")) == 7
+
+
+def test_a_rule_of_the_url_lists_its_alarms_and_another_level_changes_the_url(app, finished_run, small_series):  # noqa: F811
+    opened = visit(app, "forecast", data=finished_run[0], cutoff=str(small_series.times[300]), alarm="above 45 50")
+    listed = [frame.value for frame in opened.dataframe if "Highest chance, %" in frame.value.columns]
+    assert len(listed) == 1
+    assert (listed[0]["Highest chance, %"] > 50).all()
+    opened.number_input(key="tied-alarm-level").set_value(500.0).run()
+    assert param(opened, "alarm") == "above 500 50"
+    assert "No sensor is forecast above 500 km/h" in words(opened).replace("\\", "")
+
+
+def test_a_group_of_the_url_is_drawn_and_tabled_and_let_go(app, finished_run):  # noqa: F811
+    opened = visit(app, "forecast", data=finished_run[0], group="1-3")
+    assert "Mean of the 3 chosen sensors" in words(opened)
+    tables = [frame.value for frame in opened.dataframe if "Name" in frame.value.columns or "Sensor" in frame.value.columns]
+    assert ["02", "03", "04"] in [table["Sensor"].tolist() for table in tables]
+    opened.button(key="clear-group").click().run()
+    assert param(opened, "group") == ""
+    assert "Mean of the 3 chosen sensors" not in words(opened)
+
+
+def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series):  # noqa: F811
+    end = str(small_series.times[-1] + (small_series.times[1] - small_series.times[0]))
+    opened = visit(app, "forecast", data=finished_run[0], cutoff=end, show="off")
+    assert "Nothing has been measured yet for these times" in words(opened)
