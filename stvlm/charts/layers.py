@@ -76,8 +76,8 @@ def ring(network: SensorNetwork, node: int, theme: Theme) -> folium.CircleMarker
 
 
 def halos(network: SensorNetwork, nodes: np.ndarray) -> folium.GeoJson:
-    """A wide dashed circle around each of some sensors (K,), which lets clicks through."""
-    marker = folium.CircleMarker(radius=radius_for(network.n_sensors) + 4, color=ALARM, weight=3, dash_array="5 3", fill=False)
+    """A dashed circle around each of some sensors (K,), which lets clicks through."""
+    marker = folium.CircleMarker(radius=radius_for(network.n_sensors) + 3, color=ALARM, weight=2, dash_array="5 3", fill=False)
     features = [{"type": "Feature", "geometry": _point(network, int(node)), "properties": {"halo": int(node)}} for node in nodes]
     collection = {"type": "FeatureCollection", "features": features}
     return folium.GeoJson(collection, marker=_untouchable(marker), interactive=False, control=False)

@@ -71,6 +71,7 @@ def _pick_map() -> str:
         key=key,
         format_func=MAPS.get,
         required=True,
+        wrap=True,
         on_change=session.taken,
         args=("show", key, str),
         help="the median forecast; the same played over time; forecast minus measured; the chance of an alarm",
