@@ -20,6 +20,7 @@ FLOORS = {
     "stvlm.evaluation": 5,
     "stvlm.charts": 5,
     "stvlm.whatif": 6,
+    "stvlm.lesson": 6,
     "stvlm.jobs": 6,
     "stvlm.ui": 7,
     "stvlm.cli": 8,
