@@ -72,7 +72,8 @@ class Report:
         forecast, sensor, step: what is shown, the node in view, the step that the map opens with (0 .. H - 1).
         series: readings, for the past and the truth; None leaves them out. rivals: simple methods beside it.
         held: sentences on what the bands held. tables: heading -> rows, in this order.
-        explanation: what the forecast drew on; None where there is no fusion to explain. prompt: its text, "" for none.
+        explanation: what the forecast drew on; None where there is no fusion to explain. fusion_note: what to know of it.
+        prompt: its text, "" for none.
         settings: name and value. commands: lines that make the forecast again.
         past_steps: readings before the forecast in the plot.
     """
@@ -87,6 +88,7 @@ class Report:
     held: Sequence[str] = ()
     tables: Sequence[tuple[str, pd.DataFrame]] = ()
     explanation: FusionExplanation | None = None
+    fusion_note: str = ""
     prompt: str = ""
     settings: Sequence[tuple[str, str]] = ()
     commands: Sequence[str] = ()
@@ -226,7 +228,8 @@ def _fusion(report: Report) -> str:
         "made again without that modality."
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<h2>What the forecast drew on</h2>{table}<p class="quiet">{note}</p>'
+    words = escape(f"{report.fusion_note} {note}".strip())
+    return f'<h2>What the forecast drew on</h2>{table}<p class="quiet">{words}</p>'
 
 
 def _prompt(report: Report) -> str:

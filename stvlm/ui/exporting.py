@@ -149,6 +149,9 @@ def report(shown: Shown) -> Report:
         held=(*judging.band_sentences(shown.manifest.get("scores", {})), *judging.held_here(forecast, truth)),
         tables=tables if scores.empty else [*tables, ("Errors of this one forecast", scores)],
         explanation=explanation,
+        fusion_note=""
+        if _is_taken(shown)
+        else "The network was not accepted, so the forecast is the anchor's: these are the shares it would draw.",
         prompt=explanation.prompt if explanation else "",
         settings=settings(shown),
         commands=commands(shown),
@@ -169,11 +172,16 @@ def settings(shown: Shown) -> tuple[tuple[str, str], ...]:
         ("lookback", f"{window.lookback} steps"),
         ("horizon", f"{window.horizon} steps"),
         *((words, _in_words(fit[name])) for name, words in names.items() if fit.get(name) is not None),
-        ("network accepted", "yes" if str(manifest.get("network_taken")) == "True" else "no: the forecast is the anchor's"),
+        ("network accepted", "yes" if _is_taken(shown) else "no: the forecast is the anchor's"),
         ("readings", f"sha256 {window.series.fingerprint}"),
         *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
     ]
     return tuple(rows)
+
+
+def _is_taken(shown: Shown) -> bool:
+    """Whether the network beat its anchor, as the manifest says; a manifest of one that was merged says it as a word."""
+    return str(shown.manifest.get("network_taken")) == "True"
 
 
 def _in_words(value: object) -> str:
