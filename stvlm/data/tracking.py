@@ -10,12 +10,11 @@ import numpy as np
 
 from stvlm.data.forecast import LEVELS
 
-# Found on stretches before the test parts of thirteen networks; the result hardly changes within a factor of 1.5 of each.
+# Found on the stretches before the test parts of thirteen networks; what comes out hardly changes within a factor of 1.5 of each.
 RATE = 0.6  # gain of a correction; that of step h is RATE / (lag + SLACK), its news being old by `lag` updates: no swinging
 SLACK = 5.0
 TILT = 0.2  # gain by which the two sides of a band differ, as a share of that by which they move together
 LIMIT = 3.0  # of the logarithm of a factor
-WARM_WINDOWS = 256  # of the validation part that a backtest starts from: the newest
 
 
 @dataclass(eq=False)
@@ -118,42 +117,25 @@ class BandTracker:
 
 
 class FollowingForecaster:
-    """A forecaster whose bands follow its errors, window after window, from the validation part on.
+    """A forecaster whose bands follow its errors, window after window, from what the validation part has set.
 
     Asked in the order of time, block after block, it goes on from where it was; asked for earlier windows, it begins anew. So the bands
     of a window depend on the windows asked for before it and on readings before its cutoff, on nothing else.
 
     Args:
-        forecast: cutoffs (W,) → quantiles (Q, W, H, N) at LEVELS. values: (T, N) readings. horizon: H.
-        warm: cutoffs of the validation part, rising; the newest WARM_WINDOWS are run through first. floor: as in BandTracker.
+        forecast: cutoffs (W,) → quantiles (Q, W, H, N) at LEVELS. values: (T, N) readings. horizon, floor: as in BandTracker.
     """
 
     def __init__(
-        self,
-        forecast: Callable[[np.ndarray], np.ndarray],
-        values: np.ndarray,
-        horizon: int,
-        warm: np.ndarray,
-        floor: float | None = None,
+        self, forecast: Callable[[np.ndarray], np.ndarray], values: np.ndarray, horizon: int, floor: float | None = None
     ) -> None:
-        self._forecast, self._warm = forecast, warm[-WARM_WINDOWS:]
-        self._values, self._horizon, self._floor = values, horizon, floor
+        self._forecast, self._values, self._horizon, self._floor = forecast, values, horizon, floor
         self._tracker, self._last = BandTracker(values, horizon, floor), -1
-
-    def warm_up(self, before: int | None = None) -> None:
-        """Begin anew with the windows of the validation part, those that begin before a cutoff; None: all."""
-        self._tracker, self._last = BandTracker(self._values, self._horizon, self._floor), -1
-        warm = self._warm if before is None else self._warm[self._warm < before]
-        if len(warm):
-            self._run(warm)
 
     def __call__(self, cutoffs: np.ndarray) -> np.ndarray:
         """Cutoffs (W,), rising → quantiles (Q, W, H, N) float32."""
-        if self._last < 0 or cutoffs[0] <= self._last:
-            self.warm_up(int(cutoffs[0]))
-        return self._run(cutoffs)
-
-    def _run(self, cutoffs: np.ndarray) -> np.ndarray:
+        if cutoffs[0] <= self._last:
+            self._tracker = BandTracker(self._values, self._horizon, self._floor)
         made = np.array(self._forecast(cutoffs), "f4")
         for w, cutoff in enumerate(cutoffs):
             made[:, w] = self._tracker.issue(int(cutoff), made[:, w])

@@ -222,14 +222,9 @@ def _banded(contender: Contender, course: Course) -> Contender:
 
 
 def _following(contender: Contender, course: Course) -> Contender:
-    """The same with bands that follow what was missed, from the validation part on; the run through that part counts as fitting."""
-    started, warm, floor = time.perf_counter(), course.cutoffs("val"), _floor(course)
-    warm = warm[warm >= contender.first_cutoff]
-    follows = _through(
-        contender, course, lambda made, series: FollowingForecaster(made, series.values, course.horizon, warm, floor)
-    )
-    follows.forecast.warm_up()
-    return replace(follows, seconds_fit=contender.seconds_fit + time.perf_counter() - started)
+    """The same with bands that follow what was missed in the windows before."""
+    floor = _floor(course)
+    return _through(contender, course, lambda made, series: FollowingForecaster(made, series.values, course.horizon, floor))
 
 
 def _through(contender: Contender, course: Course, wrap: Callable[[Forecasting, SensorSeries], Forecasting]) -> Contender:
