@@ -9,13 +9,19 @@ import torch
 
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
+from stvlm.data.tracking import BandTracker
 from stvlm.data.windows import Window
 from stvlm.modalities.image import ImageConfig, legend, paint_views
-from stvlm.modalities.inputs import ModelInputs
+from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.modalities.prompt import Prompt, describe_window
 from stvlm.modalities.raster import SpatialRaster
+from stvlm.model.fusion import series_alone
 from stvlm.model.head import MEDIAN
-from stvlm.model.stvlm import STVLM
+from stvlm.model.stvlm import STVLM, ModelOutput
+
+# Windows that are forecast again to learn how wide the bands of one forecast must be: one every H / RECENT_PER_HORIZON steps, so many
+# of them, and so many cells where the network has to run.
+RECENT_WINDOWS, RECENT_CELLS, RECENT_PER_HORIZON = 32, 40_000, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +41,7 @@ class Seen:
 
 
 def predict(model: STVLM, window: Window) -> Forecast:
-    """Forecast one window.
+    """Forecast one window; its bands follow what lately was missed.
 
     Args:
         model: trained on this network. window: of the model's lookback; its horizon may be shorter than the model's.
@@ -43,14 +49,39 @@ def predict(model: STVLM, window: Window) -> Forecast:
     Raises:
         ValueError: another network, another lookback, or a longer horizon than the model was trained for.
     """
-    values = predict_many(model, check_window(model, window).series, np.array([window.cutoff]))[:, 0, : window.horizon]
-    series = window.series
+    series, cutoff = check_window(model, window).series, window.cutoff
+    builder = _builder(model, series)
+    tracker = recent_tracker(model, series, cutoff, builder)
+    values = tracker.issue(cutoff, _quantiles(model, builder, np.array([cutoff]))[:, 0])[:, : window.horizon]
     return Forecast(series.network, series.quantity, series.unit, "stvlm", window.future_times, LEVELS, values, series.timezone)
 
 
-@torch.no_grad()
+def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: InputBuilder | None = None) -> BandTracker:
+    """What the windows before a cutoff have taught about the bands, from readings before it.
+
+    Some recent windows are forecast again, none of which the model was trained on: where all were, the bands stay as the validation
+    part has set them.
+
+    Args:
+        model: trained on this network. series: readings. cutoff: of the window whose bands are wanted. builder: of batches of this
+            model and this series, where there is one.
+    """
+    horizon = model.config.horizon
+    stride = max(1, horizon // RECENT_PER_HORIZON)
+    trained = list(series.network.ids) == model.manifest.get("sensors") and "split" in model.manifest
+    first = max(model.config.lookback, model.manifest["split"]["train_end"] if trained else 0)
+    count = min(RECENT_WINDOWS, max(cutoff - first, 0) // stride)
+    if not model.is_anchor:
+        count = min(count, RECENT_CELLS // (horizon * series.network.n_sensors))
+    recent = cutoff - stride * np.arange(count, 0, -1)
+    tracker = BandTracker(series.values, horizon, model.anchor.floor, stride)
+    for begin, made in zip(recent, _quantiles(model, builder or _builder(model, series), recent).swapaxes(0, 1), strict=True):
+        tracker.issue(int(begin), made)
+    return tracker
+
+
 def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
-    """Forecast many windows of one series.
+    """Forecast many windows of one series, with bands as the validation part has set them.
 
     Args:
         model: trained on this network. series: readings. cutoffs: (W,), each with the model's lookback before it.
@@ -64,15 +95,35 @@ def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.
     cutoffs = np.asarray(cutoffs)
     if len(cutoffs) and (cutoffs.min() < model.config.lookback or cutoffs.max() > series.n_steps):
         raise ValueError(f"Cutoffs must lie between {model.config.lookback} and {series.n_steps} steps.")
-    model.eval()
+    return _quantiles(model, _builder(model, series), cutoffs)
+
+
+def _builder(model: STVLM, series: SensorSeries) -> InputBuilder:
+    """Batches of a series for a forecast; without images and words where none can move it."""
     builder = model.builder(series)
+    if model.is_anchor:
+        builder.config = replace(builder.config, modalities=("series",))
+    return builder
+
+
+@torch.no_grad()
+def _quantiles(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> np.ndarray:
+    """(Q, W, H, N) float32: the forecasts at cutoffs (W,)."""
+    model.eval()
     device = next(model.parameters()).device
     blocks = []
     for block in builder.blocks(cutoffs):
         inputs = builder.build(block).to(device)
-        blocks.append(model.quantiles(model(inputs), inputs).float().cpu().numpy())
-    shape = (len(LEVELS), 0, model.config.horizon, series.network.n_sensors)
+        output = _unmoved(inputs) if model.is_anchor else model(inputs)
+        blocks.append(model.quantiles(output, inputs).float().cpu().numpy())
+    shape = (len(LEVELS), 0, model.config.horizon, builder.series.network.n_sensors)
     return np.concatenate(blocks, axis=1) if blocks else np.zeros(shape, "f4")
+
+
+def _unmoved(inputs: ModelInputs) -> ModelOutput:
+    """What a model that was not taken returns, without running it."""
+    still = torch.zeros_like(inputs.anchor)
+    return ModelOutput(still, still, still, series_alone(inputs.series))
 
 
 def check_window(model: STVLM, window: Window) -> Window:
@@ -89,19 +140,24 @@ def check_window(model: STVLM, window: Window) -> Window:
     return window
 
 
-def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = None) -> Seen:
+def model_inputs(
+    model: STVLM, window: Window, views: tuple[str, ...] | None = None, silent: tuple[int, ...] = ()
+) -> Seen:
     """What the model sees of a window: images, prompt and where the pixels lie.
 
     Args:
         model: trained on this network. window: as in `predict`. views: images to paint instead of the model's own.
+        silent: nodes that the images leave out, as if they had sent nothing in the lookback; the prompt is as it was.
     """
     builder = model.builder(check_window(model, window).series)
     cutoffs = np.array([window.cutoff])
     numbers = builder.numbers(cutoffs)
     inputs = builder.batch(cutoffs, numbers)
-    if views is not None and inputs.images is not None:
-        past, observed = (torch.from_numpy(np.ascontiguousarray(numbers[name])) for name in ("past", "observed"))
-        images = paint_views(builder.raster, past, observed, replace(model.config.inputs.image, views=views))
+    if (views is not None or silent) and inputs.images is not None:
+        past, observed = (torch.from_numpy(np.ascontiguousarray(numbers[name])).clone() for name in ("past", "observed"))
+        past[..., list(silent)], observed[..., list(silent)] = 0, False
+        image = model.config.inputs.image
+        images = paint_views(builder.raster, past, observed, image if views is None else replace(image, views=views))
         inputs = replace(inputs, images=images)
     prompt = None
     if inputs.prompts is not None:

@@ -18,7 +18,7 @@ from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.modalities.mentions import Names
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import check_window, take_away
+from stvlm.predict import check_window, recent_tracker, take_away
 
 LONGEST_EVENT, LONGEST_PROMPT = 140, 2000  # characters
 MOST_DROPPED = 40  # sensors chosen one by one
@@ -146,7 +146,9 @@ def imagine(model: STVLM, window: Window, change: Change) -> Outcome:
         inputs = replace(inputs, prompts=(change.prompt,), mentions=(builder.mentions(change.prompt),))
     for modality in change.without:
         inputs = take_away(model, inputs, modality)
-    values = model.quantiles(model(inputs), inputs)[:, 0, : window.horizon].float().cpu().numpy()
+    values = model.quantiles(model(inputs), inputs)[:, 0].float().cpu().numpy()
+    tracker = recent_tracker(model, window.series, window.cutoff)  # what was missed before is the same with and without the change
+    values = tracker.issue(window.cutoff, values)[:, : window.horizon]
     series = changed.series
     times, name = changed.future_times, "anchor" if model.is_anchor else "stvlm"
     return Outcome(
