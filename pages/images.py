@@ -5,4 +5,4 @@ from stvlm.ui import frame, models, seeing, widgets
 frame.page("images")
 series = widgets.need_series()
 choice, window = models.pick(series)
-seeing.pictures(window, models.seen(choice, window), models.view_names(choice, series))
+seeing.pictures(choice, window)

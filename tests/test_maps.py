@@ -388,7 +388,7 @@ def test_the_player_holds_every_step_and_its_key_changes_with_the_forecast():
     other = forecast_of(network, 6)
     assert player_map(forecast).key != player_map(other).key
     page = maps.map_html(player_map(forecast))
-    for label in ("time step", "play the forecast over time", "aria-valuetext"):
+    for label in ("time step", "play over time", "aria-valuetext"):
         assert label in page
 
 

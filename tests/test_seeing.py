@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stvlm.modalities.image import VIEWS
-from tests.test_pages import app, upload, visit, words  # noqa: F401  app is a fixture
+from tests.test_pages import app, param, upload, visit, words  # noqa: F401  app is a fixture
 
 SENSORS = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 READINGS = "timestamp,S1,S2,S3\n" + "".join(
@@ -28,6 +28,43 @@ def test_every_channel_of_a_view_opens(app, view):  # noqa: F811
             assert kinds == ((1, 0) if VIEWS[view].is_georeferenced else (0, 1)), what
     if not VIEWS[view].is_georeferenced:
         assert "These pixels have no place on the map" in words(opened)
+
+
+def test_sensors_dropped_in_the_url_are_named_and_taken_back(app):  # noqa: F811
+    opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel="field 1", dropped="6")
+    said = words(opened).replace("\\", "")
+    assert "Dropped: Dublin (DUB). Without them a pixel changes by" in said
+    table = opened.dataframe[0].value
+    assert table.loc[table["Sensor"] == "Dublin (DUB)", "Reading, knots"].isna().all()
+    assert table["Pixel, knots"].notna().all()
+    opened.button(key="clear-dropped").click().run()
+    assert param(opened, "dropped") == ""
+    assert "Dropped:" not in words(opened)
+
+
+@pytest.mark.parametrize("channel", ["field 1", "relations 1"])
+def test_two_moments_are_compared(app, channel):  # noqa: F811
+    first = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel)
+    n_pictures = [len(first.get(kind)) for kind in ("component_instance", "plotly_chart")]
+    opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel, other="1978-06-01T00:00:00")
+    more = [len(opened.get(kind)) for kind in ("component_instance", "plotly_chart")]
+    assert sum(more) == sum(n_pictures) + (2 if channel == "field 1" else 1)
+    if channel == "field 1":
+        assert "minus Wed 31 May 1978" in words(opened).replace("\\", "")
+        table = opened.dataframe[0].value
+        np.testing.assert_allclose(table["Pixel, knots"] - table["Pixel then, knots"], table["Difference, knots"], atol=1e-4)
+
+
+@pytest.mark.parametrize("channel", ["field 1", "space-time 1"])
+def test_the_moments_before_are_played(app, channel):  # noqa: F811
+    opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel)
+    opened.toggle(key="play").set_value(True).run()
+    assert not opened.exception
+    if channel == "field 1":
+        assert "Map that plays wind speed, now" in words(opened).replace("\\", "")
+    else:
+        figure = json.loads(opened.get("plotly_chart")[0].proto.spec)
+        assert len(figure["frames"]) == 12
 
 
 def test_another_image_is_chosen_by_its_name(app):  # noqa: F811

@@ -13,6 +13,7 @@ from stvlm.charts.layers import arc_layer, image_edge, image_layer, ring, sensor
 from stvlm.charts.legend import Legend, legend_html
 from stvlm.charts.offline import OfflineMap, external_links, standalone_html
 from stvlm.charts.palette import CIVIDIS, theme_of
+from stvlm.charts.reader import PixelReader
 from stvlm.charts.scale import fit_scale, format_times
 from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
 from stvlm.data.network import SensorNetwork
@@ -216,6 +217,7 @@ def image_map(
     smooth: bool = False,
     opacity: float = 0.85,
     values: np.ndarray | None = None,
+    tells: bool = True,
 ) -> MapView:
     """An image in the unit of the readings, exactly where it lies, with the sensors on it.
 
@@ -227,11 +229,14 @@ def image_map(
         smooth: blend between pixels; else every pixel stays a crisp square.
         opacity: of the image, 0..1.
         values: (N,) readings in `unit` that colour the sensors; None draws them alike.
+        tells: hovering tells place and value of a pixel.
     """
     array = np.asarray(array, "f8")
     scale = fit_scale(array if values is None else np.append(array.ravel(), values), limits, kind)
     overlay = (colour_field(array, scale, smooth, opacity), bounds)
     view = sensor_map(network, values, unit, label, theme, selected, overlay, limits=(scale.low, scale.high), kind=kind)
+    if tells:
+        PixelReader(array, bounds, unit, scale.decimals).add_to(view.features)
     missing = values is not None and bool(np.isnan(values).any())
     return MapView(view.base, view.features, Legend.of(scale, label, unit, missing), view.key, label)
 

@@ -79,6 +79,45 @@ def matrix_picture(
     return figure
 
 
+def matrix_player(
+    arrays: np.ndarray,
+    times: list[str],
+    rows: Axis,
+    columns: Axis,
+    label: str,
+    unit: str = "",
+    theme: str = "light",
+    kind: str = "sequential",
+    limits: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Matrices of several moments, played inside the browser, in the same colours.
+
+    Args:
+        arrays: (K, R, C) in `unit`. times: K texts. The rest as in `matrix_picture`.
+
+    Raises:
+        ValueError: not one time for each matrix.
+    """
+    if len(times) != len(arrays):
+        raise ValueError(f"{len(arrays)} matrices need as many times, not {len(times)}.")
+    scale = fit_scale(arrays, limits, kind)
+    figure = matrix_picture(arrays[-1], rows, columns, label, unit, theme, kind, (scale.low, scale.high))
+    figure.frames = [go.Frame(name=str(k), data=[go.Heatmap(z=array)], traces=[0]) for k, array in enumerate(arrays)]
+    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    steps = [{"label": plain(text), "method": "animate", "args": [[str(k)], still]} for k, text in enumerate(times)]
+    onward = {"frame": {"duration": 600, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
+    buttons = [
+        {"label": "\u25b6", "method": "animate", "args": [None, onward]},
+        {"label": "\u275a\u275a", "method": "animate", "args": [[None], still]},
+    ]
+    place = {"yanchor": "top", "y": -0.16}
+    menu = {"type": "buttons", "direction": "left", "buttons": buttons, "x": 0, "xanchor": "left", "showactive": False} | place
+    menu["bgcolor"] = theme_of(theme).panel
+    slider = {"active": len(times) - 1, "steps": steps, "x": 0.2, "len": 0.8, "currentvalue": {"prefix": ""}} | place
+    figure.update_layout(updatemenus=[menu], sliders=[slider], margin_b=150)
+    return figure
+
+
 def _ticks(axis: Axis) -> dict:
     every = max(1, -(-len(axis.names) // MOST_LABELS))
     places = list(range(0, len(axis.names), every))

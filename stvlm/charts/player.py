@@ -1,4 +1,4 @@
-"""A forecast played over time inside the browser: no rerun and no traffic while it plays."""
+"""A forecast, or images, played over time inside the browser: no rerun and no traffic while it plays."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import numpy as np
 from folium.elements import MacroElement
 from folium.template import Template
 
+from stvlm.charts.basemap import Bounds
+from stvlm.charts.images import colour_field, on_map
 from stvlm.charts.layers import radius_for
 from stvlm.charts.legend import Legend
 from stvlm.charts.maps import MapView, view_bounds
-from stvlm.charts.offline import OfflineMap, defused
-from stvlm.charts.palette import theme_of
-from stvlm.charts.scale import fit_scale, format_times
+from stvlm.charts.offline import OfflineMap, corners, defused
+from stvlm.charts.palette import Theme, theme_of
+from stvlm.charts.scale import Scale, fit_scale, format_times
 from stvlm.data.forecast import Forecast
+from stvlm.data.network import SensorNetwork
 
 
 def player_map(
@@ -39,36 +42,85 @@ def player_map(
     Raises:
         ValueError: what came is of another shape.
     """
-    network = forecast.network
     if measured is not None and measured.shape != forecast.median.shape:
         raise ValueError(f"What came must be {forecast.median.shape} (steps, sensors), not {measured.shape}.")
     came = [] if measured is None or not np.isfinite(measured).any() else measured
     scale = fit_scale(forecast.median, limits)
-    colours = theme_of(theme)
-    base = OfflineMap(view_bounds(network), colours, free_below=60)
-    payload = {
+    colours, bounds = theme_of(theme), view_bounds(forecast.network)
+    times = format_times(forecast.times, forecast.timezone)
+    payload = _payload(forecast.network, times, forecast.median, scale, forecast.unit, colours, start)
+    payload["measured"] = _rounded(came, scale.decimals)
+    label = f"{forecast.quantity}, median forecast"
+    missing = bool(np.isnan(forecast.median).any())
+    key = f"player-{theme}-{_fingerprint(forecast.network, forecast.median, came, forecast.times)}-{scale.low:.6g}-{scale.high:.6g}"
+    return _view(payload, bounds, colours, Legend.of(scale, label, forecast.unit, missing), key)
+
+
+def images_player(
+    arrays: np.ndarray,
+    bounds: Bounds,
+    network: SensorNetwork,
+    times: list[str],
+    values: np.ndarray | None = None,
+    unit: str = "",
+    label: str = "",
+    theme: str = "light",
+    kind: str = "sequential",
+    opacity: float = 0.85,
+) -> MapView:
+    """Images of several moments, one after another, each exactly where it lies, with the sensors in their colours.
+
+    Args:
+        arrays: (K, G, G) in `unit`, row 0 in the north; NaN is transparent. bounds: (west, south, east, north) of the outer edges.
+        network: N sensors. times: K texts. values: (K, N) of the sensors, or None. unit, label, theme, kind: as in `maps.image_map`.
+        opacity: of the images, 0..1.
+
+    Raises:
+        ValueError: not one time for each image.
+    """
+    if len(times) != len(arrays):
+        raise ValueError(f"{len(arrays)} images need as many times, not {len(times)}.")
+    arrays, colours = np.asarray(arrays, "f8"), theme_of(theme)
+    known = arrays.ravel() if values is None else np.append(arrays.ravel(), values)
+    scale = fit_scale(known, kind=kind)
+    shown = np.full((len(arrays), network.n_sensors), np.nan) if values is None else np.asarray(values, "f8")
+    payload = _payload(network, times, shown, scale, unit, colours, len(times) - 1)
+    pictures = [on_map(colour_field(array, scale, opacity=opacity), bounds) for array in arrays]
+    payload["images"], payload["imageBounds"] = [url for url, _ in pictures], corners(pictures[0][1])
+    missing = values is not None and bool(np.isnan(shown).any())
+    key = f"images-{theme}-{opacity:g}-{_fingerprint(network, arrays, shown, np.array(times))}"
+    return _view(payload, view_bounds(network, bounds), colours, Legend.of(scale, label, unit, missing), key)
+
+
+def _view(payload: dict, bounds: Bounds, colours: Theme, legend: Legend, key: str) -> MapView:
+    base = OfflineMap(bounds, colours, free_below=60)
+    TimePlayer(payload).add_to(base)
+    return MapView(base, folium.FeatureGroup(control=False), legend, key, legend.label)
+
+
+def _payload(
+    network: SensorNetwork, times: list[str], values: np.ndarray, scale: Scale, unit: str, colours: Theme, start: int
+) -> dict:
+    """What the browser needs to play (H, N) values."""
+    return {
         "lat": network.lat.round(5).tolist(),
         "lon": network.unwrapped_lon.round(5).tolist(),
         "ids": list(network.ids),
         "names": [network.name(node) for node in range(network.n_sensors)],
-        "times": format_times(forecast.times, forecast.timezone),
-        "values": _rounded(forecast.median, scale.decimals),
-        "measured": _rounded(came, scale.decimals),
+        "times": times,
+        "values": _rounded(values, scale.decimals),
+        "measured": [],
+        "images": [],
         "colours": scale.hex(np.linspace(scale.low, scale.high, 64)),
         "low": scale.low,
         "high": scale.high,
         "decimals": scale.decimals,
-        "unit": forecast.unit,
+        "unit": unit,
         "radius": radius_for(network.n_sensors),
         "outline": colours.outline,
         "missing": colours.missing,
-        "start": int(np.clip(start, 0, len(forecast.times) - 1)),
+        "start": int(np.clip(start, 0, len(times) - 1)),
     }
-    TimePlayer(payload).add_to(base)
-    label = f"{forecast.quantity}, median forecast"
-    legend = Legend.of(scale, label, forecast.unit, missing=bool(np.isnan(forecast.median).any()))
-    key = f"player-{theme}-{_fingerprint(forecast, came)}-{scale.low:.6g}-{scale.high:.6g}"
-    return MapView(base, folium.FeatureGroup(control=False), legend, key, label)
 
 
 def _rounded(values: np.ndarray, decimals: int) -> list[list[float | None]]:
@@ -77,10 +129,11 @@ def _rounded(values: np.ndarray, decimals: int) -> list[list[float | None]]:
     return [[x if np.isfinite(x) else None for x in row] for row in rows]
 
 
-def _fingerprint(forecast: Forecast, came: np.ndarray) -> str:
-    """A short text that differs between forecasts."""
-    digest = hashlib.sha256(forecast.network.fingerprint.encode() + np.asarray(came, "f4").tobytes())
-    digest.update(np.ascontiguousarray(forecast.median).tobytes() + forecast.times.tobytes())
+def _fingerprint(network: SensorNetwork, *arrays: np.ndarray) -> str:
+    """A short text that differs between networks and numbers."""
+    digest = hashlib.sha256(network.fingerprint.encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -119,6 +172,8 @@ class TimePlayer(MacroElement):
           ? {color: data.missing, weight: 2, dashArray: '2 3', fillColor: data.missing, fillOpacity: 0.15}
           : {color: data.outline, weight: 0.8, dashArray: null, fillColor: colourOf(value), fillOpacity: 0.95};
       }
+      var picture = null;
+      if (data.images.length) { picture = L.imageOverlay(data.images[step], data.imageBounds, {pane: 'image'}).addTo(map); }
       var sensors = L.featureGroup().addTo(map);
       var markers = data.ids.map(function (id, node) {
         var marker = L.circleMarker([data.lat[node], data.lon[node]], {radius: data.radius});
@@ -139,6 +194,7 @@ class TimePlayer(MacroElement):
       var control = L.control({position: 'bottomright'}), button, speed, slider, clock;
       function show(next) {
         step = next;
+        if (picture) { picture.setUrl(data.images[step]); }
         markers.forEach(function (marker, node) { marker.setStyle(styleOf(shown[step][node])); });
         slider.value = step;
         slider.setAttribute('aria-valuetext', data.times[step]);
@@ -159,7 +215,7 @@ class TimePlayer(MacroElement):
       control.onAdd = function () {
         var box = L.DomUtil.create('div', 'stvlm-box stvlm-player');
         box.setAttribute('role', 'group');
-        box.setAttribute('aria-label', 'play the forecast over time');
+        box.setAttribute('aria-label', 'play over time');
         L.DomEvent.disableClickPropagation(box);
         L.DomEvent.disableScrollPropagation(box);
         L.DomEvent.on(box, 'keydown', L.DomEvent.stopPropagation);

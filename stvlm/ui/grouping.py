@@ -47,14 +47,19 @@ def choose(nodes: Sequence[int], name: str = "group") -> None:
 
 def take_ids(ids: Sequence[object], network: SensorNetwork) -> None:
     """Take what a lasso caught: one sensor becomes the sensor in view, several the group, none clears it."""
-    place = {identity: node for node, identity in enumerate(network.ids)}
-    nodes = [place[str(i)] for i in ids if str(i) in place]
+    nodes = nodes_of(ids, network)
     if len(nodes) == 1:
         session.put("sensor", network.ids[nodes[0]])
     choose(nodes if len(nodes) > 1 else ())
 
 
-def clear_button(nodes: Sequence[int], name: str = "group") -> None:
-    """A button that takes the group away."""
-    label = f"Let go of the {len(nodes)} sensors"
+def nodes_of(ids: Sequence[object], network: SensorNetwork) -> list[int]:
+    """The nodes of ids, without those that are none."""
+    place = {identity: node for node, identity in enumerate(network.ids)}
+    return [place[str(i)] for i in ids if str(i) in place]
+
+
+def clear_button(nodes: Sequence[int], name: str = "group", label: str = "") -> None:
+    """A button that takes the group away; `label` says so in other words."""
+    label = label or f"Let go of the {len(nodes)} sensors"
     st.button(label, key=f"clear-{name}", icon=":material/close:", on_click=choose, args=((), name))

@@ -160,10 +160,10 @@ def prompt_length(choice: Choice, series: SensorSeries, prompt: str) -> tuple[in
     return count(prompt) if prompt else 0, config.max_tokens
 
 
-def seen(choice: Choice, window: Window) -> Seen:
-    """What the model gets of a window: images, prompt, raster; remembered."""
+def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
+    """What the model gets of a window: images, prompt, raster; remembered. The images leave out the `silent` nodes."""
     views = None if choice.folder else view_names(choice, window.series)
-    return _seen(key(choice, window), _ready(choice, window.series), window, views)
+    return _seen(key(choice, window), _ready(choice, window.series), window, views, silent)
 
 
 def is_anchor(choice: Choice, series: SensorSeries) -> bool:
@@ -303,11 +303,11 @@ def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outc
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None) -> Seen:
+def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> Seen:
     from stvlm.predict import model_inputs
 
     with _lock:
-        return model_inputs(_model, _window, views)
+        return model_inputs(_model, _window, views, silent)
 
 
 def _of_folder(name: str, label: str, folder: Path) -> Choice:

@@ -36,12 +36,19 @@ def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callab
     st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt, on_select=take, selection_mode="points")
 
 
-def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: int = 430) -> None:
+def show_map(
+    view: MapView,
+    network: SensorNetwork,
+    key: str,
+    alt: str,
+    height: int = 430,
+    on_pick: Callable[[list[int]], None] | None = None,
+) -> None:
     """A map; a click on a sensor makes it the sensor in view, a lasso on it (where the map has one) a group.
 
     Args:
         view: what the charts made of it. network: whose sensors can be clicked. key: one per map of a page. alt: the map in words.
-        height: in pixels.
+        height: in pixels. on_pick: is given the nodes clicked or caught, and does something else with them.
     """
     from streamlit_folium import st_folium  # slow to import, so only where a map is
 
@@ -55,7 +62,7 @@ def show_map(view: MapView, network: SensorNetwork, key: str, alt: str, height: 
         returned_objects=["last_active_drawing", "last_object_clicked_count"],
         use_container_width=True,
         height=height,
-        on_change=lambda: _take_click(key, network),
+        on_change=lambda: _take_click(key, network, on_pick),
     )
     if view.legend:
         st.html(legend_html(view.legend))
@@ -83,11 +90,15 @@ def sensor_table(
     widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
 
 
-def _take_click(key: str, network: SensorNetwork) -> None:
+def _take_click(key: str, network: SensorNetwork, on_pick: Callable[[list[int]], None] | None) -> None:
     answer = st.session_state.get(key) or {}
     facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
-    if isinstance(facts.get("lasso"), list):
-        grouping.take_ids(facts["lasso"], network)
+    caught = facts.get("lasso")
+    if on_pick is not None:
+        on_pick(grouping.nodes_of(caught if isinstance(caught, list) else [facts.get("id", "")], network))
+        return
+    if isinstance(caught, list):
+        grouping.take_ids(caught, network)
         return
     sensor = str(facts.get("id", ""))
     if sensor in network.ids:
