@@ -25,6 +25,7 @@ from stvlm.ui.words import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stvlm.lesson import Inside
     from stvlm.modalities.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
     from stvlm.predict import Seen
@@ -158,6 +159,16 @@ def prompt_length(choice: Choice, series: SensorSeries, prompt: str) -> tuple[in
     """Tokens of a prompt, and how many the model reads at most."""
     count, config = text_side(choice, series)
     return count(prompt) if prompt else 0, config.max_tokens
+
+
+def inside(choice: Choice, window: Window) -> Inside:
+    """The tensors of a forecast on their way through the model, remembered."""
+    return _inside(key(choice, window), _ready(choice, window.series), window)
+
+
+def token_texts(choice: Choice, series: SensorSeries, prompt: str) -> tuple[str, ...]:
+    """A prompt cut at the borders of its tokens."""
+    return _ready(choice, series).backbone.token_texts(prompt)
 
 
 def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
@@ -300,6 +311,14 @@ def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outc
 
     with _lock:
         return imagine(_model, _window, _change)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _inside(key: str, _model: STVLM, _window: Window) -> Inside:
+    from stvlm.lesson import look_inside
+
+    with _lock:
+        return look_inside(_model, _window)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
