@@ -20,6 +20,7 @@ from stvlm.cli.inputs import (
     about_input,
     check_out,
     files,
+    fill_terms,
     load_series,
     load_tables,
     model_and_window,
@@ -82,6 +83,7 @@ def fit(options: argparse.Namespace) -> None:
     """Train a model and write it into a folder."""
     out: Path = options.out
     check_out(out, is_folder=True)
+    fill_terms(options)
     series = load_series(options)
     from stvlm.data.windows import coverage
     from stvlm.fit import FitConfig, split_of
@@ -170,10 +172,11 @@ def explain(options: argparse.Namespace) -> None:
 def backtest(options: argparse.Namespace) -> None:
     """Score models beside the simple methods."""
     check_out(options.json)
+    terms = fill_terms(options)
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
     from stvlm.data.windows import Split, coverage, few_shot
-    from stvlm.evaluation.backtest import MODELS, QUICK, check_models, score_table
+    from stvlm.evaluation.backtest import MODELS, QUICK, check_models, protocol_table, score_table
     from stvlm.evaluation.backtest import backtest as score
 
     words = "context_steps", "views", "backbone", "max_steps"
@@ -208,8 +211,15 @@ def backtest(options: argparse.Namespace) -> None:
                 fit_options=more,
                 drop_sensors=options.drop_sensors,
             )
-    write_json(options.json, {"title": title_of(options)} | result | panel)
+    named = {"protocol": options.protocol or options.preset} if terms else {}
+    write_json(options.json, {"title": title_of(options)} | named | result | panel)
     print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    if terms:
+        steps = tuple(step for step in terms.report_steps if step <= options.horizon)
+        kind = "over all steps up to each" if terms.is_cumulative else "of that step alone"
+        print(f"\n{terms.title}; scores {kind}:")
+        table = protocol_table(result, steps, terms.is_cumulative)
+        print(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4f}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
     for row in panel.get("ablations", ()):
         print(row["verdict"])

@@ -13,6 +13,7 @@ from stvlm.data.files import InputError
 
 if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.data.formats import RawTables
+    from stvlm.data.presets import Protocol
     from stvlm.data.series import SensorSeries
     from stvlm.data.windows import Window
     from stvlm.model.stvlm import STVLM
@@ -46,6 +47,11 @@ def load_tables(options: argparse.Namespace) -> RawTables:
     from stvlm.data import quality
 
     below = {name: getattr(options, name) for name in ("base_layer", "grid", "grid_unit")}
+    if options.preset:
+        from stvlm.data.presets import read_preset
+
+        given = options.series, options.sensors, options.adjacency, options.fix
+        return read_preset(options.preset, *given, context=options.context, **below)
     raw = quality.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes, **below)
     return quality.apply_fixes(raw, options.fix)
 
@@ -58,8 +64,37 @@ def load_series(options: argparse.Namespace) -> SensorSeries:
         from stvlm.data.geofiles import read_base_layer, with_base_layer
 
         return with_base_layer(_sample(options.sample), read_base_layer(options.base_layer, options.grid, options.grid_unit))
-    words = options.quantity or "reading", options.unit, options.known_ahead, options.timezone or None
-    return quality.to_series(load_tables(options), *words)
+    raw, preset = load_tables(options), None
+    if options.preset:
+        from stvlm.data.presets import PRESETS
+
+        preset = PRESETS[options.preset]
+        for note in raw.notes:
+            print(note)
+    words = options.quantity or (preset.quantity if preset else "reading"), options.unit or (preset.unit if preset else "")
+    return quality.to_series(raw, *words, options.known_ahead, options.timezone or None)
+
+
+def fill_terms(options: argparse.Namespace) -> Protocol | None:
+    """Set lookback, horizon, split and seasons where a protocol or a preset says them and the caller does not.
+
+    Returns:
+        The terms, or None where neither is named.
+
+    Raises:
+        InputError: no such preset.
+    """
+    from stvlm.data.presets import PROTOCOLS, find_preset
+
+    preset = find_preset(options.preset) if options.preset else None
+    named = getattr(options, "protocol", None)
+    if preset is not None and options.seasons is None:
+        options.seasons = preset.seasons_minutes
+    terms = PROTOCOLS[named] if named else preset.protocol if preset else None
+    for name in ("lookback", "horizon", "split") if terms else ():
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(terms, name))
+    return terms
 
 
 def _sample(name: str) -> SensorSeries:
@@ -83,6 +118,10 @@ def title_of(options: argparse.Namespace) -> str:
         from stvlm.data.samples import SAMPLES
 
         return SAMPLES[options.sample].title
+    if options.preset:
+        from stvlm.data.presets import PRESETS
+
+        return PRESETS[options.preset].title
     path = options.series.resolve()
     stem = path.name.split(".")[0]
     return path.parent.name if stem in ("series", "readings", "values", "data") else stem

@@ -23,6 +23,7 @@ MODELS_HELP = (
     "by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
     "boosting,dlinear,stid,graph-wavenet"
 )
+PRESET_HELP = "how the usual files are read, and the usual terms: metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes distances"
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
 
 
@@ -59,12 +60,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
         made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")
-    if options.verb not in ("serve", "backbones", "benchmark") and not getattr(options, "sample", None):
-        missing = [f"--{name}" for name in ("sensors", "series") if getattr(options, name) is None]
-        if missing:
-            made[options.verb].error(f"the following arguments are required: {', '.join(missing)}")
+    if missing := _missing(options):
+        made[options.verb].error(f"the following arguments are required: {', '.join(missing)}")
     options.streamlit = rest
     return options
+
+
+def _missing(options: argparse.Namespace) -> list[str]:
+    """Options that a verb needs: files unless there is a sample, a sensor table unless a preset may do without, terms unless named."""
+    wanted: list[str] = []
+    if options.verb not in ("serve", "backbones", "benchmark") and not getattr(options, "sample", None):
+        wanted += ["series"] if options.preset else ["sensors", "series"]
+    if options.verb == "backtest" and not (options.protocol or options.preset):
+        wanted += ["lookback", "horizon", "split"]
+    return [f"--{name}" for name in wanted if getattr(options, name) is None]
 
 
 def _add_data(parser: Parser) -> None:
@@ -88,6 +97,7 @@ def _add_data(parser: Parser) -> None:
     group.add_argument("--seasons", type=_minutes, metavar="MINUTES,…", help="lengths of seasons; found in the data if not given")
     group.add_argument("--start", metavar="TIME", help="time of the first reading, for .npz")
     group.add_argument("--step-minutes", type=_positive_number, metavar="MINUTES", help="length of a step, for .npz")
+    group.add_argument("--preset", metavar="NAME", help=PRESET_HELP)
 
 
 def _add_fit(parser: Parser) -> None:
@@ -125,9 +135,10 @@ def _add_window(parser: Parser) -> None:
 
 
 def _add_backtest(parser: Parser) -> None:
-    parser.add_argument("--lookback", type=_positive, required=True, metavar="L")
-    parser.add_argument("--horizon", type=_positive, required=True, metavar="H")
-    parser.add_argument("--split", type=_shares, required=True, metavar="A,B,C")
+    parser.add_argument("--lookback", type=_positive, metavar="L")
+    parser.add_argument("--horizon", type=_positive, metavar="H")
+    parser.add_argument("--split", type=_shares, metavar="A,B,C")
+    parser.add_argument("--protocol", choices=("t-gcn",), help="terms of a comparison instead of these three, and its table")
     parser.add_argument(
         "--models",
         type=_words,

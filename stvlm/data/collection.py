@@ -10,6 +10,7 @@ from stvlm.data.checks import find_errors
 from stvlm.data.files import InputError, open_source, read_json, show
 from stvlm.data.fixes import apply_fixes
 from stvlm.data.formats import RawTables, read_tables
+from stvlm.data.presets import PRESETS, read_preset, usual_files
 from stvlm.data.quality import to_series
 from stvlm.data.series import SensorSeries
 
@@ -28,6 +29,7 @@ class Dataset:
         step_minutes: length of a step, checked against the readings; None: whatever they have.
         context: a file in its folder; "" takes context.csv where there is one. known_ahead: columns of it known before they happen.
         timezone: IANA name for showing times. fixes: names of fixes to apply.
+        preset: of stvlm.data.presets, "" for none: its terms hold where nothing else is said, and its usual files are read.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Dataset:
     known_ahead: tuple[str, ...] = ()
     timezone: str = ""
     fixes: tuple[str, ...] = ()
+    preset: str = ""
 
     def __post_init__(self) -> None:
         for word in ("lookback", "horizon"):
@@ -53,7 +56,7 @@ class Dataset:
             raise ValueError("seasons_minutes must be whole numbers over 0.")
         if not (self.step_minutes is None or (type(self.step_minutes) in (int, float) and self.step_minutes > 0)):
             raise ValueError("step_minutes must be a number over 0.")
-        words = self.quantity, self.unit, self.context, self.timezone, *self.known_ahead, *self.fixes
+        words = self.quantity, self.unit, self.context, self.timezone, self.preset, *self.known_ahead, *self.fixes
         if not all(isinstance(word, str) for word in words):
             raise ValueError("quantity, unit, context, timezone and the names in known_ahead and fixes must be text.")
         for word in (self.name, self.context):
@@ -87,11 +90,26 @@ def as_dataset(name: str, entry: Any) -> Dataset:
     try:
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key in known}
         given |= {key: (given[key],) for key in ("known_ahead", "fixes") if isinstance(given.get(key), str)}
-        return Dataset(name, **given)
+        return Dataset(name, **(_preset_terms(given.get("preset")) | given))
     except (AttributeError, TypeError):
         raise InputError(f"{LIST}: needs lookback, horizon and split, such as 12, 12 and [0.6, 0.2, 0.2].") from None
     except ValueError as error:
         raise InputError(f"{LIST}: {error}") from None
+
+
+def _preset_terms(name: Any) -> dict[str, Any]:
+    """What a preset says of a network; {} without one.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if not name:
+        return {}
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset '{show(name)}'. Choose from {', '.join(PRESETS)}.")
+    preset = PRESETS[name]
+    terms = {key: getattr(preset.protocol, key) for key in ("lookback", "horizon", "split")}
+    return terms | {key: getattr(preset, key) for key in ("quantity", "unit", "seasons_minutes", "step_minutes")}
 
 
 def open_dataset(folder: Path, dataset: Dataset) -> tuple[SensorSeries, tuple[str, ...], tuple[str, ...]]:
@@ -101,7 +119,7 @@ def open_dataset(folder: Path, dataset: Dataset) -> tuple[SensorSeries, tuple[st
     as those do who cut windows by the row.
 
     Returns:
-        The readings, the names of the fixes applied, and a sentence on each that nobody named.
+        The readings, the names of the fixes applied, and a sentence on each that nobody named; with a preset, on how files were read.
 
     Raises:
         InputError: one line for each problem.
@@ -109,13 +127,19 @@ def open_dataset(folder: Path, dataset: Dataset) -> tuple[SensorSeries, tuple[st
     place = Path(folder) / dataset.name
     if not place.is_dir():
         raise InputError(f"there is no folder of this name in {folder}.")
-    series = next((place / name for name in SERIES if (place / name).is_file()), None)
-    if series is None:
-        raise InputError(f"there is no {' or '.join(SERIES)} in {place}.")
-    adjacency, context = place / "adjacency.csv", place / (dataset.context or CONTEXT)
-    has_context = bool(dataset.context) or context.is_file()
-    raw = read_tables(place / "sensors.csv", series, adjacency if adjacency.is_file() else None, context if has_context else None)
-    raw, notes = _mended(raw, dataset)
+    context = place / (dataset.context or CONTEXT)
+    beside = context if dataset.context or context.is_file() else None
+    if dataset.preset:
+        series, sensors, distances = usual_files(dataset.preset, place)
+        raw = read_preset(dataset.preset, series, sensors, distances, dataset.fixes, context=beside)
+        notes = raw.notes
+    else:
+        series = next((place / name for name in SERIES if (place / name).is_file()), None)
+        if series is None:
+            raise InputError(f"there is no {' or '.join(SERIES)} in {place}.")
+        adjacency = place / "adjacency.csv"
+        raw = read_tables(place / "sensors.csv", series, adjacency if adjacency.is_file() else None, beside)
+        raw, notes = _mended(raw, dataset)
     words = dataset.quantity, dataset.unit, dataset.known_ahead, dataset.timezone or None
     made = to_series(raw, *words)
     if dataset.step_minutes is not None and abs(made.step_seconds / 60 - dataset.step_minutes) > 1e-6:

@@ -21,6 +21,8 @@ AVERAGED = (
     "mae_all_there",
     "rmse",
     "accuracy",
+    "r2",
+    "explained",
     "crps",
     "coverage_50",
     "coverage_80",
@@ -60,10 +62,12 @@ def backtest(
             scored, and each row says "mae_all_there" beside "mae".
 
     Returns:
-        "windows": how many in each part; "scores": one dict a row ("model", the scores of `Scores.result`, "mae_per_sensor",
+        "windows": how many in each part; "scores": one dict a row ("model", the scores of `Scores.result`, "mae_per_sensor", those of
+        `Scores.of_steps` for each step alone ("at_step") and for all up to it ("up_to_step"),
         "parameters", "trainable", "seconds_fit", "seconds_per_window", "device"); and what was scored. With several seeds there
         is a row "stvlm seed 0", ... for each, and "stvlm" is their mean, with "seeds" and "spread" (standard deviations).
-        Bands of all but stvlm are conformal; a row without bands has None for what needs them.
+        Bands are conformal and follow the error over the test part, by what was known at each cutoff; a row without bands has None for
+        what needs them.
 
     Raises:
         ValueError: unknown models, a series too short for a window in training or test, or nothing observed.
@@ -115,6 +119,21 @@ def score_table(result: dict[str, Any]) -> pd.DataFrame:
     columns += ["seconds_fit", "seconds_per_window", "parameters", "trainable", "device"]
     table = pd.DataFrame([{name: row[name] for name in columns} for row in result["scores"]], columns=columns)
     return table.sort_values("mae", kind="stable", ignore_index=True)
+
+
+def protocol_table(result: dict[str, Any], steps: tuple[int, ...], is_cumulative: bool) -> pd.DataFrame:
+    """The rows of a backtest at some steps of the horizon, side by side as protocols report them.
+
+    Args:
+        result: of `backtest`. steps: of the horizon, from 1 on. is_cumulative: over all steps up to each, else at it alone.
+    """
+    words, rows = {"rmse": "RMSE", "mae": "MAE", "accuracy": "accuracy", "r2": "R2", "explained": "var"}, []
+    for step in steps:
+        minutes = step * result["step_minutes"]
+        for row in result["scores"]:
+            found = row["up_to_step" if is_cumulative else "at_step"][step - 1]
+            rows.append({"minutes": f"{minutes:g}", "model": row["model"]} | {word: found[key] for key, word in words.items()})
+    return pd.DataFrame(rows)
 
 
 def lay_course(
@@ -189,6 +208,8 @@ def row_of(contender: Contender, course: Course) -> dict[str, Any]:
         "model": contender.name,
         **scores.result(),
         "mae_per_sensor": per_sensor,
+        "at_step": [scores.of_steps(slice(step, step + 1)) for step in range(course.horizon)],
+        "up_to_step": [scores.of_steps(slice(step + 1)) for step in range(course.horizon)],
         "parameters": int(contender.parameters),
         "trainable": int(contender.trainable),
         "seconds_fit": contender.seconds_fit,
@@ -224,6 +245,11 @@ def _mean_row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("mae_per_step", "mae_per_sensor"):
         columns = zip(*(run[key] for run in runs), strict=True)
         mean[key] = [None if None in column else float(np.mean(column)) for column in columns]
+    for key in ("at_step", "up_to_step"):
+        mean[key] = [
+            {name: None if None in (values := [step[name] for step in steps]) else float(np.mean(values)) for name in steps[0]}
+            for steps in zip(*(run[key] for run in runs), strict=True)
+        ]
     for key in ("taken", "out_of_time"):
         if key in mean:
             mean[key] = sum(run[key] for run in runs)

@@ -24,7 +24,8 @@ class Scores:
         self._has_bands = True
         self._absolute: np.ndarray | None = None  # (H, N)
         self._count: np.ndarray | None = None  # (H, N)
-        self._square = self._truth_square = self._pinball = 0.0
+        self._sums: np.ndarray | None = None  # (4, H): error, its square, truth, its square
+        self._pinball = 0.0
         self._inside = dict.fromkeys(self._bands, 0)
         self._width = dict.fromkeys(self._bands, 0.0)
 
@@ -51,10 +52,10 @@ class Scores:
         error = np.where(seen, median - truth, 0)  # (W, H, N)
         if self._absolute is None:
             self._absolute, self._count = np.zeros(truth.shape[1:]), np.zeros(truth.shape[1:], "i8")
+            self._sums = np.zeros((4, truth.shape[1]))
         self._absolute += np.abs(error).sum(axis=0)
         self._count += seen.sum(axis=0)
-        self._square += float((error**2).sum())
-        self._truth_square += float((truth**2).sum())
+        self._sums += np.stack([array.sum(axis=(0, 2)) for array in (error, error**2, truth, truth**2)])
         if quantiles is None:
             self._has_bands = False
             return
@@ -74,13 +75,34 @@ class Scores:
         """(N,) float64 in the unit; NaN for a sensor that was never observed."""
         return _ratio(self._absolute.sum(axis=0), self._count.sum(axis=0))
 
+    def of_steps(self, steps: slice) -> dict[str, float | None]:
+        """Scores of the median over some steps of the horizon, as the T-GCN paper reports them (Zhao et al. 2020).
+
+        Returns:
+            mae, rmse: in the unit. accuracy: 1 - |error| / |truth| (Frobenius norms). r2: 1 - |error|² / |truth - its mean|².
+            explained: 1 - var(error) / var(truth). The last three are None where their divisor is 0, all where nothing was observed.
+        """
+        cells = int(self._count[steps].sum())
+        if cells == 0:
+            return dict.fromkeys(("mae", "rmse", "accuracy", "r2", "explained"))
+        error, square, truth, truth_square = self._sums[:, steps].sum(axis=1)
+        spread = max(truth_square - truth**2 / cells, 0.0)
+        varies = spread > 1e-12 * truth_square
+        return {
+            "mae": float(self._absolute[steps].sum() / cells),
+            "rmse": float(np.sqrt(square / cells)),
+            "accuracy": float(1 - np.sqrt(square / truth_square)) if truth_square > 0 else None,
+            "r2": float(1 - square / spread) if varies else None,
+            "explained": float(1 - (square - error**2 / cells) / spread) if varies else None,
+        }
+
     def result(self) -> dict:
         """The scores as plain numbers.
 
         Returns:
-            mae, rmse, width_50, width_80, width_95, crps: in the unit. accuracy: 1 - |error| / |truth| (Frobenius norms).
+            mae, rmse, accuracy, r2, explained: as `of_steps`, over all steps. width_50, width_80, width_95, crps: in the unit.
             mae_per_step: H numbers, None for a step that was never observed. coverage_50, coverage_80, coverage_95: shares.
-            cells: how many counted. What needs bands is None without them; accuracy is None where the truth is all 0.
+            cells: how many counted. What needs bands is None without them.
 
         Raises:
             ValueError: no cell was observed.
@@ -90,9 +112,7 @@ class Scores:
             raise ValueError("No reading was observed in these windows, so there is nothing to score.")
         per_step = _ratio(self._absolute.sum(axis=1), self._count.sum(axis=1))
         out = {
-            "mae": float(self._absolute.sum() / cells),
-            "rmse": float(np.sqrt(self._square / cells)),
-            "accuracy": float(1 - np.sqrt(self._square / self._truth_square)) if self._truth_square > 0 else None,
+            **self.of_steps(slice(None)),
             "mae_per_step": [float(v) if np.isfinite(v) else None for v in per_step],
             "crps": self._pinball / cells if self._has_bands else None,
             "cells": cells,
