@@ -68,12 +68,15 @@ def glossary() -> None:
 def _navigation(place: int) -> None:
     """The six steps in a row; those that are solved bear a tick."""
     done = solved()
+    labels = {
+        str(i): f"{i} {say(f'learn.{step}.title')}" + (" \N{CHECK MARK}" if step in done else "") for i, step in enumerate(STEPS, 1)
+    }
     key = session.tied("lesson", str(place + 1))
     st.segmented_control(
         say("learn.steps"),
-        [str(i + 1) for i in range(len(STEPS))],
+        list(labels),
         key=key,
-        format_func=lambda n: f"{n} {say(f'learn.{STEPS[int(n) - 1]}.title')}" + (" ✓" if STEPS[int(n) - 1] in done else ""),
+        format_func=labels.get,
         required=True,
         wrap=True,
         on_change=session.taken,

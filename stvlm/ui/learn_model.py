@@ -53,13 +53,13 @@ def tokens_step(lesson: Lesson) -> None:
 
 
 def _token_rows(lesson: Lesson) -> pd.DataFrame:
-    """The first numbers of every word's token, and of the token of the sensor in view."""
+    """The first numbers of every token: words, then sensors."""
     inside = lesson.inside
     pieces = models.token_texts(lesson.choice, lesson.window.series, lesson.before.prompt)
     texts = [f"“{piece}”" for piece in pieces[: len(inside.text_tokens)]]
-    tokens = np.concatenate([inside.text_tokens[: len(texts)], inside.series_tokens[lesson.sensor : lesson.sensor + 1]])
-    texts += [widgets.sensor_label(lesson.window.series.network, lesson.sensor)] * (len(tokens) - len(texts))
-    table = pd.DataFrame(tokens[:, :NUMBERS_SHOWN], columns=[str(i + 1) for i in range(tokens[:, :NUMBERS_SHOWN].shape[1])])
+    tokens = np.concatenate([inside.text_tokens[: len(texts)], inside.series_tokens])[:, :NUMBERS_SHOWN]
+    texts += list(widgets.sensor_labels(lesson.window.series.network).values())[: len(inside.series_tokens)]
+    table = pd.DataFrame(tokens, columns=[str(i + 1) for i in range(tokens.shape[1])])
     table.insert(0, say("learn.tokens.token"), texts)
     return table
 
@@ -107,24 +107,19 @@ def fusion_step(lesson: Lesson) -> None:
         widgets.table(pd.DataFrame(rows), say("common.sensor"), 1)
     think("fusion")
     task("fusion", name=lesson.name)
-    options = [m for m in MODALITIES if m in explanation.deletion]
+    labels = {m: say(f"modality.{m}") for m in MODALITIES if m in explanation.deletion}
     answer = st.radio(
-        say("learn.fusion.pick"),
-        options,
-        None,
-        format_func=lambda m: say(f"modality.{m}"),
-        key=lesson.key("fusion"),
-        horizontal=True,
+        say("learn.fusion.pick"), list(labels), None, format_func=labels.get, key=lesson.key("fusion"), horizontal=True
     )
     if answer is None:
         return
-    effects = {m: float(np.nanmean(np.abs(explanation.deletion[m][:, lesson.sensor]))) for m in options}
-    right_one = max(options, key=lambda m: np.nan_to_num(effects[m]))
+    effects = {m: float(np.nanmean(np.abs(explanation.deletion[m][:, lesson.sensor]))) for m in labels}
+    right_one = max(labels, key=lambda m: np.nan_to_num(effects[m]))
     verdict(
         "fusion",
         answer == right_one,
-        answer=say(f"modality.{answer}"),
-        effects=", ".join(f"{say(f'modality.{m}')}: {lesson.amount(effects[m])}" for m in options),
+        answer=labels[answer],
+        effects=", ".join(f"{labels[m]}: {lesson.amount(effects[m])}" for m in labels),
         largest=say(f"modality.{MODALITIES[int(shares.argmax())]}"),
     )
     frame.page_link("fusion", say("learn.fusion.more"))

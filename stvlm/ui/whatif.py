@@ -55,7 +55,8 @@ def linked_views(choice: models.Choice, window: Window) -> None:
 def pick_step(forecast: Forecast) -> int:
     """Choose a step of the horizon by its time; the URL has it as 1 .. H."""
     times = words.moments(forecast.times, forecast.timezone)
-    options = [str(step + 1) for step in range(len(times))]
+    labels = {str(i): say("common.step_option", time=time, step=i) for i, time in enumerate(times, 1)}
+    options = list(labels)
     step = session.chosen("step", options, options[0])
     if len(options) > 1:
         key = session.tied("step", step)
@@ -63,7 +64,7 @@ def pick_step(forecast: Forecast) -> int:
             say("common.step"),
             options,
             key=key,
-            format_func=lambda s: say("common.step_option", time=times[int(s) - 1], step=s),
+            format_func=labels.get,
             on_change=session.taken,
             args=("step", key, str),
         )

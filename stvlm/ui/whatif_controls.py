@@ -138,7 +138,7 @@ def _words(window: Window, can: models.Abilities, change: Change, prompt: str, s
 def _sensors(network: SensorNetwork, change: Change, sensor: str) -> None:
     from stvlm.whatif import FARTHEST_KM, MOST_DROPPED
 
-    labels = widgets.sensor_labels(network)
+    labels = {"": say("whatif.moved_none")} | widgets.sensor_labels(network)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _widget(
             st.multiselect, "dropped", change, list(change.dropped), say("whatif.dropped"), tuple,
@@ -156,7 +156,7 @@ def _sensors(network: SensorNetwork, change: Change, sensor: str) -> None:
     with columns[0]:
         _widget(
             st.selectbox, "moved", change, change.moved, say("whatif.moved"), str,
-            options=("", *network.ids), format_func=lambda i: labels.get(i, say("whatif.moved_none")),
+            options=("", *network.ids), format_func=labels.get,
         )  # fmt: skip
     for column, field in zip(columns[1:], ("east_km", "north_km"), strict=True):
         with column:
@@ -178,21 +178,22 @@ def _noise(can: models.Abilities, change: Change) -> None:
             min_value=0, max_value=MOST_NOISE, step=10, format="%d %%",
         )  # fmt: skip
     needs = {name: "text" if "prompt" in name else "vision" for name in DISTURBANCES}
-    options = ["", *(name for name, modality in needs.items() if modality in can.modalities)]
+    options = {"": say("spoilt.none")}
+    options |= {name: say(f"spoilt.{name.replace(' ', '_')}") for name, modality in needs.items() if modality in can.modalities}
     with right:
         _widget(
             st.selectbox, "spoilt", change, change.spoilt if change.spoilt in options else "", say("whatif.spoilt"), str,
-            options=options, format_func=lambda name: say(f"spoilt.{name.replace(' ', '_')}" if name else "spoilt.none"),
+            options=list(options), format_func=options.get,
         )  # fmt: skip
     st.caption(say("whatif.noise_note"))
 
 
 def _modalities(can: models.Abilities, change: Change) -> None:
-    options = [m for m in MODALITIES if m in can.modalities]
+    options = {m: say(f"modality.{m}") for m in MODALITIES if m in can.modalities}
     _widget(
         st.pills, "without", change, [m for m in change.without if m in options], say("whatif.without"),
         lambda chosen: tuple(m for m in MODALITIES if m in chosen),
-        options=options, selection_mode="multi", format_func=lambda m: say(f"modality.{m}"),
+        options=list(options), selection_mode="multi", format_func=options.get,
     )  # fmt: skip
     st.caption(say("whatif.modalities_note"))
 

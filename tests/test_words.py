@@ -1,0 +1,70 @@
+"""What the pages say: every language has every sentence with the same gaps, and the pages ask for none that is not there."""
+
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+
+import numpy as np
+import pytest
+
+from stvlm.ui import frame, words
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def gaps(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
+
+
+def asked_for() -> set[str]:
+    """The keys that the code names, as patterns where a part is put in."""
+    found = set()
+    for path in (ROOT / "stvlm/ui").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "say" and node.args:
+                found |= patterns(node.args[0])
+    return found | {r"page\..*", r"glossary\..*", r"learn\..*\.(title|think|answer|task|right|wrong)"}
+
+
+def patterns(node: ast.expr) -> set[str]:
+    if isinstance(node, ast.IfExp):
+        return patterns(node.body) | patterns(node.orelse)
+    if isinstance(node, ast.JoinedStr):
+        return {"".join(re.escape(v.value) if isinstance(v, ast.Constant) else "[a-z_]+" for v in node.values)}
+    return {re.escape(node.value)} if isinstance(node, ast.Constant) else set()
+
+
+@pytest.mark.parametrize("name", [name for name in words.LANGUAGES if name != "en"])
+def test_a_language_has_every_sentence_with_the_same_gaps(name):
+    english, other = words.sentences("en"), words.sentences(name)
+    assert list(other) == list(english)
+    assert {key for key in english if gaps(english[key]) != gaps(other[key])} == set()
+    assert {key for key in english if bool(english[key]) != bool(other[key])} == set()
+
+
+def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
+    keys = set(words.sentences("en"))
+    assert len(asked_for()) > 60
+    assert {p for p in asked_for() if not any(re.fullmatch(p, key) for key in keys)} == set()
+    by_table = {"frame.network", "frame.model", "frame.understand"}  # headings of the sidebar
+    assert {key for key in keys - by_table if not any(re.fullmatch(p, key) for p in asked_for())} == set()
+
+
+def test_a_language_has_a_file_and_each_file_a_language():
+    assert {path.stem for path in words.FOLDER.glob("*.toml")} == set(words.LANGUAGES)
+
+
+def test_outside_of_a_session_pages_are_in_english():
+    assert frame.PAGES["whatif"].title == "What if"
+    assert words.number(-1234.56, 1) == "−1,234.6"
+    assert words.number(-0.04, 1, sign=True) == "0.0"
+    assert words.number(float("nan")) == "missing"
+
+
+def test_numbers_and_times_are_written_as_german_readers_write_them(monkeypatch):
+    monkeypatch.setattr(words, "language", lambda: "de")
+    assert words.number(1234.56, 1, sign=True) == "+1.234,6"
+    times = np.array(["2024-03-31T21:00:00", "2024-05-01T09:15:00"], dtype="datetime64[s]")
+    assert words.moments(times) == ["So 31 März 2024 21:00", "Mi 01 Mai 2024 09:15"]
+    assert words.say("frame.none_yet") == "noch keines"
