@@ -163,6 +163,8 @@ class _Frame(MacroElement):
       var map = {{ this._parent.get_name() }}, options = {{ this.settings | tojson }}, touched = false;
       var box = map.getContainer();
       box.style.background = options.sea;
+      // Leaflet gives a clicked map the focus; a page that scrolls for it would move the map away from below the pointer
+      box.focus = function () { HTMLElement.prototype.focus.call(box, {preventScroll: true}); };
       ['pointerdown', 'wheel', 'keydown'].forEach(function (name) {
         box.addEventListener(name, function () { touched = true; }, {passive: true});
       });

@@ -130,13 +130,14 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
     show.show_map(view, network, "images", f"Map that plays {look.label} from {times[0]} to {times[-1]}.", height=470)
 
 
-def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None) -> maps.MapView:
+def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, before: str = "") -> maps.MapView:
+    """The map of a reading; `before` goes before the label of its legend."""
     return maps.image_map(
         reading.array,
         look.raster.bounds,
         look.window.series.network,
         reading.unit,
-        look.label,
+        before + look.label,
         frame.theme(),
         look.sensor,
         limits,
@@ -178,7 +179,7 @@ def _dropped(look: Look, reading: Reading) -> None:
     if lost:
         words += f" {lost} pixels know nothing any more."
     st.caption(widgets.plain(words))
-    grouping.clear_button(look.silent, "dropped", f"Take the {len(look.silent)} dropped sensors back")
+    grouping.clear_button(look.silent, "dropped", "Take back what was dropped")
 
 
 def _compared(look: Look, other: Look, opacity: float) -> None:
@@ -196,7 +197,7 @@ def _compared(look: Look, other: Look, opacity: float) -> None:
         known = np.abs(off.array[np.isfinite(off.array)])
         size = f"{known.mean():.3g} {mine.unit} in the mean, {known.max():.3g} at most" if known.size else "nothing known in both"
         alt = f"{when(look.window)} minus {when(other.window)}: {size}."
-        show.show_map(_view(look, off, opacity, None), network, "difference", alt, height=320)
+        show.show_map(_view(look, off, opacity, None, "change of "), network, "difference", alt, height=320)
 
 
 def sensor_rows(look: Look, reading: Reading, other: Reading | None) -> pd.DataFrame:
