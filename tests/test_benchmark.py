@@ -275,3 +275,34 @@ def test_a_list_that_is_none_is_refused(tmp_path):
     (tmp_path / "datasets.json").write_text("[1, 2]")
     with pytest.raises(InputError, match=r"datasets.json: must name networks"):
         read_list(tmp_path)
+
+
+def test_a_budget_is_shared_by_the_trainings_of_a_network_and_never_more_than_the_limit_of_each():
+    shared = BenchmarkConfig(("ridge", "stid", "stvlm"), seeds=2, budget_minutes=8)
+    assert shared.minutes_each == 2
+    assert BenchmarkConfig(("ridge", "stid", "stvlm"), 2, budget_minutes=8, max_minutes=1).minutes_each == 1
+    assert BenchmarkConfig(("ridge", "anchor"), budget_minutes=8).minutes_each is None
+    assert BenchmarkConfig(("stvlm",), max_minutes=3).minutes_each == 3
+
+
+def test_settings_that_nobody_gave_leave_no_trace_so_that_older_results_stay_finished():
+    assert set(BenchmarkConfig().to_dict()) == {
+        "models", "seeds", "max_minutes", "max_steps", "few_shot", "device", "version",
+    }  # fmt: skip
+    given = BenchmarkConfig(context_steps=0, views=("field",), backbone="plain")
+    assert given.fit_options == {"context_steps": 0, "views": ("field",), "backbone": "plain"}
+    assert given.to_dict()["views"] == ["field"]
+    assert json.loads(json.dumps(given.to_dict())) == given.to_dict()
+
+
+def test_the_longer_past_can_be_closed_for_all_networks(two):
+    out = two.parent / "closed.json"
+    command = ["benchmark", "--data", str(two), "--models", "anchor", "--context-steps", "0", "--json", str(out)]
+    assert main(command) == 0
+    result = json.loads(out.read_text())
+    assert result["settings"]["context_steps"] == 0
+    dataset = as_dataset("calm", read_list(two)["calm"])
+    series, _, _ = open_dataset(two, dataset)
+    terms = series, 12, dataset.horizon, (0.6, 0.2, 0.2), ("anchor",)
+    alone = backtest(*terms, seasons=(1440,), device="cpu", fit_options={"context_steps": 0})
+    assert result["datasets"]["calm"]["scores"][0]["mae"] == alone["scores"][0]["mae"]

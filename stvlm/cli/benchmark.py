@@ -27,9 +27,10 @@ def benchmark(options: argparse.Namespace) -> int:
     from stvlm.fit import pick_device
 
     names = tuple(re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK)
-    limits = options.max_minutes, options.max_steps, options.few_shot
+    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "budget_minutes"
     with about_input():
-        config = BenchmarkConfig(names, options.seeds, *limits, options.device or "auto")
+        more = {name: getattr(options, name) for name in words}
+        config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)
         pick_device(config.device)
     result = run_benchmark(
         options.data,

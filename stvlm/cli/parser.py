@@ -23,7 +23,7 @@ MODELS_HELP = (
     "by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
     "boosting,dlinear,stid,graph-wavenet"
 )
-PRESET_HELP = "how the usual files are read, and the usual terms: metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes distances"
+PRESET_HELP = "usual files and terms of metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes their distances"
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
 
 
@@ -176,7 +176,14 @@ def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
+    budget = "for all trainings of one network together, shared evenly among models and seeds"
+    parser.add_argument("--budget-minutes", type=_positive_number, metavar="M", help=budget)
     parser.add_argument("--max-steps", type=_positive, metavar="N", help="for each training")
+    parser.add_argument(
+        "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
+    )
+    parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
+    parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
 
 

@@ -18,6 +18,7 @@ from stvlm.data.series import SensorSeries
 from stvlm.evaluation.ablation import code_digest
 from stvlm.evaluation.backtest import backtest, check_models
 from stvlm.evaluation.contenders import QUICK, Report
+from stvlm.evaluation.deep import DEEP
 
 NAIVE = ("persistence", "seasonal naive", "historical average")  # rows that begin so
 FAULTS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, ValueError)  # of one network; others are of the code
@@ -29,7 +30,8 @@ class BenchmarkConfig:
 
     Attributes:
         models: some of MODELS. seeds: how often each network's models are trained. max_minutes, max_steps: of each training.
-        few_shot: as in `backtest`. device: "auto", "cpu", "cuda", "mps".
+        few_shot: as in `backtest`. device: "auto", "cpu", "cuda", "mps". context_steps, backbone, views: of FitConfig; None: as usual.
+        budget_minutes: of all trainings of one network together: each gets an even share, so far as max_minutes does not say less.
     """
 
     models: tuple[str, ...] = QUICK
@@ -38,13 +40,33 @@ class BenchmarkConfig:
     max_steps: int | None = None
     few_shot: str | None = None
     device: str = "auto"
+    context_steps: int | None = None
+    backbone: str | None = None
+    views: tuple[str, ...] | None = None
+    budget_minutes: float | None = None
 
     def __post_init__(self) -> None:
         check_models(self.models)
 
+    @property
+    def minutes_each(self) -> float | None:
+        """The longest that one training may take; None: as long as it wants."""
+        trained = self.seeds * len({name for name in self.models if name in (*DEEP, "stvlm")})
+        limits = [self.max_minutes, self.budget_minutes / trained if self.budget_minutes and trained else None]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def fit_options(self) -> dict[str, Any]:
+        """Settings of FitConfig that are other than usual."""
+        words = "max_steps", "context_steps", "backbone", "views"
+        return {name: getattr(self, name) for name in words if getattr(self, name) is not None}
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values and the version of the program, as they come back from JSON."""
-        return asdict(self) | {"models": list(self.models), "version": __version__}
+        """Plain values and the version of the program, as they come back from JSON; newer settings only where they are given."""
+        newer = "context_steps", "backbone", "views", "budget_minutes"
+        plain = {name: value for name, value in asdict(self).items() if name not in newer or value is not None}
+        plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
+        return plain | {"version": __version__}
 
 
 def run_benchmark(
@@ -141,11 +163,11 @@ def _score(series: SensorSeries, dataset: Dataset, config: BenchmarkConfig, repo
             config.models,
             few_shot=config.few_shot,
             seeds=config.seeds,
-            max_minutes=config.max_minutes,
+            max_minutes=config.minutes_each,
             device=config.device,
             seasons=dataset.seasons_minutes,
             progress=within,
-            fit_options={} if config.max_steps is None else {"max_steps": config.max_steps},
+            fit_options=config.fit_options,
         )
     except ValueError as error:
         if begun or isinstance(error, InputError):
