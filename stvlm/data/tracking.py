@@ -11,9 +11,10 @@ import numpy as np
 from stvlm.data.forecast import LEVELS
 
 # Found on the stretches before the test parts of thirteen networks; what comes out hardly changes within a factor of 1.5 of each.
-RATE = 0.6  # gain of a correction; that of step h is RATE / (lag + SLACK), its news being old by `lag` updates: no swinging
+RATE = 0.5  # gain of a correction; that of step h is RATE / (lag + SLACK), its news being old by `lag` updates: no swinging
 SLACK = 5.0
 TILT = 0.2  # gain by which the two sides of a band differ, as a share of that by which they move together
+HASTE, SETTLED = 2.0, 20  # the first corrections are larger: by 1 + HASTE, and by half as much more after SETTLED windows
 LIMIT = 3.0  # of the logarithm of a factor
 
 
@@ -34,7 +35,8 @@ class BandTracker:
     distribution's tail, so that the same miss in coverage asks for the same widening at all levels. The two sides of a band share most
     of what they learn (TILT). Whatever the errors do, the share outside tends to a: quantile tracking as in Angelopoulos, Candès &
     Tibshirani 2023, *Conformal PID control for time series prediction*, after the adaptive conformal inference of Gibbs & Candès 2021;
-    here on all sensors of a step at once, in logarithms, and with a gain that falls with the delay of the news. The median stays as it is.
+    here on all sensors of a step at once, in logarithms, with a gain that falls with the delay of the news and, at first, with time (as in
+    Angelopoulos, Barber & Bates 2024, *Online conformal prediction with decaying step sizes*). The median stays as it is.
 
     An error of step h of the window at c is known once c + h < cutoff; `issue` reads nothing at or after its cutoff.
 
@@ -65,6 +67,7 @@ class BandTracker:
         self._rate = RATE / ((np.arange(horizon) + 1) / stride + SLACK)  # (H,)
         self._log = np.zeros((len(at), horizon))
         self._open: list[_Issued] = []
+        self._windows = 0  # issued so far
 
     @property
     def factors(self) -> np.ndarray:
@@ -93,6 +96,7 @@ class BandTracker:
         if self._floor is not None:
             np.maximum(out, np.minimum(median, self._floor), out=out)
         self._open.append(_Issued(cutoff, out))
+        self._windows += 1
         return out
 
     def _learn(self, cutoff: int) -> None:
@@ -111,7 +115,8 @@ class BandTracker:
         miss = (beyond / np.maximum(seen, 1) - self._share) / self._slope  # (Q, H)
         both = (miss + miss[::-1]) / 2
         observed = seen / np.maximum(windows, 1) / self._values.shape[1]  # of few readings little is learnt
-        self._log += self._rate * observed * (both + TILT * (miss - both))
+        haste = 1 + HASTE * SETTLED / (SETTLED + self._windows)
+        self._log += haste * self._rate * observed * (both + TILT * (miss - both))
         self._log[self._median] = 0
         np.clip(self._log, -LIMIT, LIMIT, out=self._log)
 
