@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from stvlm.data.windows import Window
-from stvlm.ui import datasets, frame, learn_inputs, learn_model, models, session, widgets, words
+from stvlm.ui import datasets, frame, imagining, learn_inputs, learn_model, models, session, widgets, words
 from stvlm.ui.learn_parts import STEPS, Lesson, solved
 from stvlm.ui.words import say
 
@@ -45,12 +45,14 @@ def lesson(choice: models.Choice, window: Window) -> None:
     place = int(session.chosen("lesson", [str(i + 1) for i in range(len(STEPS))], "1")) - 1
     _navigation(place)
     sensor = widgets.pick_sensor(window.series.network)
-    can = models.abilities(choice, window.series)
+    can = imagining.abilities(choice, window.series)
     if can.is_anchor:
         st.warning(say("learn.is_anchor"), icon=":material/warning:")
     step = STEPS[place]
     st.subheader(f"{place + 1}. {say(f'learn.{step}.title')}", anchor=False)
-    _STEPS[step](Lesson(choice, window, sensor, can, models.inside(choice, window), models.imagined(choice, window, Change())))
+    _STEPS[step](
+        Lesson(choice, window, sensor, can, imagining.inside(choice, window), imagining.imagined(choice, window, Change()))
+    )
     _neighbours(place)
     done = solved()
     st.progress(len(done & set(STEPS)) / len(STEPS), text=say("learn.progress", done=len(done & set(STEPS)), all=len(STEPS)))

@@ -12,7 +12,7 @@ from stvlm.charts.matrix import Axis, matrix_picture
 from stvlm.charts.palette import MODALITY_COLOURS
 from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.data.forecast import MODALITIES, Forecast
-from stvlm.ui import frame, models, show, whatif_controls, widgets, words
+from stvlm.ui import frame, imagining, models, show, whatif_controls, widgets, words
 from stvlm.ui.learn_parts import Lesson, shape, task, think, verdict
 from stvlm.ui.words import say
 
@@ -55,7 +55,7 @@ def tokens_step(lesson: Lesson) -> None:
 def _token_rows(lesson: Lesson) -> pd.DataFrame:
     """The first numbers of every token: words, then sensors."""
     inside = lesson.inside
-    pieces = models.token_texts(lesson.choice, lesson.window.series, lesson.before.prompt)
+    pieces = imagining.token_texts(lesson.choice, lesson.window.series, lesson.before.prompt)
     texts = [f"“{piece}”" for piece in pieces[: len(inside.text_tokens)]]
     tokens = np.concatenate([inside.text_tokens[: len(texts)], inside.series_tokens])[:, :NUMBERS_SHOWN]
     texts += list(widgets.sensor_labels(lesson.window.series.network).values())[: len(inside.series_tokens)]

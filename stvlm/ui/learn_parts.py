@@ -9,7 +9,7 @@ import streamlit as st
 
 from stvlm.charts.scale import fit_scale
 from stvlm.data.windows import Window
-from stvlm.ui import models, session, widgets, words
+from stvlm.ui import imagining, models, session, widgets, words
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Lesson:
     choice: models.Choice
     window: Window
     sensor: int
-    can: models.Abilities
+    can: imagining.Abilities
     inside: Inside
     before: Outcome
 
@@ -53,7 +53,7 @@ class Lesson:
 
     def imagine(self, change: Change) -> Outcome:
         """The forecast with a change."""
-        return models.imagined(self.choice, self.window, change)
+        return imagining.imagined(self.choice, self.window, change)
 
     def moved(self, change: Change, everywhere: bool = False) -> float:
         """Mean absolute change of the forecast by a change, in the unit: of the sensor in view, or of all."""

@@ -25,15 +25,13 @@ from stvlm.ui.words import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stvlm.lesson import Inside
     from stvlm.modalities.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
     from stvlm.predict import Seen
-    from stvlm.whatif import Change, Outcome
 
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR = "anchor"
-_lock = threading.Lock()  # one model answers one question at a time: all sessions share it
+lock = threading.Lock()  # one model answers one question at a time: all sessions share it
 
 
 @dataclass(frozen=True)
@@ -60,15 +58,6 @@ class Choice:
         weights = (self.folder / "model.safetensors").stat()
         manifest = (self.folder / "manifest.json").read_bytes()
         return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Abilities:
-    """What a model gets, some of MODALITIES; whether its forecast is the anchor's; whether it was trained with news and heeds them."""
-
-    modalities: tuple[str, ...]
-    is_anchor: bool
-    heeds_news: bool
 
 
 def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
@@ -133,59 +122,29 @@ def key(choice: Choice, window: Window) -> str:
 
 def forecast(choice: Choice, window: Window) -> Forecast:
     """The forecast of a window, remembered."""
-    return _forecast(key(choice, window), _ready(choice, window.series), window)
+    return _forecast(key(choice, window), ready(choice, window.series), window)
 
 
 def explanation(choice: Choice, window: Window) -> FusionExplanation:
     """What the forecast of a window drew on, remembered."""
-    return _explanation(key(choice, window), _ready(choice, window.series), window)
-
-
-def imagined(choice: Choice, window: Window, change: Change) -> Outcome:
-    """What would be forecast of a window with a change, remembered."""
-    return _imagined(f"{key(choice, window)} {change.word}", _ready(choice, window.series), window, change)
-
-
-def abilities(choice: Choice, series: SensorSeries) -> Abilities:
-    """What a model gets, and what can move its forecast."""
-    model = _ready(choice, series)
-    from stvlm.whatif import news_columns
-
-    shown = model.config.inputs.modalities
-    return Abilities(shown, model.is_anchor, not model.is_anchor and "text" in shown and bool(news_columns(series)))
-
-
-def prompt_length(choice: Choice, series: SensorSeries, prompt: str) -> tuple[int, int]:
-    """Tokens of a prompt, and how many the model reads at most."""
-    count, config = text_side(choice, series)
-    return count(prompt) if prompt else 0, config.max_tokens
-
-
-def inside(choice: Choice, window: Window) -> Inside:
-    """The tensors of a forecast on their way through the model, remembered."""
-    return _inside(key(choice, window), _ready(choice, window.series), window)
-
-
-def token_texts(choice: Choice, series: SensorSeries, prompt: str) -> tuple[str, ...]:
-    """A prompt cut at the borders of its tokens."""
-    return _ready(choice, series).backbone.token_texts(prompt)
+    return _explanation(key(choice, window), ready(choice, window.series), window)
 
 
 def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
     """What the model gets of a window: images, prompt, raster; remembered. The images leave out the `silent` nodes."""
     views = None if choice.folder else view_names(choice, window.series)
-    return _seen(key(choice, window), _ready(choice, window.series), window, views, silent)
+    return _seen(key(choice, window), ready(choice, window.series), window, views, silent)
 
 
 def is_anchor(choice: Choice, series: SensorSeries) -> bool:
     """Whether the forecasts are the closed-form anchor's, because no network was trained or it was not accepted."""
-    return _ready(choice, series).is_anchor
+    return ready(choice, series).is_anchor
 
 
 def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
     """The image views of a model, in the order of its tensor; where none was trained, every view that there is."""
     if choice.folder is not None:
-        return _ready(choice, series).config.inputs.image.views
+        return ready(choice, series).config.inputs.image.views
     warm_up().join()
     from stvlm.modalities.image import VIEWS
 
@@ -195,7 +154,7 @@ def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
 def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int], PromptConfig]:
     """How a model counts tokens and how its prompt is made; without a trained model those of the small backbone."""
     if choice.folder is not None:
-        model = _ready(choice, series)
+        model = ready(choice, series)
         return model.backbone.count_tokens, model.config.inputs.prompt
     return _plain_text_side()
 
@@ -212,7 +171,7 @@ def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig]:
 def manifest(choice: Choice, series: SensorSeries) -> dict:
     """What is known of how a forecaster was made: settings, data, scores."""
     if choice.folder is None:
-        return _ready(choice, series).manifest
+        return ready(choice, series).manifest
     return json.loads((choice.folder / "manifest.json").read_text("utf-8"))
 
 
@@ -269,7 +228,7 @@ def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> 
     return last.model
 
 
-def _ready(choice: Choice, series: SensorSeries) -> STVLM:
+def ready(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where the readings do not suffice for one, say why and end the page."""
     if warm_up().is_alive():
         with st.spinner("Loading the model's libraries …"):
@@ -292,7 +251,7 @@ def _ready(choice: Choice, series: SensorSeries) -> STVLM:
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     from stvlm.predict import predict
 
-    with _lock:
+    with lock:
         made = predict(_model, _window)
     return replace(made, name="anchor") if _model.is_anchor else made
 
@@ -301,31 +260,15 @@ def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
 def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
     from stvlm.predict import explain
 
-    with _lock:
+    with lock:
         return explain(_model, _window)
-
-
-@st.cache_data(max_entries=128, show_spinner=False)
-def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outcome:
-    from stvlm.whatif import imagine
-
-    with _lock:
-        return imagine(_model, _window, _change)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _inside(key: str, _model: STVLM, _window: Window) -> Inside:
-    from stvlm.lesson import look_inside
-
-    with _lock:
-        return look_inside(_model, _window)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> Seen:
     from stvlm.predict import model_inputs
 
-    with _lock:
+    with lock:
         return model_inputs(_model, _window, views, silent)
 
 

@@ -13,7 +13,7 @@ from stvlm.charts.images import image_png
 from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.data.forecast import Forecast
 from stvlm.data.windows import Window
-from stvlm.ui import frame, models, session, show, whatif_controls, widgets, words
+from stvlm.ui import frame, imagining, models, session, show, whatif_controls, widgets, words
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def linked_views(choice: models.Choice, window: Window) -> None:
     """
     from stvlm.whatif import Change
 
-    can = models.abilities(choice, window.series)
+    can = imagining.abilities(choice, window.series)
     change = whatif_controls.in_view(window, can)
-    before = models.imagined(choice, window, Change())
-    used, budget = models.prompt_length(choice, window.series, change.prompt)
+    before = imagining.imagined(choice, window, Change())
+    used, budget = imagining.prompt_length(choice, window.series, change.prompt)
     is_too_long = bool(change.prompt) and used > budget
-    after = before if is_too_long else models.imagined(choice, window, change)
+    after = before if is_too_long else imagining.imagined(choice, window, change)
     left, right = st.columns(2)
     with left:
         step = pick_step(before.forecast)

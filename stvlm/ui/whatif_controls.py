@@ -10,7 +10,7 @@ import streamlit as st
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.network import SensorNetwork
 from stvlm.data.windows import Window
-from stvlm.ui import models, session, widgets, words
+from stvlm.ui import imagining, session, widgets, words
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_WORD = 4000  # characters of a change in the URL
 
 
-def in_view(window: Window, can: models.Abilities) -> Change:
+def in_view(window: Window, can: imagining.Abilities) -> Change:
     """The change that the URL asks for; without one that makes sense here, one that shows something.
 
     Where news move the forecast, that is news of an incident at the sensor in view; else that sensor falls silent.
@@ -51,7 +51,7 @@ def incident(window: Window, sensor: str) -> str:
     return f"{kind} near {network.name(network.ids.index(sensor))}"[:LONGEST_EVENT]
 
 
-def show(window: Window, can: models.Abilities, change: Change, prompt: str, sensor: int) -> None:
+def show(window: Window, can: imagining.Abilities, change: Change, prompt: str, sensor: int) -> None:
     """The widgets, and what is changed now in one line.
 
     Args:
@@ -102,7 +102,7 @@ def in_words(change: Change, network: SensorNetwork) -> list[str]:
     return parts
 
 
-def _words(window: Window, can: models.Abilities, change: Change, prompt: str, sensor: str) -> None:
+def _words(window: Window, can: imagining.Abilities, change: Change, prompt: str, sensor: str) -> None:
     from stvlm.whatif import LONGEST_EVENT, LONGEST_PROMPT, named_in
 
     if "text" not in can.modalities:
@@ -167,7 +167,7 @@ def _sensors(network: SensorNetwork, change: Change, sensor: str) -> None:
     st.caption(say("whatif.sensors_note"))
 
 
-def _noise(can: models.Abilities, change: Change) -> None:
+def _noise(can: imagining.Abilities, change: Change) -> None:
     from stvlm.modalities.disturb import DISTURBANCES
     from stvlm.whatif import MOST_NOISE
 
@@ -188,7 +188,7 @@ def _noise(can: models.Abilities, change: Change) -> None:
     st.caption(say("whatif.noise_note"))
 
 
-def _modalities(can: models.Abilities, change: Change) -> None:
+def _modalities(can: imagining.Abilities, change: Change) -> None:
     options = {m: say(f"modality.{m}") for m in MODALITIES if m in can.modalities}
     _widget(
         st.pills, "without", change, [m for m in change.without if m in options], say("whatif.without"),
