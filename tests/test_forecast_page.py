@@ -14,7 +14,7 @@ from PIL import Image
 from stvlm.data.alarms import AlarmRule, chance_beyond
 from stvlm.data.forecast import LEVELS, Forecast
 from stvlm.data.windows import Window
-from stvlm.ui import alarming, exporting, grouping, judging, models
+from stvlm.ui import alarming, exporting, grouping, judging, models, placing
 from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
 
 IRISH = "sample:irish_wind"
@@ -183,6 +183,39 @@ def test_a_group_of_the_url_is_drawn_and_tabled_and_let_go(app, finished_run):  
     opened.button(key="clear-group").click().run()
     assert param(opened, "group") == ""
     assert "Mean of the 3 chosen sensors" not in words(opened)
+
+
+@pytest.mark.parametrize(("word", "place"), [("53.2,-7.5", (53.2, -7.5)), ("-3,179.12345", (-3.0, 179.12345))])
+def test_a_place_of_the_url_is_read(word, place):
+    assert placing.read_place(word) == place
+
+
+@pytest.mark.parametrize("word", ["", "53.2", "91,0", "1e9,2", "53.2,-7.5,1", "nan,nan", "53.2, -7.5"])
+def test_a_word_that_is_no_place_gives_none(word):
+    assert placing.read_place(word) is None
+
+
+def test_the_page_says_how_much_wider_the_band_of_a_place_is(forecast):
+    near = forecast.network.select(np.array([2]))
+    here = replace(forecast, network=near, values=forecast.values[:, :, 2:3] + np.linspace(-3, 3, 7)[:, None, None].astype("f4"))
+    said = placing.place_words(here, forecast)
+    assert "The 80 % band here is 8 km/h wide in the mean, that of this sensor 4 km/h" in said
+    assert "0 km away" in said
+    table = placing.place_table(here)
+    assert list(table.columns) == ["Time", "Forecast, km/h", "50 % band, km/h", "80 % band, km/h", "95 % band, km/h"]
+    np.testing.assert_allclose(table["Forecast, km/h"], here.median[:, 0])
+
+
+def test_a_place_of_the_url_is_forecast_and_one_out_of_reach_is_refused(app, finished_run, small_series):  # noqa: F811
+    lat, lon = small_series.network.lat.mean(), small_series.network.lon.mean()
+    opened = visit(app, "forecast", data=finished_run[0], place=f"{lat:.5f},{lon:.5f}")
+    said = words(opened).replace("\\", "")
+    assert "A place without a sensor" in said
+    assert "The 80 % band here is" in said
+    opened.button(key="clear-place").click().run()
+    assert "A place without a sensor" not in words(opened)
+    far = visit(opened, "forecast", data=finished_run[0], place="-60,100")
+    assert "Choose a place nearer to the sensors" in far.warning[0].value
 
 
 def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series):  # noqa: F811

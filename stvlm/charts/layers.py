@@ -75,6 +75,14 @@ def ring(network: SensorNetwork, node: int, theme: Theme) -> folium.CircleMarker
     return _untouchable(folium.CircleMarker((lat, lon), radius=radius, color=theme.ring, weight=3, fill=False))
 
 
+def place_mark(lat: float, lon: float, theme: Theme) -> folium.CircleMarker:
+    """A small filled mark at a place without a sensor, which lets clicks through."""
+    place = (round(float(lat), 5), round(float(lon), 5))
+    return _untouchable(
+        folium.CircleMarker(place, radius=5, color=theme.ring, weight=3, fill=True, fill_color=theme.panel, fill_opacity=1)
+    )
+
+
 def halos(network: SensorNetwork, nodes: np.ndarray) -> folium.GeoJson:
     """A dashed circle around each of some sensors (K,), which lets clicks through."""
     marker = folium.CircleMarker(radius=radius_for(network.n_sensors) + 3, color=ALARM, weight=2, dash_array="5 3", fill=False)

@@ -245,7 +245,8 @@ def mark_times(
         when = pd.Timestamp(clock[step])
         figure.add_shape(type="line", x0=when, x1=when, y0=0, y1=1, yref="paper", line={"color": loud, "width": 1.5, "dash": "dot"})
         text = format_times(forecast.times, forecast.timezone)[step]
-        figure.add_annotation(x=when, y=0, text=text, xanchor="right", yanchor="bottom", xshift=-4, font_color=loud, **note)
+        side, shift = ("left", 4) if series is None and step < len(clock) / 2 else ("right", -4)  # where there is room
+        figure.add_annotation(x=when, y=0, text=text, xanchor=side, yanchor="bottom", xshift=shift, font_color=loud, **note)
 
 
 def _digits(*values: np.ndarray) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stvlm.charts.basemap import Bounds
 from stvlm.charts.images import colour_field, heat, heat_scale
-from stvlm.charts.layers import arc_layer, image_edge, image_layer, ring, sensor_layer
+from stvlm.charts.layers import arc_layer, image_edge, image_layer, place_mark, ring, sensor_layer
 from stvlm.charts.legend import Legend, legend_html
 from stvlm.charts.offline import OfflineMap, external_links, standalone_html
 from stvlm.charts.palette import CIVIDIS, theme_of
@@ -31,6 +31,7 @@ __all__ = [
     "sensor_map",
     "shares_map",
     "view_bounds",
+    "with_place",
 ]
 
 MOST_SENSORS_SHOWN = 12  # arcs to the sensors that one sensor drew on most
@@ -239,6 +240,12 @@ def image_map(
         PixelReader(array, bounds, unit, scale.decimals).add_to(view.features)
     missing = values is not None and bool(np.isnan(values).any())
     return MapView(view.base, view.features, Legend.of(scale, label, unit, missing), view.key, label)
+
+
+def with_place(view: MapView, lat: float, lon: float, theme: str = "light") -> MapView:
+    """The map with a mark at a place that has no sensor; the view's features get it."""
+    place_mark(lat, lon, theme_of(theme)).add_to(view.features)
+    return view
 
 
 def map_html(view: MapView) -> str:

@@ -15,18 +15,18 @@ from stvlm.ui import models
 
 def one_sensor(window: Window, forecast: Forecast, rivals: Sequence[Forecast], sensor: int) -> pd.DataFrame:
     """One sensor, a row for each step: forecast, measured, off by, bands, simple methods."""
-    columns = {"Time": format_times(forecast.times, forecast.timezone)}
-    columns |= _columns(forecast, np.index_exp[:, sensor], models.truth(window)[:, sensor])
-    columns |= {with_unit(r.name, forecast.unit): r.median[:, sensor] for r in rivals}
-    return pd.DataFrame(columns)
+    found = {"Time": format_times(forecast.times, forecast.timezone)}
+    found |= columns(forecast, np.index_exp[:, sensor], models.truth(window)[:, sensor])
+    found |= {with_unit(r.name, forecast.unit): r.median[:, sensor] for r in rivals}
+    return pd.DataFrame(found)
 
 
 def one_step(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
     """One step, a row for each sensor: id, name where it has one, forecast, measured, off by, bands."""
     network = forecast.network
     names = [network.name(n) for n in range(network.n_sensors)]
-    columns = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
-    return pd.DataFrame(columns | _columns(forecast, np.index_exp[step], models.truth(window)[step]))
+    found = {"Sensor": network.ids} | ({"Name": names} if names != list(network.ids) else {})
+    return pd.DataFrame(found | columns(forecast, np.index_exp[step], models.truth(window)[step]))
 
 
 def decimals(forecast: Forecast) -> int:
@@ -34,17 +34,15 @@ def decimals(forecast: Forecast) -> int:
     return fit_scale(forecast.median).decimals
 
 
-def _columns(forecast: Forecast, part: tuple, measured: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns of a part of (H, N)."""
+def columns(forecast: Forecast, part: tuple, measured: np.ndarray) -> dict[str, np.ndarray]:
+    """Forecast, measured, off by and bands of a part of (H, N): column -> values."""
     unit, digits = forecast.unit, decimals(forecast)
     median = forecast.median[part]
-    columns = {
-        with_unit(name, unit): x for name, x in (("Forecast", median), ("Measured", measured), ("Off by", median - measured))
-    }
+    found = {with_unit(name, unit): x for name, x in (("Forecast", median), ("Measured", measured), ("Off by", median - measured))}
     for share in forecast.shares:
         low, high = (bound[part] for bound in forecast.band(share))
-        columns[with_unit(f"{100 * share:.3g} % band", unit)] = _band_texts(low, high, digits)
-    return columns
+        found[with_unit(f"{100 * share:.3g} % band", unit)] = _band_texts(low, high, digits)
+    return found
 
 
 def _band_texts(low: np.ndarray, high: np.ndarray, digits: int) -> list[str]:

@@ -13,7 +13,7 @@ from stvlm.data.alarms import AlarmRule
 from stvlm.data.forecast import Forecast
 from stvlm.data.series import to_local
 from stvlm.data.windows import Window
-from stvlm.ui import alarming, exporting, forecast_tables, frame, grouping, judging, models, session, show, widgets
+from stvlm.ui import alarming, exporting, forecast_tables, frame, grouping, judging, models, placing, session, show, widgets
 
 MAPS = {
     "forecast": "Forecast",
@@ -40,11 +40,13 @@ def linked_views(choice: models.Choice, window: Window, forecast: Forecast, riva
     with right:
         sensor = widgets.pick_sensor(network, "Sensor (or click one on the map or in the table)")
         shown = _pick_rivals(rivals)
-    group = grouping.chosen(network)
+    group, place = grouping.chosen(network), placing.chosen()
     with left:
-        _map(kind, forecast, truth, rule, step, sensor)
+        _map(kind, forecast, truth, rule, step, sensor, place)
     with right:
-        if group:
+        if place:
+            placing.plot(choice, window, forecast, place, step)
+        elif group:
             _group_plot(window, forecast, group, step)
         else:
             _plot(window, forecast, shown, step, sensor)
@@ -79,8 +81,16 @@ def _pick_map() -> str:
     return kind
 
 
-def _map(kind: str, forecast: Forecast, truth: np.ndarray, rule: AlarmRule, step: int, sensor: int) -> None:
-    """The map of the chosen kind, with a lasso on it."""
+def _map(
+    kind: str,
+    forecast: Forecast,
+    truth: np.ndarray,
+    rule: AlarmRule,
+    step: int,
+    sensor: int,
+    place: tuple[float, float] | None,
+) -> None:
+    """The map of the chosen kind, with a lasso on it; a click beside the sensors asks for a forecast there."""
     when = format_times(forecast.times, forecast.timezone)[step]
     theme, words = frame.theme(), _in_words(forecast, truth, step, sensor)
     if kind == "off" and not np.isfinite(truth).any():
@@ -101,7 +111,10 @@ def _map(kind: str, forecast: Forecast, truth: np.ndarray, rule: AlarmRule, step
             maps.forecast_map(forecast, step, theme, sensor),
             f"Map: median forecast of {forecast.quantity}, {when}; {words}",
         )
-    show.show_map(lasso.with_lasso(view, theme), forecast.network, "forecast", alt, height=400)
+    if place:
+        view = maps.with_place(view, *place, theme)
+    alt += " Click between the sensors for a forecast there."
+    show.show_map(lasso.with_lasso(view, theme), forecast.network, "forecast", alt, height=400, on_place=placing.choose)
 
 
 def _plot(window: Window, forecast: Forecast, shown: tuple[Forecast, ...], step: int, sensor: int) -> None:

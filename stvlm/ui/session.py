@@ -24,6 +24,7 @@ VIEW = (
     "group",
     "other",
     "dropped",
+    "place",
     "change",
 )  # what belongs to one network, as words in the URL
 LONGEST = 200  # characters of a URL parameter that are read; ids are shorter

@@ -43,12 +43,14 @@ def show_map(
     alt: str,
     height: int = 430,
     on_pick: Callable[[list[int]], None] | None = None,
+    on_place: Callable[[float, float], None] | None = None,
 ) -> None:
     """A map; a click on a sensor makes it the sensor in view, a lasso on it (where the map has one) a group.
 
     Args:
         view: what the charts made of it. network: whose sensors can be clicked. key: one per map of a page. alt: the map in words.
         height: in pixels. on_pick: is given the nodes clicked or caught, and does something else with them.
+        on_place: is given latitude and longitude of a click beside all sensors.
     """
     from streamlit_folium import st_folium  # slow to import, so only where a map is
 
@@ -59,10 +61,10 @@ def show_map(
         view.base,
         key=key,
         feature_group_to_add=view.features,
-        returned_objects=["last_active_drawing", "last_object_clicked_count"],
+        returned_objects=["last_active_drawing", "last_object_clicked_count"] + (["last_clicked"] if on_place else []),
         use_container_width=True,
         height=height,
-        on_change=lambda: _take_click(key, network, on_pick),
+        on_change=lambda: _take_click(key, network, on_pick, on_place),
     )
     if view.legend:
         st.html(legend_html(view.legend))
@@ -90,8 +92,22 @@ def sensor_table(
     widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
 
 
-def _take_click(key: str, network: SensorNetwork, on_pick: Callable[[list[int]], None] | None) -> None:
+def _take_click(
+    key: str,
+    network: SensorNetwork,
+    on_pick: Callable[[list[int]], None] | None,
+    on_place: Callable[[float, float], None] | None,
+) -> None:
     answer = st.session_state.get(key) or {}
+    count, place = int(answer.get("last_object_clicked_count") or 0), answer.get("last_clicked") or {}
+    if on_place is not None:
+        before = session.kept(f"clicks-{key}", (0, {}))
+        session.keep(f"clicks-{key}", (count, place))
+        if count == before[0]:  # no sensor was hit: the map itself was
+            if place and place != before[1]:
+                on_place(float(place["lat"]), float(place["lng"]))
+            return
+        session.put("place", "")
     facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
     caught = facts.get("lasso")
     if on_pick is not None:

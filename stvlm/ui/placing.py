@@ -1,0 +1,96 @@
+"""A place without a sensor on the Forecast page: chosen by a click beside the sensors, forecast from those around it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from stvlm.charts import lines
+from stvlm.charts.scale import format_times
+from stvlm.data.forecast import Forecast
+from stvlm.data.windows import Window
+from stvlm.ui import forecast_tables, frame, grouping, models, session, show, widgets
+
+if TYPE_CHECKING:
+    from stvlm.model.stvlm import STVLM
+
+
+def chosen() -> tuple[float, float] | None:
+    """Latitude and longitude of the place in view; None for none."""
+    return read_place(session.get("place"))
+
+
+def read_place(word: str) -> tuple[float, float] | None:
+    """A word of the URL, "53.2,-7.5", as latitude and longitude; None for a word that is none."""
+    match = re.fullmatch(r"(-?\d{1,2}(?:\.\d{1,9})?),(-?\d{1,3}(?:\.\d{1,9})?)", word)
+    return (float(match[1]), float(match[2])) if match and abs(float(match[1])) <= 90 else None
+
+
+def choose(lat: float, lon: float) -> None:
+    """Make a place the one in view; a group is let go of."""
+    grouping.choose(())
+    session.put("place", f"{lat:.5f},{(lon + 180) % 360 - 180:.5f}")
+
+
+def plot(choice: models.Choice, window: Window, forecast: Forecast, place: tuple[float, float], step: int) -> None:
+    """The forecast of the place over time, what its bands cost, and its numbers; or why there is none."""
+    st.markdown(f"**A place without a sensor: {place[0]:.3f}°, {place[1]:.3f}°**")
+    st.button("Back to the sensors", key="clear-place", icon=":material/close:", on_click=session.put, args=("place", ""))
+    try:
+        here = forecast_at(choice, window, forecast.name, place)
+    except ValueError as error:
+        st.warning(widgets.plain(str(error)))
+        return
+    figure = lines.forecast_lines(None, here, 0, step=step, theme=frame.theme())
+    figure.update_layout(title_text="")
+    show.plot(figure, "here", "Forecast of a place without a sensor, with bands; the table below it has its numbers.", height=320)
+    st.caption(widgets.plain(place_words(here, forecast)))
+    with st.expander("The same as a table"):
+        widgets.table(place_table(here), "The forecast of the place.", decimals=forecast_tables.decimals(forecast))
+
+
+def forecast_at(choice: models.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
+    """The forecast of a place without a sensor, remembered; `name` says who made it.
+
+    Raises:
+        ValueError: a place of which the network tells nothing; the text says why.
+    """
+    key = f"{models.key(choice, window)} {place}"
+    return replace(_forecast_at(key, models.ready(choice, window.series), window, *place), name=name)
+
+
+@st.cache_data(max_entries=32, show_spinner="Learning from sensors left out what a place without one can know …")
+def _forecast_at(key: str, _model: STVLM, _window: Window, _lat: float, _lon: float) -> Forecast:
+    from stvlm import places
+
+    with models.lock:
+        return places.forecast_at(_model, _window, _lat, _lon)
+
+
+def place_words(here: Forecast, forecast: Forecast) -> str:
+    """How much wider than that of the nearest sensor the 80 % band of a place is.
+
+    Args:
+        here: one place. forecast: of the sensors around it, with a band of 80 %.
+    """
+    network = forecast.network
+    index, distance = network.nearest_to(here.network.lat, here.network.lon, 1)
+    node = int(index[0, 0])
+    mine, theirs = (float(np.nanmean(np.subtract(*made.band(0.8)[::-1])[:, at])) for made, at in ((here, 0), (forecast, node)))
+    return (
+        f"Forecast from the sensors around it. The nearest is {widgets.sensor_label(network, node)}, {distance[0, 0]:.3g} km away. "
+        f"The 80 % band here is {mine:.3g} {forecast.unit} wide in the mean, that of this sensor {theirs:.3g} {forecast.unit}: its "
+        "width was learnt from sensors that were left out."
+    )
+
+
+def place_table(here: Forecast) -> pd.DataFrame:
+    """A row for each step: time, forecast, bands."""
+    times = {"Time": format_times(here.times, here.timezone)}
+    columns = forecast_tables.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
+    return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(("Measured", "Off by"))})
