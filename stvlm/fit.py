@@ -197,6 +197,7 @@ def make_model(
     settings = ModelConfig(
         config.lookback, config.horizon, n_features, config.backbone, config.n_layers, config.seed, inputs,
         pick(config.tuning, backbone, n_readings, config.rank), config.fusion, config.others,
+        glimpse=config.glimpse and "vision" in config.modalities,
     )  # fmt: skip
     return STVLM(settings, anchor, backbone), builder
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stvlm.anchor.places import Placement, Placer, fit_placement
-from stvlm.anchor.ridge import Anchor
 from stvlm.anchor.sites import sites_at
 from stvlm.data.forecast import LEVELS, Forecast
 from stvlm.data.network import SensorNetwork
@@ -16,6 +16,9 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, Window
 from stvlm.model.stvlm import STVLM
 from stvlm.predict import predict
+
+if TYPE_CHECKING:
+    from stvlm.anchor.blend import Anchor
 
 REACH = 2.0  # times the largest distance between a sensor and its nearest one
 LEAST_REACH = 0.25  # of the network's half extent

@@ -15,7 +15,7 @@ from stvlm.data.windows import Split, thin
 from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.facts import has_news
 from stvlm.modalities.image import ImageConfig
-from stvlm.modalities.inputs import InputBuilder
+from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread, window_odds
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
@@ -42,6 +42,7 @@ class FitConfig:
         modalities: some of vision, text, series. views, image_size: images, in pixels a side. prompt_tokens: budget.
         template: the user's own prompt template; None for the default. fusion: "first", "middle" or "last" decoder layer.
         others: whether a sensor learns of the others by "series" tokens or by the "image" alone, at a cost linear in sensors.
+        glimpse: whether each token also holds what the images show where its sensor stands.
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
         device: "auto", "cpu", "cuda", "mps". seed: of everything random.
         max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
@@ -67,6 +68,7 @@ class FitConfig:
     template: str | None = None
     fusion: str = "first"
     others: str = "series"
+    glimpse: bool = False
     seasons_minutes: tuple[int, ...] | None = None
     context_steps: int | None = None
     device: str = "auto"
@@ -115,7 +117,7 @@ class Training:
             val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]
         self.val_cutoffs = thin(val, MAX_VAL_WINDOWS)
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
-        set_spread(model, usual_spread(builder.anchor.frame, self.numbers))
+        set_spread(model, self._spread())
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
         rate = config.learning_rate or default_rate(config.backbone)
         decay, plain = [], []
@@ -143,11 +145,19 @@ class Training:
             parts += [self.builder.numbers(block, anchor) for block in np.array_split(mine, max(1, len(mine) // 256)) if len(block)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def _spread(self) -> np.ndarray:
+        """(Q, H): how far the truth usually lies from the anchor, to start with."""
+        return usual_spread(self.builder.anchor.frame, self.numbers)
+
+    def _draw(self) -> ModelInputs:
+        """A random batch."""
+        rows = self.generator.choice(len(self.cutoffs), self.config.batch_size, p=self.odds)
+        return self.builder.batch(self.cutoffs[rows], {k: v[rows] for k, v in self.numbers.items()})
+
     def advance(self) -> None:
         """One optimiser step on a random batch; validates about twelve times over the training."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        rows = self.generator.choice(len(self.cutoffs), self.config.batch_size, p=self.odds)
-        inputs = self.builder.batch(self.cutoffs[rows], {k: v[rows] for k, v in self.numbers.items()}).to(self.device)
+        inputs = self._draw().to(self.device)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * schedule(self.step, self.total)
         self.model.train()
@@ -222,11 +232,15 @@ class Training:
             for name, parameter in self.named.items():
                 parameter.copy_(weights[name])
 
+    def is_better(self) -> bool:
+        """Whether the best weights, at work now, lower the validation error by enough."""
+        return self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
+
     @torch.no_grad()
     def finish(self) -> bool:
         """Take the best weights, or the anchor; set the spread of the bands by the validation part. True if the network is taken."""
-        taken = self.config.min_gain < 0 or self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
         self._load(self.best if self.best_shrinkage else self.averaged)  # what is explained is a trained network in any case
+        taken = self.config.min_gain < 0 or self.is_better()
         self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
         self.model.eval()
         set_spread(self.model, calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stvlm.anchor.ridge import Anchor
 from stvlm.anchor.sites import Sites, apart, columns_of, sites_of
 from stvlm.anchor.transform import Transform, candidates
 from stvlm.anchor.weights import KERNELS, Kernel, mixing_weights, unexplained, weighted_median
@@ -15,6 +15,9 @@ from stvlm.data.forecast import LEVELS, order_statistic
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import thin
+
+if TYPE_CHECKING:
+    from stvlm.anchor.blend import Anchor
 
 FOLDS, FOLDS_OF_MANY, MANY = 10, 5, 100  # folds, and folds where there are more sensors than MANY
 ENOUGH = 150  # sensors left out in all

@@ -28,9 +28,9 @@ def score_unseen(
 
     if options.ablations or options.drop_sensors is not None:
         raise InputError("--hold-sensors does not go with --ablations or --drop-sensors: give one of them at a time.")
-    models = tuple(name for name in MODELS if name in names)
+    models = tuple(name for name in MODELS if name in names or (name == "image" and "stvlm" in names))
     if not models:
-        raise InputError(f"Of sensors that are held out only {' and '.join(MODELS)} can tell; name one of them in --models.")
+        raise InputError("Of sensors that are held out only anchor and stvlm can tell; name one of them in --models.")
     return backtest_hidden(
         series,
         options.lookback,

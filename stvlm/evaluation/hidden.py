@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import nnls
 
 from stvlm.anchor.places import Placer, fit_placement
-from stvlm.anchor.ridge import Anchor
 from stvlm.anchor.sites import Sites, sites_of
 from stvlm.anchor.weights import Kernel, mixing_weights
 from stvlm.data.network import SensorNetwork
@@ -21,7 +20,11 @@ from stvlm.evaluation.backtest import lay_course, row_of, with_mean
 from stvlm.evaluation.baselines import TrainingData, fit_baseline
 from stvlm.evaluation.contenders import Contender, Course, Report
 
-MODELS = ("anchor", "stvlm")  # what may be asked for beside the two that interpolate the ridge
+if TYPE_CHECKING:
+    from stvlm.anchor.blend import Anchor
+
+MODELS = ("anchor", "image", "stvlm")  # what may be asked for beside the two that interpolate the ridge
+VIEWS = ("field", "geography")  # that "image" looks at, where nobody says which
 KNOWN = ("facts", "links", "ground")  # of a sensor that was never read: its row of the sensor table, its links, what lies below it
 INVERSE_DISTANCE = Kernel("distance", nearest=6, power=2.0)
 VARIOGRAM_WINDOWS, BINS = 200, 12
@@ -107,7 +110,8 @@ def backtest_hidden(
     Returns:
         As `backtest`, all of the hidden sensors alone: rows "inverse distance of ridge" and "kriging of ridge", which interpolate
         the ridge forecasts of the others; "anchor", the best way to carry the closed-form forecasts of the others, and "anchor, by
-        place alone" without facts, links and ground; "stvlm", the network on top. "held_out": the ids of the hidden sensors, a list
+        place alone" without facts, links and ground; "anchor and image (...)", for each of the views alone, where a place listens to
+        sensors around which the picture looks alike; "stvlm", the network on top. "held_out": the ids of the hidden sensors, a list
         for each seed; "mae_per_sensor" is None for sensors that were never held out.
 
     Raises:
@@ -184,6 +188,11 @@ def _contenders(hold: Hold, models: tuple[str, ...], seed: int, options: dict[st
     if "anchor" in models:
         yield anchor_between(hold, anchor, seconds)
         yield anchor_between(hold, anchor, seconds, by_place=True)
+    if "image" in models:
+        from stvlm.evaluation.hidden_picture import picture_between
+
+        for view in options.get("views") or VIEWS:
+            yield picture_between(hold, anchor, seconds, (view,), KNOWN, seed, report)
     if "stvlm" in models:
         from stvlm.evaluation.hidden_network import network_between
 

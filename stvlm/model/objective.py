@@ -72,7 +72,8 @@ def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, 
         inputs = builder.build(block).to(device)
         output = model(inputs)
         median = model.quantiles(output, inputs, (MEDIAN,))[0].cpu().numpy()
-        score = (frame.transform.forward(inputs.target.cpu().numpy()) - frame.transform.forward(median)) / frame.scale
+        score = frame.transform.forward(inputs.target.cpu().numpy()) - frame.transform.forward(median)
+        score = score / inputs.scale.cpu().numpy()
         width = torch.where(torch.from_numpy(score).to(device) < 0, output.log_low, output.log_high).exp().cpu().numpy()
         rows.append((score / width).swapaxes(1, 2).reshape(-1, score.shape[1]))
     scores = np.concatenate(rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -31,6 +32,7 @@ from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
 
 FORMAT = 1
+GLIMPSE = 3  # places a side
 FUSION_PLACES = ("first", "middle", "last")
 
 
@@ -43,7 +45,7 @@ class ModelConfig:
         backbone: name. n_layers: decoder layers kept, None for all. seed: of a random backbone and of the new parts.
         inputs: what it sees. adapter: how the backbone was tuned. fusion: decoder layer that fuses.
         others: whether a sensor learns of the others by their "series" tokens, or by the "image" (and words) alone.
-        dropout: of the series tokens.
+        dropout: of the series tokens. glimpse: whether each token also holds what the images show just where its sensor stands.
     """
 
     lookback: int
@@ -57,6 +59,7 @@ class ModelConfig:
     fusion: str = "first"
     others: str = "series"
     dropout: float = 0.2
+    glimpse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,9 @@ class STVLM(nn.Module):
             self.image_place = nn.Linear(16, size, bias=False)
             nn.init.zeros_(self.image_place.weight)
             self.head = QuantileHead(size, config.horizon, backbone.attended_size)
+            if config.glimpse:
+                self.glimpse = nn.Linear(glimpse_size(config.inputs.image), size, bias=False)
+                nn.init.zeros_(self.glimpse.weight)
         adapt(backbone, config.adapter, self.fusion, config.inputs.modalities, config.seed)
         self.register_buffer("spread", torch.zeros(len(LEVELS), config.horizon))
         self.register_buffer("shrinkage", torch.ones(()))
@@ -128,6 +134,8 @@ class STVLM(nn.Module):
             return self._output(token, token, series_alone(token, n_text, explain))
         image = image_places = text = text_mask = text_spots = None
         if inputs.images is not None:
+            if self.config.glimpse:
+                token = token + self.glimpse(glimpses(inputs.images, inputs.places, self.has_place))
             image = self.backbone.embed_images(inputs.images)  # (B, V g g, D)
             views = image.shape[1] // len(self.patch_places)
             place = torch.as_tensor(fourier(self.patch_places.cpu().numpy()), dtype=image.dtype, device=image.device)
@@ -231,6 +239,31 @@ class STVLM(nn.Module):
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest
         return model.eval()
+
+
+def glimpse_size(config: ImageConfig) -> int:
+    """Numbers in a glimpse: three channels of each view at GLIMPSE x GLIMPSE places, near and twice as far."""
+    return 3 * len(config.views) * 2 * GLIMPSE**2
+
+
+def glimpses(images: torch.Tensor, places: torch.Tensor, has_place: torch.Tensor) -> torch.Tensor:
+    """What the images show at each sensor and around it, one and two pixels apart.
+
+    Args:
+        images: (B, V, 3, G, G) in 0 … 1. places: (N, 2) -1 … 1 to the east and to the north of the images' middle.
+        has_place: (V,) 1 where the pixels of a view are places, 0 where they are not.
+
+    Returns:
+        (B, N, 3 V 2 GLIMPSE²) in -1 … 1; 0 for views without places.
+    """
+    b, v, _, side, _ = images.shape
+    steps = (torch.arange(GLIMPSE, device=images.device) - GLIMPSE // 2) * (2 / side)
+    near = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).flatten(0, 1)  # (GLIMPSE², 2)
+    around = torch.cat([near, 2 * near])  # (K, 2)
+    grid = (places * places.new_tensor([1, -1]))[:, None] + around.to(places)  # (N, K, 2): to the east, to the south
+    seen = F.grid_sample(images.flatten(1, 2), grid.expand(b, -1, -1, -1), padding_mode="border", align_corners=False)
+    seen = (2 * seen - 1).unflatten(1, (v, 3)) * has_place[:, None, None, None]  # (B, V, 3, N, K)
+    return seen.permute(0, 3, 1, 2, 4).flatten(2)
 
 
 def text_places(

@@ -1,0 +1,169 @@
+"""Places among the sensors: a place knows but where it lies; the picture tells what it is like; the network starts as the anchor."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from bench.hidden import HORIZON, LOOKBACK, SPLIT, mosaic
+from stvlm.anchor.choose import fit_anchor
+from stvlm.anchor.places import fit_placement
+from stvlm.anchor.transform import Transform
+from stvlm.data import synthetic
+from stvlm.evaluation import hidden_network, hidden_picture
+from stvlm.evaluation.backtest import lay_course, row_of
+from stvlm.evaluation.hidden import KNOWN, anchor_between, backtest_hidden, hidden_sensors, hold_out
+from stvlm.evaluation.hidden_picture import picture_between
+from stvlm.modalities.image import ImageConfig
+from stvlm.modalities.inputs import InputConfig
+from stvlm.modalities.placed import PlacedBuilder
+from stvlm.model.picture import PictureKernel, lesson, look
+from stvlm.model.stvlm import glimpses
+from stvlm.training import FitConfig
+
+LAY = partial(lay_course, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
+
+
+@pytest.fixture(scope="module")
+def land():
+    """(Hold, anchor) of a mosaic whose map alone tells what lies at the hidden places."""
+    series, _ = mosaic(100, 200, seed=2)
+    hold = hold_out(series, hidden_sensors(100, 0.2, 2), LAY)
+    return hold, fit_anchor(hold.course.series, hold.course.split, LOOKBACK, HORIZON)
+
+
+@pytest.fixture(scope="module")
+def builder(land):
+    hold, anchor = land
+    course = hold.course
+    placement = fit_placement(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
+    config = InputConfig(("vision", "series"), ImageConfig(views=("geography",)))
+    truth = hold.scored.series.values
+    return PlacedBuilder(course.series, anchor, hold.sites, placement, course.split.train_end, config, len, truth)
+
+
+def test_a_place_has_an_empty_past_its_own_anchor_and_a_target_where_sensors_have_none(builder):
+    cutoffs = np.array([130, 131])
+    batch, n = builder.build(cutoffs), builder.series.network.n_sensors
+    assert (batch.series[:, n:, : 2 * LOOKBACK] == 0).all()
+    assert (batch.series[:, :n, : 2 * LOOKBACK] != 0).any()
+    assert torch.isnan(batch.target[..., :n]).all()
+    assert batch.target[0, :, n].numpy() == pytest.approx(builder.truth[130 : 130 + HORIZON, 0])
+    carried = builder.placer(batch.anchor[..., :n].numpy())
+    assert batch.anchor[..., n:].numpy() == pytest.approx(carried, rel=1e-5)
+    assert batch.places.abs().max() < 1.2
+    assert len(batch.scale) == len(batch.places) == n + len(builder.sites.lat)
+
+
+def test_readings_at_the_places_change_no_input(builder):
+    other = np.full_like(builder.truth, 99.0)
+    known, builder.truth = builder.truth, other
+    try:
+        again = builder.build(np.array([130]))
+    finally:
+        builder.truth = known
+    before = builder.build(np.array([130]))
+    for name in ("series", "anchor", "centre", "base", "images"):
+        assert torch.equal(getattr(again, name), getattr(before, name))
+
+
+def test_a_glimpse_is_the_pixel_at_the_place_and_those_around_it():
+    images = torch.zeros(1, 1, 3, 4, 4)
+    images[0, 0, 0, 0, 3] = 1.0  # the north-eastern corner
+    places = torch.tensor([[0.75, 0.75], [-0.75, -0.75]])  # the middles of two corner pixels
+    seen = glimpses(images, places, torch.ones(1)).reshape(1, 2, 3, 2, 9)
+    assert seen[0, 0, 0, 0].tolist() == pytest.approx(
+        [-1, -1, -1, 1, 1, -1, 1, 1, -1]
+    )  # from west to east, each from north to south
+    assert (seen[0, 1] == -1).all()
+    assert (glimpses(images, places, torch.zeros(1)) == 0).all()
+
+
+def test_at_the_start_the_kernel_is_inverse_distance_and_alike_places_then_count_more():
+    kernel = PictureKernel(4, Transform()).eval()
+    places = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.25, 0.0]])
+    glimpse = torch.tensor([[[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 1.0, 0, 0]]])
+    weights = kernel(glimpse, places, 2)
+    assert weights[0, 0].tolist() == pytest.approx([0.9, 0.1], abs=1e-5)  # 1/0.25² beside 1/0.75²
+    with torch.no_grad():
+        kernel.strength.fill_(0.3)
+    assert kernel(glimpse, places, 2)[0, 0, 1] > weights[0, 0, 1]
+
+
+def test_a_kernel_that_heeds_no_picture_forecasts_the_mean_by_inverse_distances(builder):
+    one = lesson(builder, np.array([130, 140]))
+    kernel = PictureKernel(one.glimpse.shape[-1], Transform()).eval()
+    n = one.forecast.shape[-1]
+    far = torch.cdist(one.places[n:], one.places[:n]).clamp(min=1e-3).numpy() ** -2
+    expected = one.forecast.numpy() @ (far / far.sum(axis=1, keepdims=True)).T
+    assert look(kernel, one) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_map_wins_by_far_where_it_alone_tells_and_the_field_is_refused(land, monkeypatch):
+    monkeypatch.setattr("stvlm.model.picture.STEPS", 80)
+    monkeypatch.setattr(hidden_picture, "WINDOWS", 16)
+    monkeypatch.setattr(hidden_picture, "SETS", 3)
+    hold, anchor = land
+    without = row_of(anchor_between(hold, anchor, 0.0, by_place=True), hold.scored)["mae"]
+    quiet = {"columns": (), "seed": 0, "report": lambda message, share: None}
+    map_, field = (picture_between(hold, anchor, 0.0, (view,), **quiet) for view in ("geography", "field"))
+    assert map_.facts["taken"]
+    assert row_of(map_, hold.scored)["mae"] < 0.8 * without
+    assert not field.facts["taken"]
+    assert row_of(field, hold.scored)["mae"] == pytest.approx(without, rel=1e-6)
+
+
+def test_a_network_that_learnt_nothing_forecasts_as_what_is_carried(land):
+    hold, anchor = land
+    options = {"modalities": ("series",), "max_steps": 1, "device": "cpu"}
+    found = hidden_network.network_between(hold, anchor, 0.0, 0, options, lambda message, share: None)
+    carried = anchor_between(hold, anchor, 0.0)
+    assert not found.facts["taken"]
+    cutoffs = hold.course.cutoffs("test")[:5]
+    assert found.forecast(cutoffs) == pytest.approx(carried.forecast(cutoffs), rel=1e-4, abs=1e-3)
+
+
+def test_judges_are_in_no_training_set_and_sets_do_not_overlap(land):
+    hold, anchor = land
+    course = hold.course
+    placement = fit_placement(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
+    seen: list = []
+    original = hidden_network.HiddenTraining
+
+    class Watched(original):
+        def __init__(self, model, builder, sets, *more):
+            seen.append((builder, sets))
+            super().__init__(model, builder, sets, *more)
+
+    hidden_network.HiddenTraining = Watched
+    try:
+        config = FitConfig(LOOKBACK, HORIZON, SPLIT, modalities=("vision", "series"), max_steps=1, device="cpu", glimpse=True)
+        model, _ = hidden_network.train_hidden(hold, anchor, placement, config, lambda message, share: None)
+    finally:
+        hidden_network.HiddenTraining = original
+    (builder, sets), ids = seen[0], []
+    judges = set(course.series.network.ids) - set(builder.series.network.ids)
+    for one in sets:
+        learners = set(course.series.network.ids) - judges
+        assert judges.isdisjoint(one.series.network.ids)
+        ids += [name for name in learners if name not in one.series.network.ids]
+    assert sorted(ids) == sorted(set(course.series.network.ids) - judges)
+    assert model.config.glimpse
+
+
+def test_rows_of_image_and_network_stand_beside_the_anchor(monkeypatch):
+    monkeypatch.setattr("stvlm.model.picture.STEPS", 5)
+    series = synthetic.field(16, 200, "diffusion", seed=1)
+    options = {"max_steps": 2, "modalities": ("series",), "views": ("field",), "device": "cpu"}
+    result = backtest_hidden(series, 8, 2, SPLIT, models=("anchor", "image", "stvlm"), seasons=(), fit_options=options)
+    names = [row["model"] for row in result["scores"]]
+    assert names[2:] == ["anchor", "anchor, by place alone", "anchor and image (field)", "stvlm"]
+    assert all(row["mae"] > 0 and row["coverage_80"] is not None for row in result["scores"][2:])
+
+
+def test_the_mosaic_is_what_its_map_says():
+    series, on_pond = mosaic(60, 50, seed=1)
+    network = series.network
+    assert (network.base_layer.grid.at(network.lat, network.lon) == on_pond).all()
+    assert series.values[:, on_pond].mean() < 10.5 < 13 < series.values[:, ~on_pond].mean()
