@@ -158,17 +158,15 @@ def _tables(window: Window, before: Forecast, after: Forecast, step: int, sensor
             heads = (say("whatif.before"), say("whatif.after"), say("whatif.change"))
             return {with_unit(head, unit): values for head, values in zip(heads, (old, new, new - old), strict=True)}
 
-        left, right = st.columns(2)
-        with left:
-            times = {say("whatif.when"): words.moments(before.times, before.timezone)}
-            rows = pd.DataFrame(times | columns(before.median[:, sensor], after.median[:, sensor]))
+        when = words.moments(before.times, before.timezone)
+        one, every = st.tabs([widgets.plain(widgets.sensor_label(network, sensor)), when[step]])
+        with one:
+            rows = pd.DataFrame({say("whatif.when"): when} | columns(before.median[:, sensor], after.median[:, sensor]))
             rows[with_unit(say("whatif.came"), unit)] = models.truth(window)[:, sensor]
-            st.markdown(f"**{widgets.plain(widgets.sensor_label(network, sensor))}**")
             widgets.table(rows, say("whatif.table_alt", n=len(rows)), digits)
-        with right:
+        with every:
             names = {say("common.sensor"): list(widgets.sensor_labels(network).values())}
             rows = pd.DataFrame(names | columns(before.median[step], after.median[step]))
-            st.markdown(f"**{words.moments(before.times, before.timezone)[step]}**")
             show.sensor_table(rows, network, "whatif-every", say("whatif.table_alt", n=len(rows)), digits)
 
 
