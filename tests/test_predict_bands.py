@@ -1,0 +1,62 @@
+"""The bands of a single forecast: they follow what was missed lately, never what comes, and never windows of the training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stvlm.data.forecast import LEVELS
+from stvlm.data.windows import Window
+from stvlm.fit import FitConfig, fit
+from stvlm.predict import predict, predict_many, recent_tracker
+from tests.test_anchor import wave_series
+
+LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
+
+
+@pytest.fixture(scope="module")
+def rough():
+    """The wave, with eight times the noise in the last tenth of the time: after all that a model learns from."""
+    series = wave_series()
+    values = series.values.copy()
+    late = np.arange(series.n_steps) >= 450
+    values[late] += np.random.default_rng(1).normal(0, 12, values[late].shape).astype("f4")
+    return replace(series, values=values)
+
+
+@pytest.fixture(scope="module")
+def model(rough):
+    return list(fit(rough, FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=0)))[-1].model
+
+
+def width(quantiles: np.ndarray) -> float:
+    return float((quantiles[HIGH] - quantiles[LOW]).mean())
+
+
+def test_after_the_readings_have_become_rougher_the_bands_are_wider(model, rough):
+    static = predict_many(model, rough, np.array([490]))[:, 0]
+    follows = predict(model, Window(rough, 490, 12, 6)).values
+    assert width(follows) > 1.5 * width(static)
+    assert (follows[LEVELS.index(0.5)] == static[LEVELS.index(0.5)]).all()
+
+
+def test_no_window_of_the_training_tells_how_wide_the_bands_must_be(model, rough):
+    train_end = model.manifest["split"]["train_end"]
+    static = predict_many(model, rough, np.array([train_end]))[:, 0]
+    assert (predict(model, Window(rough, train_end, 12, 6)).values == static).all()
+    assert (recent_tracker(model, rough, train_end).factors == 1).all()
+
+
+def test_a_shorter_horizon_has_the_same_bands(model, rough):
+    whole, short = (predict(model, Window(rough, 480, 12, horizon)).values for horizon in (6, 2))
+    assert (whole[:, :2] == short).all()
+
+
+def test_a_model_that_was_not_taken_forecasts_the_same_without_running_its_network(model, rough):
+    assert model.is_anchor
+    cutoffs = np.array([200, 300, 480])
+    with torch.no_grad():
+        inputs = model.builder(rough).build(cutoffs)
+        through_the_network = model.quantiles(model(inputs), inputs).numpy()
+    np.testing.assert_allclose(predict_many(model, rough, cutoffs), through_the_network, rtol=1e-6)
