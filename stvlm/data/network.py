@@ -146,11 +146,14 @@ class SensorNetwork:
 
     def name(self, node: int) -> str:
         """What people call a sensor: its `name` fact, else its id."""
-        if self.facts is not None and "name" in self.facts.columns:
-            value = self.facts["name"].iloc[node]
-            if isinstance(value, str) and value.strip():
-                return value
-        return self.ids[node]
+        return self._names[node]
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        if self.facts is None or "name" not in self.facts.columns:
+            return self.ids
+        given = zip(self.facts["name"], self.ids, strict=True)
+        return tuple(name if isinstance(name, str) and name.strip() else identity for name, identity in given)
 
     def select(self, nodes: np.ndarray) -> SensorNetwork:
         """The network of some of the sensors, in the order given.
