@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stvlm.data.printed import table_markdown
-from stvlm.evaluation.results import PARTIAL, Result, ablation_table, read_result
+from stvlm.evaluation.results import OF_OTHER_KINDS, PARTIAL, Result, ablation_table, read_result
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "ablation.md"
@@ -51,7 +51,9 @@ def page(results: tuple[Result, ...]) -> str:
 
 def main() -> None:
     """Write the page from the files that are named."""
-    paths = [Path(name) for name in sys.argv[1:] if not name.endswith(PARTIAL)]
+    paths = [
+        path for path in map(Path, sys.argv[1:]) if not path.name.endswith(PARTIAL) and not path.name.startswith(OF_OTHER_KINDS)
+    ]
     PAGE.write_text(page(tuple(read_result(p.name, p.read_bytes()) for p in sorted(paths))), encoding="utf-8")
 
 

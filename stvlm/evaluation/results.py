@@ -16,6 +16,7 @@ from stvlm.data.network import SensorNetwork
 
 LONGEST_FILE = 16_000_000  # bytes
 PARTIAL = ".ablations.json"  # ending of the files with what is finished of a panel
+OF_OTHER_KINDS = ("benchmark", "levels", "unseen")  # files beside those of backtests begin so
 NUMBERS = ("mae", "rmse")
 
 
@@ -58,8 +59,8 @@ class Result:
 
 
 def read_results(folder: Path) -> tuple[Result, ...]:
-    """Every result in a folder, by file name; what is finished of a panel but no result is passed over."""
-    files = sorted(p for p in Path(folder).glob("*.json") if not p.name.endswith(PARTIAL))
+    """Every result of a backtest in a folder, by file name; what is finished of a panel and results of other kinds are passed over."""
+    files = sorted(p for p in Path(folder).glob("*.json") if not p.name.endswith(PARTIAL) and not p.name.startswith(OF_OTHER_KINDS))
     return tuple(read_result(p.name, p.read_bytes()) for p in files)
 
 
