@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from bench.benchmark_table import END, LEVELS, PAGE, README, RESULTS, errors, page, read_all, readme_table, with_table
 
+from bench.benchmark_table import END, LEVELS, PAGE, README, RESULTS, errors, page, read_all, readme_table, with_table
 from stvlm.evaluation.benchmark import summarise
 
 NOTE = {"note": "made up", "networks": {"city": {"simple": 3.5, "peer": 2.5, "by": ["STID"]}, "river": {"simple": 9.0}}}
