@@ -110,11 +110,13 @@ def matrix_player(
         {"label": "\u25b6", "method": "animate", "args": [None, onward]},
         {"label": "\u275a\u275a", "method": "animate", "args": [[None], still]},
     ]
-    place = {"yanchor": "top", "y": -0.16}
+    place = {"yanchor": "bottom", "y": 1.24}  # above the colour bar: names below may be long
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "x": 0, "xanchor": "left", "showactive": False} | place
     menu["bgcolor"] = theme_of(theme).panel
-    slider = {"active": len(times) - 1, "steps": steps, "x": 0.2, "len": 0.8, "currentvalue": {"prefix": ""}} | place
-    figure.update_layout(updatemenus=[menu], sliders=[slider], margin_b=150)
+    slider = {"active": len(times) - 1, "steps": steps, "x": 0.34, "len": 0.66} | place
+    slider["font"] = {"color": "rgba(0, 0, 0, 0)"}  # the moments do not fit side by side: only the one in view is written
+    slider["currentvalue"] = {"prefix": "", "font": {"color": theme_of(theme).text, "size": 13}}
+    figure.update_layout(updatemenus=[menu], sliders=[slider], margin_t=190)
     return figure
 
 

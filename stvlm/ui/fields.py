@@ -19,7 +19,7 @@ from stvlm.modalities.readout import DEPARTURES, Reading, needs_image, past_with
 from stvlm.ui import frame, grouping, session, show, widgets
 
 PLAYED = 24  # moments
-CLICKS = {"choose": "chooses it", "drop": "drops it, or takes it back"}
+CLICKS = {"choose": "chooses it", "drop": "drops it"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +65,20 @@ def on_map(look: Look, other: Look | None) -> None:
     if not np.isfinite(reading.array).any():
         st.info(f"This channel is {look.view.channels[look.channel].label}: every pixel is grey, and tells the model nothing.")
         return
-    left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
-    opacity = left.slider("Opacity, %", 10, 100, 85, 5, key="opacity", persist_state="session") / 100
     moments = _moments(look)
-    playing = len(moments) > 1 and middle.toggle("Play", key="play", help=f"the last {len(moments)} moments, one after another")
+    playing = len(moments) > 1 and st.toggle("Play", key="play", help=f"the last {len(moments)} moments, one after another")
+    left, right = st.columns(2, vertical_alignment="bottom")
+    opacity = left.slider("Opacity, %", 10, 100, 85, 5, key="opacity", persist_state="session") / 100
     with right:
         clicks = st.segmented_control(
-            "A click on a sensor", tuple(CLICKS), default="choose", format_func=CLICKS.get, key="clicks", required=True, wrap=True
+            "A click on a sensor",
+            tuple(CLICKS),
+            default="choose",
+            format_func=CLICKS.get,
+            key="clicks",
+            required=True,
+            wrap=True,
+            help="a second click takes a dropped sensor back; the lasso drops several",
         )
     if playing:
         _played(look, moments, opacity)

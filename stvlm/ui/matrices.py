@@ -36,7 +36,7 @@ def on_axes(look: Look, other: Look | None, image_at: Callable[[int], np.ndarray
         figure = matrix_player(arrays, times, rows, columns, look.label, reading.unit, theme, kind, limits)
     else:
         figure = matrix_picture(array, rows, columns, look.label, reading.unit, theme, kind, limits)
-    show.plot(figure, "matrix", look.label, height=560 if playing else 520)
+    show.plot(figure, "matrix", look.label, height=620 if playing else 520)
     known = array[np.isfinite(array)]
     span = f"{known.min():.3g} to {known.max():.3g} {reading.unit}".rstrip() if known.size else "nothing was observed"
     name = widgets.sensor_label(look.window.series.network, look.sensor)
