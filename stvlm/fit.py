@@ -14,8 +14,8 @@ import torch
 
 from stvlm import __version__
 from stvlm import checkpoint as checkpoints
+from stvlm.anchor.blend import Anchor
 from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.ridge import Anchor
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries

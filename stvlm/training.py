@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from stvlm import checkpoint as checkpoints
-from stvlm.anchor.choose import training_folds
-from stvlm.data.forecast import LEVELS, MODALITIES
+from stvlm.anchor.folds import training_folds
+from stvlm.data.forecast import MODALITIES
 from stvlm.data.windows import Split, thin
 from stvlm.modalities.disturb import check_disturbance
 from stvlm.modalities.facts import has_news
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import calibrated_spread, pinball_loss, shrunk, usual_spread, window_odds
+from stvlm.model.objective import calibrated_spread, pinball_loss, score_windows, shrunk, usual_spread, window_odds
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
 
@@ -246,29 +246,10 @@ class Training:
         set_spread(self.model, calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device))
         return taken
 
-    @torch.no_grad()
     def test_scores(self, split: Split) -> dict[str, float]:
-        """What the finished model is worth on the test part: errors in the unit, and the share of readings each band held.
-
-        Up to MAX_VAL_WINDOWS windows, evenly spread; nothing is chosen by these numbers.
-        """
+        """What the finished model is worth on the test part, as `score_windows` says: up to MAX_VAL_WINDOWS windows, evenly spread."""
         cutoffs = split.cutoffs("test", self.config.lookback, self.config.horizon)
-        if len(cutoffs) == 0:
-            return {}
-        cutoffs = thin(cutoffs, MAX_VAL_WINDOWS)
-        sums, cells = np.zeros(2 + MEDIAN), 0
-        for block in self.builder.blocks(cutoffs):
-            inputs = self.builder.build(block).to(self.device)
-            rows, truth = self.model.quantiles(self.model(inputs), inputs), inputs.target
-            seen = torch.isfinite(truth)
-            cells += int(seen.sum())
-            errors = [float((f - truth)[seen].abs().sum(dtype=torch.float64)) for f in (rows[MEDIAN], inputs.anchor)]
-            held = [int(((rows[i] <= truth) & (truth <= rows[-1 - i]))[seen].sum()) for i in range(MEDIAN)]
-            sums += np.array([*errors, *held])
-        if cells == 0:
-            return {}
-        shares = {f"test_coverage_{round(100 * (1 - 2 * LEVELS[i]))}": s / cells for i, s in enumerate(sums[2:])}
-        return {"test_mae": sums[0] / cells, "anchor_test_mae": sums[1] / cells, "test_cells": cells} | shares
+        return score_windows(self.model, self.builder, thin(cutoffs, MAX_VAL_WINDOWS), self.device) if len(cutoffs) else {}
 
     @property
     def ranks_now(self) -> dict[str, int] | None:

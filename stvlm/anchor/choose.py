@@ -6,14 +6,18 @@ future lies. Otherwise the training departures look too small, and the weights l
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stvlm.anchor.blend import Anchor, Replay, blend
 from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.ridge import Anchor, Member, departures, numeric_context, offset_of, shifts
+from stvlm.anchor.folds import profile_folds
+from stvlm.anchor.past import Past
+from stvlm.anchor.recall import PLAIN, Recall, recalls
+from stvlm.anchor.ridge import Member, departures, numeric_context, offset_of, shifts
+from stvlm.anchor.solve import normal_equations, solve
 from stvlm.anchor.transform import candidates
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
@@ -21,9 +25,10 @@ from stvlm.data.windows import Split, thin
 
 TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sensor): for fitting, choosing, least absolute errors
 FEWEST = 50  # windows, where there are so many
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the number of rows
-MAX_FOLDS = 8
-MAX_MEMBERS, ROUNDS = 8, 6  # of the blend
+MAX_MEMBERS = 8  # that are refined
+MAX_RIDGES, MAX_RECALLS = 6, 4  # of the blend
+REPLAYED = 10  # windows that share no reading, at least
+SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes
 BASE = ("constant", "own", "lags", "ahead")
 KINDS = {
     "own past": BASE,
@@ -44,6 +49,20 @@ class Rows:
     val: np.ndarray  # (V, N, F)
     val_cutoffs: np.ndarray
     val_truth: np.ndarray  # (V, H, N) in the unit of the series
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A forecaster and what it is worth on the validation part.
+
+    Attributes:
+        mae: in the unit of the series. label: what it is. member: itself. forecast: (V, H, N) in the unit.
+    """
+
+    mae: float
+    label: str
+    member: Member | Recall
+    forecast: np.ndarray
 
 
 def fit_anchor(
@@ -81,6 +100,7 @@ def fit_anchor(
     if len(val) == 0 or not np.isfinite(series.values[split.train_end : split.val_end]).any():
         keep = max(1, len(train) - max(len(train) // 5, 1))
         train, val = train[:keep], train[keep:] if len(train) > 1 else train
+    asked = context_steps
     context_steps = min(64 * lookback, (split.train_end - split.train_start) // 2) if context_steps is None else context_steps
     tried, best = [], []
     for rows in _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps):
@@ -92,13 +112,21 @@ def fit_anchor(
                 by_offset[member.offset] = (mae, label, member)
         best += [(*found, rows) for found in by_offset.values()]
     best = sorted(best, key=lambda found: found[0])[:MAX_MEMBERS]
-    best = sorted(((*_refined(member, mae, label, rows), rows) for mae, label, member, rows in best), key=lambda found: found[0])
-    anchor = _blend(best)
-    tried = sorted({label: mae for mae, label, *_ in [*tried, *best]}.items(), key=lambda pair: pair[1])
+    ridges = []
+    for mae, label, member, rows in best:
+        mae, label, member = _refined(member, mae, label, rows)
+        ridges.append(Tried(mae, label, member, _val_forecast(member, rows)))
+    truth, cutoffs = best[0][3].val_truth, best[0][3].val_cutoffs
+    told = _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, asked)
+    found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *_kept(told)]
+    anchor = _blend(found, min(len(ridges), MAX_RIDGES), truth, cutoffs)
+    both = [(found.mae, found.label) for found in (*ridges, *told)]
+    tried = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
     low = np.nanmin(series.values[split.train_start : split.train_end])
     return replace(
         anchor,
         floor=0.0 if low >= 0 else None,
+        replay=_replay(series, split, lookback, horizon, asked) if told else None,
         choice=anchor.choice | {"tried": [{"kind": kind, "val_mae": mae} for kind, mae in tried[:12]], "n_tried": len(tried)},
     )
 
@@ -113,22 +141,49 @@ def _refined(member: Member, mae: float, label: str, rows: Rows) -> tuple[float,
     return mae, label, member
 
 
-def _blend(best: list[tuple[float, str, Member, Rows]]) -> Anchor:
-    """Add the member that lowers the validation error most, with repetition, ROUNDS times (Caruana et al. 2004)."""
-    forecasts = [_val_forecast(member, rows) for _, _, member, rows in best]
-    truth = best[0][3].val_truth
-    total, counts, mae = np.zeros_like(truth), np.zeros(len(best), int), np.inf
-    for done in range(ROUNDS):
-        errors = [np.nanmean(np.abs((total + f) / (done + 1) - truth), dtype="f8") for f in forecasts]
-        if counts.sum() and min(errors) > mae * 0.9999:
-            break
-        pick = int(np.argmin(errors))
-        total, mae = total + forecasts[pick], float(errors[pick])
-        counts[pick] += 1
-    used = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], best[i][0]))
-    shares = tuple(float(counts[i] / counts.sum()) for i in used)
-    taken = [{"kind": best[i][1], "share": share, "val_mae": best[i][0]} for i, share in zip(used, shares, strict=True)]
-    return Anchor(tuple(best[i][2] for i in used), shares, choice={"taken": taken, "val_mae": mae})
+def _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, context_steps) -> list[Tried]:
+    """What the past tells by itself at the validation cutoffs, the best way to read it first."""
+    if context_steps == 0:
+        return []
+    seasons = tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
+    found, past = [], Past(series, horizon)
+    for recall in recalls(series, split.train_start, split.val_end, lookback, horizon, seasons, context_steps):
+        forecast = recall.forecast_from(past, cutoffs)
+        error = float(np.nanmean(np.abs(forecast - truth), dtype="f8"))
+        if np.isfinite(error):
+            found.append(Tried(error, recall.rule.words, recall, forecast))
+    return sorted(found, key=lambda tried: tried.mae)
+
+
+def _kept(told: list[Tried]) -> list[Tried]:
+    """The best different ways to read the past, and plain repeating: it is the one to fall back on where all changes."""
+    different = [one for i, one in enumerate(told) if i == 0 or one.mae > told[i - 1].mae * (1 + 1e-6)]
+    return [one for i, one in enumerate(different) if i < MAX_RECALLS or one.label == PLAIN.words]
+
+
+def _replay(series: SensorSeries, split: Split, lookback: int, horizon: int, context_steps: int | None) -> Replay:
+    """Shares are chosen by a past as long as the validation part was, or long enough for some windows that share no reading."""
+    reach = min(split.val_end - split.train_start, context_steps or split.n_steps)
+    span = max(split.val_end - split.train_end, REPLAYED * (lookback + horizon))
+    first, start = (int(series.times[0].astype("int64")) + i * series.step_seconds for i in (split.train_end, split.train_start))
+    return Replay(span, max(horizon, (split.val_end - split.train_start) // 16), first, reach, start)
+
+
+def _blend(found: list[Tried], n_ridges: int, truth: np.ndarray, cutoffs: np.ndarray) -> Anchor:
+    """The best blend on the validation part, with the other members at hand for later.
+
+    Args:
+        found: first the ridge forecasters, the best of them first, then those that recall the past. truth: (V, H, N) at
+            `cutoffs` (V,).
+    """
+    frame = found[0].member
+    plain = next((i for i, one in enumerate(found) if one.label == PLAIN.words), None)
+    shares, mae = blend([one.forecast for one in found], truth, cutoffs, frame.lookback + frame.horizon, plain)
+    order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, -shares[i], found[i].mae))
+    if not any(shares[:n_ridges]):  # the network's frame is that of a ridge forecaster, whether it counts or not
+        order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, found[i].mae))
+    taken = [{"kind": found[i].label, "share": shares[i], "val_mae": found[i].mae} for i in order if shares[i]]
+    return Anchor(tuple(found[i].member for i in order), tuple(shares[i] for i in order), choice={"taken": taken, "val_mae": mae})
 
 
 def val_mae(member: Member, rows: Rows) -> float:
@@ -147,14 +202,14 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
     train = thin(train, max(TRAIN_ROWS // n, FEWEST))
     val = thin(val, max(VAL_ROWS // n, FEWEST))
     columns, column_scale = _known_ahead(series, split)
-    seasons = [season for season, minutes in ((DAY, 1440), (WEEK, 10080), (YEAR, 525600)) if minutes in seasons_minutes]
+    seasons = [season for season, minutes in SEASONS if minutes in seasons_minutes]
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
     span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood(series.network)
     for transform in candidates(series.values[span]):
         view = departures(series, neighbourhood, transform, lookback, horizon, context_steps, lags, columns, column_scale)
         for season in (0, *seasons):
             profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
-            folds = list(_folds(view, split, season, series.step_seconds))
+            folds = list(profile_folds(view, split, season, series.step_seconds))
             parts = [view.values[start:stop] - p.at(view.seconds[start:stop]) for start, stop, p in folds]
             scale = scale_of(np.concatenate(parts))
             features, targets = [], []
@@ -189,10 +244,10 @@ def _candidates(rows: Rows) -> Iterator[tuple[Member, str]]:
         }
         if rows.member.context_steps > rows.member.lookback:
             kinds |= {f"{k} + long past": [*names, "long"] for k, names in kinds.items()}
-        systems = _normal_equations(features, target)
+        systems = normal_equations(features, target)
         for kind, names in kinds.items():
             pick = np.concatenate([np.arange(groups[g].start, groups[g].stop) for g in names])
-            for penalty, weights in _solve(systems, pick, len(flags)):
+            for penalty, weights in solve(systems, pick, len(flags)):
                 yield replace(rows.member, offset=offset, weights=weights), f"{name}, {kind}, penalty {penalty:g}"
 
 
@@ -200,40 +255,6 @@ def groups_present(groups: dict[str, slice], kind: str) -> bool:
     """Whether the group that makes a kind what it is has any feature."""
     last = groups[KINDS[kind][-1]]
     return last.stop > last.start
-
-
-def _normal_equations(features: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None):
-    """[(G (F, F), C (F, h), rows, steps)]: one system for all steps where the rows are whole, else one for each step.
-
-    Args:
-        features: (W, N, F). target: (W, N, H), NaN = missing. weight: (W, N, H) or None.
-    """
-    rows, wanted = features.reshape(-1, features.shape[-1]), target.reshape(-1, target.shape[-1])
-    seen = np.isfinite(wanted)
-    whole = seen.all(axis=1)
-    if weight is None and whole.mean() > 0.5:
-        f, y = rows[whole], wanted[whole]
-        return [(f.T @ f, f.T @ y, len(f), slice(None))]
-    systems = []
-    for step in range(wanted.shape[1]):
-        f, y = rows[seen[:, step]], wanted[seen[:, step], step]
-        w = np.ones(len(y), "f4") if weight is None else weight.reshape(wanted.shape)[seen[:, step], step]
-        systems.append(((f * w[:, None]).T @ f, ((f * w[:, None]).T @ y)[:, None], max(float(w.sum()), 1.0), slice(step, step + 1)))
-    return systems
-
-
-def _solve(systems, pick: np.ndarray, n_features: int) -> Iterator[tuple[float, np.ndarray]]:
-    """(penalty, weights (F, H)) for each penalty, by one eigendecomposition a system."""
-    horizon = sum(c.shape[1] for _, c, _, _ in systems)
-    solved = []
-    for gram, cross, n_rows, steps in systems:
-        value, vector = np.linalg.eigh(gram[np.ix_(pick, pick)].astype("f8"))
-        solved.append((np.maximum(value, 0), vector, vector.T @ cross[pick].astype("f8"), n_rows, steps))
-    for penalty in PENALTIES:
-        weights = np.zeros((n_features, horizon), "f4")
-        for value, vector, turned, n_rows, steps in solved:
-            weights[pick, steps] = vector @ (turned / (value + penalty * max(n_rows, 1))[:, None])
-        yield penalty, weights
 
 
 def _absolute(member: Member, rows: Rows) -> Iterator[Member]:
@@ -250,8 +271,8 @@ def _absolute(member: Member, rows: Rows) -> Iterator[Member]:
         error = np.abs(target - features @ weights)
         floor = 0.05 * np.nanmedian(error) + 1e-6
         weight = np.nan_to_num(1 / np.maximum(error, floor)) * floor * member.scale[None, :, None]
-        systems = _normal_equations(features, target, weight / member.scale.mean())
-        options = [replace(member, weights=w) for _, w in _solve(systems, used, len(weights))]
+        systems = normal_equations(features, target, weight / member.scale.mean())
+        options = [replace(member, weights=w) for _, w in solve(systems, used, len(weights))]
         best = min(options, key=lambda a: val_mae(a, rows))
         weights = best.weights
     yield best
@@ -275,38 +296,6 @@ def _own_weights(member: Member, rows: Rows) -> Iterator[Member]:
         own = np.zeros((n, n_features, member.horizon), "f4")
         own[:, used] = np.linalg.solve(gram + ridge, cross)
         yield replace(member, own=own)
-
-
-def _folds(view: Departures, split: Split, season: int, step_seconds: int) -> Iterator[tuple[int, int, SeasonalProfile]]:
-    """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles."""
-    start, stop = split.train_start, split.train_end
-    cycles = (stop - start) * step_seconds // season if season else 0
-    n_folds = int(min(cycles, MAX_FOLDS))
-    if n_folds < 2 or season == YEAR:  # a mean or a smooth curve over many readings: leaving out changes nothing
-        yield start, stop, SeasonalProfile.fit(view.values[start:stop], view.seconds[start:stop], season, step_seconds)
-        return
-    edges = np.linspace(start, stop, n_folds + 1).astype(int)
-    for first, last in itertools.pairwise(edges):
-        keep = np.r_[start:first, last:stop]
-        yield first, last, SeasonalProfile.fit(view.values[keep], view.seconds[keep], season, step_seconds)
-
-
-def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[tuple[int, int, Anchor]]:
-    """The forecaster as a training window must see it: (start, stop, forecaster for windows with start <= cutoff < stop).
-
-    Each member's profile leaves out the block of time in which the window lies, as when its weights were fitted.
-    """
-    pieces = [
-        list(_folds(view, split, m.profile.season_seconds, m.profile.step_seconds))
-        for m, view in zip(anchor.members, anchor.views(series), strict=True)
-    ]
-    edges = sorted({edge for folds in pieces for start, stop, _ in folds for edge in (start, stop)})
-    out = []
-    for start, stop in itertools.pairwise(edges):
-        profiles = [next(p for first, last, p in folds if first <= start < last) for folds in pieces]
-        members = tuple(replace(m, profile=p) for m, p in zip(anchor.members, profiles, strict=True))
-        out.append((start, stop, replace(anchor, members=members)))
-    return out
 
 
 def _lags(seasons: list[int], step_seconds: int, lookback: int, horizon: int, split: Split) -> tuple[int, ...]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from stvlm.anchor.ridge import Anchor, Member
+from stvlm.anchor.blend import Anchor, Replay
+from stvlm.anchor.recall import Recall, Rule
+from stvlm.anchor.ridge import Member
 from stvlm.anchor.transform import Transform
 from stvlm.data.scaler import SeasonalProfile
 
@@ -18,6 +20,9 @@ def save(anchor: Anchor, folder: Path) -> None:
     """Write anchor.json and anchor.safetensors into `folder`."""
     arrays, words = {}, []
     for i, member in enumerate(anchor.members):
+        if isinstance(member, Recall):
+            words.append({"recall": asdict(member)})
+            continue
         arrays |= {f"{i}.profile": member.profile.table, f"{i}.scale": member.scale, f"{i}.weights": member.weights}
         arrays[f"{i}.column_scale"] = member.column_scale
         if member.own is not None:
@@ -31,6 +36,7 @@ def save(anchor: Anchor, folder: Path) -> None:
         )  # fmt: skip
     save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "anchor.safetensors")
     meta = {"shares": anchor.shares, "floor": anchor.floor, "choice": anchor.choice, "members": words}
+    meta["replay"] = asdict(anchor.replay) if anchor.replay else None
     (folder / "anchor.json").write_text(json.dumps(meta, indent=1))
 
 
@@ -40,6 +46,9 @@ def load(folder: Path) -> Anchor:
     arrays = load_file(folder / "anchor.safetensors")
     members = []
     for i, word in enumerate(meta["members"]):
+        if "recall" in word:
+            members.append(_recall(word["recall"]))
+            continue
         profile = SeasonalProfile(word["season_seconds"], word["step_seconds"], arrays[f"{i}.profile"])
         members.append(
             Member(
@@ -48,4 +57,10 @@ def load(folder: Path) -> Anchor:
                 arrays.get(f"{i}.own"),
             )
         )  # fmt: skip
-    return Anchor(tuple(members), tuple(meta["shares"]), meta["floor"], meta["choice"])
+    replay = Replay(**meta["replay"]) if meta.get("replay") else None
+    return Anchor(tuple(members), tuple(meta["shares"]), meta["floor"], meta["choice"], replay)
+
+
+def _recall(word: dict) -> Recall:
+    rule = word["rule"] | {"transform": Transform(**word["rule"]["transform"]), "seasons": tuple(word["rule"]["seasons"])}
+    return Recall(**{k: v for k, v in word.items() if k not in ("rule", "n_parameters")}, rule=Rule(**rule))

@@ -1,9 +1,9 @@
-"""The closed-form forecaster that every network departs from: ridge on departures, its kind chosen on the validation part."""
+"""A ridge forecaster on departures from the usual reading, in closed form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ class Member:
     weights: np.ndarray
     own: np.ndarray | None = None
 
-    def departures(self, series: SensorSeries, neighbourhood: Neighbourhood) -> Departures:
+    def view(self, series: SensorSeries, neighbourhood: Neighbourhood) -> Departures:
         """The windows of a series as this forecaster sees them; the profile and the scale do not count, so folds share them."""
         return departures(
             series, neighbourhood, self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns,
@@ -81,53 +81,6 @@ class Member:
         """The same forecaster for some of its sensors, in the order given."""
         profile = replace(self.profile, table=self.profile.table[:, nodes])
         return replace(self, profile=profile, scale=self.scale[nodes], own=None if self.own is None else self.own[nodes])
-
-
-@dataclass(frozen=True, eq=False)
-class Anchor:
-    """A weighted mean of ridge forecasters that differ in working scale, profile and offset.
-
-    Attributes:
-        members: the first one does best alone; its working scale, profile and scale are the network's frame.
-        shares: one for each member, > 0, summing to 1.
-        floor: forecasts are never below it, in the unit of the readings; None where the training part went below 0.
-        choice: what was tried on the validation part and what was taken, in the unit of the readings.
-    """
-
-    members: tuple[Member, ...]
-    shares: tuple[float, ...]
-    floor: float | None = None
-    choice: dict = field(default_factory=dict)
-
-    @property
-    def frame(self) -> Member:
-        """The member whose departures the network works on."""
-        return self.members[0]
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were estimated, over all members."""
-        return sum(m.n_parameters for m in self.members)
-
-    def views(self, series: SensorSeries) -> tuple[Departures, ...]:
-        """The windows of a series as each member sees them, made once for many forecasts."""
-        neighbourhood = Neighbourhood(series.network)
-        return tuple(m.departures(series, neighbourhood) for m in self.members)
-
-    def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
-        """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
-        return self.forecast_from(self.views(series), np.asarray(cutoffs))
-
-    def forecast_from(self, views: tuple[Departures, ...], cutoffs: np.ndarray) -> np.ndarray:
-        """The same from ready-made `views`, one for each member."""
-        total = np.zeros((len(cutoffs), self.frame.horizon, views[0].values.shape[1]), "f4")
-        for share, member, view in zip(self.shares, self.members, views, strict=True):
-            total += share * member.forecast_from(view, cutoffs)
-        return total if self.floor is None else np.maximum(total, self.floor)
-
-    def select(self, nodes: np.ndarray) -> Anchor:
-        """The same forecaster for some of its sensors, in the order given."""
-        return replace(self, members=tuple(m.select(nodes) for m in self.members))
 
 
 def departures(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stvlm.anchor.choose import training_folds
+from stvlm.anchor.folds import training_folds
 from stvlm.anchor.places import Placement, fit_placement
 from stvlm.anchor.sites import apart, sites_of
 from stvlm.data.windows import Split, thin

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from stvlm.anchor.ridge import Anchor
+from stvlm.anchor.blend import Anchor
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
@@ -105,7 +105,7 @@ class InputBuilder:
         self.lookback, self.horizon = anchor.frame.lookback, anchor.frame.horizon
         self.series, self.anchor, self.config = series, anchor, config
         self.views = anchor.views(series)
-        self.view = self.views[0]  # of the frame
+        self.view = self.views.of[0]  # of the frame
         self.context = scaled_context(series, config.series)
         self.raster = build_raster(series.network, config.image)
         self.places = torch.tensor(places(self.view), dtype=torch.float32)

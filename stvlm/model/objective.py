@@ -9,6 +9,7 @@ import torch
 
 from stvlm.anchor.ridge import Member
 from stvlm.data.forecast import LEVELS, order_statistic
+from stvlm.data.tracking import BandTracker
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput
@@ -85,3 +86,32 @@ def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, 
         spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
         spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
     return spread
+
+
+@torch.no_grad()
+def score_windows(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, device: torch.device) -> dict[str, float]:
+    """What a finished model is worth on windows that nothing was chosen by; its bands follow the error from one to the next.
+
+    Args:
+        model: finished. builder: of its batches. cutoffs: (W,), rising, W > 0. device: that the model is on.
+
+    Returns:
+        "test_mae", "anchor_test_mae" in the unit, "test_cells", and "test_coverage_50", "…80", "…95": the share of readings that each
+        band held. {} where nothing was observed.
+    """
+    stride = max((cutoffs[-1] - cutoffs[0]) / max(len(cutoffs) - 1, 1), 1)
+    tracker = BandTracker(builder.series.values, model.config.horizon, model.anchor.floor, stride)
+    sums, cells = np.zeros(2 + MEDIAN), 0
+    for block in builder.blocks(cutoffs):
+        inputs = builder.build(block).to(device)
+        made = model.quantiles(model(inputs), inputs).float().cpu().numpy()
+        truth, anchor = inputs.target.cpu().numpy(), inputs.anchor.cpu().numpy()
+        bands = np.stack([tracker.issue(int(cutoff), row) for cutoff, row in zip(block, made.swapaxes(0, 1), strict=True)], axis=1)
+        cells += int(np.isfinite(truth).sum())
+        errors = [np.nansum(np.abs(forecast - truth), dtype="f8") for forecast in (bands[MEDIAN], anchor)]
+        held = [((bands[i] <= truth) & (truth <= bands[-1 - i])).sum() for i in range(MEDIAN)]
+        sums += np.array([*errors, *held])
+    if cells == 0:
+        return {}
+    shares = {f"test_coverage_{round(100 * (1 - 2 * LEVELS[i]))}": float(s / cells) for i, s in enumerate(sums[2:])}
+    return {"test_mae": float(sums[0] / cells), "anchor_test_mae": float(sums[1] / cells), "test_cells": cells} | shares

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stvlm.anchor import files as anchor_files
-from stvlm.anchor.ridge import Anchor
+from stvlm.anchor.blend import Anchor
 from stvlm.data.baselayer import BaseLayer
 from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries

@@ -1,0 +1,212 @@
+"""The anchor: forecasters blended by what each was worth lately, as far as that is known at the cutoff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from stvlm.anchor.features import Departures, Neighbourhood
+from stvlm.anchor.past import Kept, Past
+from stvlm.anchor.recall import PLAIN, Recall
+from stvlm.anchor.ridge import Member
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import thin
+
+ROUNDS = 8  # of the greedy choice
+MOST_WINDOWS, FEWEST_WINDOWS = 48, 4  # that are replayed
+DOUBT = 2.0  # windows apart with which half of the greedy share counts
+MARGIN = 0.25  # of the range of a sensor's readings: no forecast is believed that leaves it by more
+REPLAYED_CELLS = 400_000  # (window, step, sensor)
+SHARES_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Which windows of the past tell what a forecaster is worth.
+
+    Attributes:
+        span: steps back from the cutoff. stride: the choice is made anew every so many steps.
+        first_second: windows that are forecast from this time on (UTC, since 1970): before it, weights were fitted.
+        reach, start_second: how many steps back, and not before which time, readings bound what is believed of a forecast.
+    """
+
+    span: int
+    stride: int
+    first_second: int
+    reach: int
+    start_second: int
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of the members at a cutoff: their shares, and between which values (N,) their forecasts are believed."""
+
+    shares: tuple[float, ...]
+    low: np.ndarray | float = -np.inf
+    high: np.ndarray | float = np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The windows of one series as each member of an anchor sees them, the frame's first; and the readings."""
+
+    of: tuple[Departures | Past, ...]
+    past: Past
+
+    @property
+    def n_sensors(self) -> int:
+        """Sensors N."""
+        return self.past.values.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A weighted mean of ridge forecasters that differ in working scale, profile and offset, and of some that recall the past.
+
+    Attributes:
+        members: the first is a ridge forecaster; its working scale, profile and scale are the network's frame.
+        shares: one for each member, >= 0, summing to 1. replay: how shares are chosen anew as time goes on; None: they stay.
+        floor: forecasts are never below it, in the unit of the readings; None where the training part went below 0.
+        choice: what was tried on the validation part and what was taken, in the unit of the readings.
+    """
+
+    members: tuple[Member | Recall, ...]
+    shares: tuple[float, ...]
+    floor: float | None = None
+    choice: dict = field(default_factory=dict)
+    replay: Replay | None = None
+    _kept: Kept = field(default_factory=lambda: Kept(SHARES_KEPT), init=False, repr=False)
+
+    @property
+    def frame(self) -> Member:
+        """The member whose departures the network works on."""
+        return self.members[0]
+
+    @property
+    def ridges(self) -> tuple[Member, ...]:
+        """The members whose weights were fitted."""
+        return tuple(m for m in self.members if isinstance(m, Member))
+
+    @property
+    def plain(self) -> int | None:
+        """Place of the member that repeats the last reading."""
+        return next((i for i, m in enumerate(self.members) if isinstance(m, Recall) and m.rule == PLAIN), None)
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were estimated, over all members."""
+        return sum(m.n_parameters for m in self.members)
+
+    def views(self, series: SensorSeries) -> Views:
+        """The windows of a series as each member sees them, made once for many forecasts."""
+        neighbourhood, past = Neighbourhood(series.network), Past(series, self.frame.horizon)
+        return Views(tuple(m.view(series, neighbourhood) if isinstance(m, Member) else past for m in self.members), past)
+
+    def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
+        return self.forecast_from(self.views(series), np.asarray(cutoffs))
+
+    def forecast_from(self, views: Views, cutoffs: np.ndarray) -> np.ndarray:
+        """The same from ready-made `views`."""
+        cutoffs = np.asarray(cutoffs)
+        total = np.zeros((len(cutoffs), self.frame.horizon, views.n_sensors), "f4")
+        for rows, known in self._known(views, cutoffs):
+            for share, member, view in zip(known.shares, self.members, views.of, strict=True):
+                if share:
+                    total[rows] += np.float32(share) * np.clip(member.forecast_from(view, cutoffs[rows]), known.low, known.high)
+        return total if self.floor is None else np.maximum(total, self.floor)
+
+    def _known(self, views: Views, cutoffs: np.ndarray) -> Iterator[tuple[np.ndarray, Known]]:
+        """Which of the cutoffs, and what is known for them."""
+        if self.replay is None:
+            yield np.arange(len(cutoffs)), Known(self.shares)
+            return
+        first, stride = views.past.first_step, self.replay.stride
+        edges = (cutoffs + first) // stride * stride - first
+        for edge in np.unique(edges):
+            known = self._kept.get((views.past.key, int(edge)), lambda edge=edge: self._look_back(views, int(edge)))
+            yield np.flatnonzero(edges == edge), known
+
+    def _look_back(self, views: Views, edge: int) -> Known:
+        """What the readings before step `edge` say of the members."""
+        readings = views.past.values[max(edge - self.replay.reach, views.past.index(self.replay.start_second), 0) : max(edge, 0)]
+        known = Known(self.shares)
+        if len(readings) >= 2 * (self.frame.lookback + self.frame.horizon):
+            low, high = np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)
+            margin = MARGIN * (high - low)
+            known = Known(self.shares, np.nan_to_num(low - margin, nan=-np.inf), np.nan_to_num(high + margin, nan=np.inf))
+        cutoffs = self.replayed(views, edge)
+        truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
+        if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
+            return known
+        pairs = zip(self.members, views.of, strict=True)
+        forecasts = [np.clip(m.forecast_from(v, cutoffs), known.low, known.high) for m, v in pairs]
+        return replace(known, shares=blend(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0])
+
+    def shares_at(self, series: SensorSeries, cutoff: int) -> tuple[float, ...]:
+        """The shares of the members in the forecast of one cutoff."""
+        return next(self._known(self.views(series), np.array([cutoff])))[1].shares
+
+    def replayed(self, views: Views, edge: int) -> np.ndarray:
+        """(W,) cutoffs whose futures were all known before step `edge`, none of them seen in the fitting of weights."""
+        horizon, first = self.frame.horizon, views.past.index(self.replay.first_second)
+        known = np.arange(max(first, edge - self.replay.span, self.frame.lookback), min(edge, len(views.past.values)) - horizon + 1)
+        return thin(known, int(np.clip(REPLAYED_CELLS // (horizon * views.n_sensors), FEWEST_WINDOWS, MOST_WINDOWS)))
+
+    def select(self, nodes: np.ndarray) -> Anchor:
+        """The same forecaster for some of its sensors, in the order given."""
+        return replace(self, members=tuple(m.select(nodes) for m in self.members))
+
+
+def blend(
+    forecasts: list[np.ndarray], truth: np.ndarray, cutoffs: np.ndarray, length: int, plain: int | None
+) -> tuple[tuple[float, ...], float]:
+    """Shares of a blend: up to half from a greedy choice, the rest by how sure it is that a forecast is not the best.
+
+    The greedy half adds the forecast that lowers the error most, with repetition (Caruana et al. 2004). The other half hedges where
+    the windows are few: weights exp(-z^2 / 2), z the excess error over the best in its standard errors.
+
+    Args:
+        forecasts: M arrays (W, H, N). truth: (W, H, N), NaN = missing. cutoffs: (W,), rising. length: steps of a window, L + H: windows
+            that share readings do not count as many. plain: place of the forecast that is believed first where little is known.
+
+    Returns:
+        M shares that sum to 1, and the mean absolute error of the blend.
+    """
+    seen = np.isfinite(truth)
+    rows, wanted = [f[seen] for f in forecasts], truth[seen]
+    total, counts, lowest = np.zeros_like(wanted), np.zeros(len(rows), int), np.inf
+    for done in range(ROUNDS):
+        errors = [float(np.abs((total + row) / (done + 1) - wanted).mean(dtype="f8")) for row in rows]
+        if counts.sum() and min(errors) > lowest * 0.9999:
+            break
+        pick = int(np.argmin(errors))
+        total, lowest = total + rows[pick], errors[pick]
+        counts[pick] += 1
+    apart = max((cutoffs[-1] - cutoffs[0] + 1) / length, 0.5)
+    sure = 0.5 * apart / (apart + DOUBT)
+    shares = sure * counts / counts.sum() + (1 - sure) * _hedge(forecasts, truth, apart, plain)
+    mixed = sum(np.float32(share) * row for share, row in zip(shares, rows, strict=True))
+    return tuple(map(float, shares)), float(np.abs(mixed - wanted).mean(dtype="f8"))
+
+
+def _hedge(forecasts: list[np.ndarray], truth: np.ndarray, apart: float, plain: int | None) -> np.ndarray:
+    """(M,) float64 shares by the errors on so many windows that are `apart`; those over 10 % worse than the best get none."""
+    errors = np.array([_mean_by_window(np.abs(f - truth)) for f in forecasts])  # (M, W)
+    errors = errors[:, np.isfinite(errors).all(axis=0)]
+    mean = errors.mean(axis=1)
+    excess = errors - errors[np.argmin(mean)]
+    error = excess.std(axis=1) / np.sqrt(apart) + 1e-6 * mean.min() + 1e-12
+    believed = (mean <= 1.1 * mean.min()).astype("f8")
+    if plain is not None:
+        believed[plain] = 1 + len(forecasts) * DOUBT / (apart + DOUBT)
+    weight = believed * np.exp(-0.5 * (excess.mean(axis=1) / error) ** 2)
+    return weight / weight.sum()
+
+
+def _mean_by_window(errors: np.ndarray) -> np.ndarray:
+    seen = np.isfinite(errors)
+    count = seen.sum(axis=(1, 2))
+    return np.where(count > 0, np.where(seen, errors, 0).sum(axis=(1, 2), dtype="f8") / np.maximum(count, 1), np.nan)

@@ -1,0 +1,160 @@
+"""What the past of a network tells by itself: usual reading by phase, spread and autocorrelation of what departs from it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from scipy import fft, signal
+
+from stvlm.anchor.transform import Transform
+from stvlm.data.scaler import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.data.series import SensorSeries
+
+MOST_SENSORS = 96  # whose autocorrelation is averaged
+PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
+
+
+class Kept:
+    """Results by key, the latest used of them; safe where several threads ask."""
+
+    def __init__(self, at_most: int) -> None:
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._at_most, self._lock = at_most, Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The result of a key, made where it is not there."""
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+                return self._results[key]
+        made = make()
+        with self._lock:
+            self._results[key] = made
+            while len(self._results) > self._at_most:
+                self._results.popitem(last=False)
+        return made
+
+
+class Past:
+    """The readings of a series as `Recall` reads them."""
+
+    def __init__(self, series: SensorSeries, horizon: int) -> None:
+        self.values, self.step = series.values, series.step_seconds
+        self.first_step = int(series.times[0].astype("int64")) // self.step  # steps since 1970
+        self._series, self._horizon = series, horizon
+
+    @cached_property
+    def seconds(self) -> np.ndarray:
+        """(T + H,) int64 on the network's clock."""
+        return local_seconds(self._series, self._horizon)
+
+    def index(self, second: int) -> int:
+        """The step at or after a time (UTC, seconds since 1970); it may lie outside."""
+        return -(-second // self.step) - self.first_step
+
+    @property
+    def key(self) -> str:
+        """Equal for equal series."""
+        return self._series.fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What the past says: usual reading by phase, spread, autocovariance of the scaled departures, and the steps that were read.
+
+    Attributes:
+        profile: on the working scale. scale: (N,) float32. covariance: (K,) float64 by lag. n_steps: read.
+    """
+
+    profile: SeasonalProfile
+    scale: np.ndarray
+    covariance: np.ndarray
+    n_steps: int
+
+
+def remember(past: Past, start: int, edge: int, transform: Transform, season: int, memory: int) -> Memory:
+    """What the steps start .. edge - 1 of the past say.
+
+    Args:
+        past: the readings. transform: working scale. season: of the usual reading, in seconds. memory: its half-life in cycles, or 0.
+    """
+    values = transform.forward(past.values[start:edge])
+    seconds = past.seconds[start:edge]
+    if season == YEAR:
+        profile = SeasonalProfile.fit(values, seconds, YEAR, past.step)
+        away = values - profile.at(seconds)
+    else:
+        usual, table = walk(values, seconds, season or past.step, past.step, memory)
+        profile = SeasonalProfile(season, past.step, table)
+        away = (values - usual)[min(len(values) // 4, 2 * season // past.step) :]
+    scale = scale_of(away)
+    sensors = np.unique(np.linspace(0, away.shape[1] - 1, min(MOST_SENSORS, away.shape[1])).astype(int))
+    return Memory(profile, scale, autocovariance(np.clip(away[:, sensors] / scale[sensors], -CLIP, CLIP)), edge - start)
+
+
+def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory: int) -> tuple[np.ndarray, np.ndarray]:
+    """The usual reading of each phase as it was known at each step, and as it is known at the end.
+
+    Args:
+        values: (T, N). seconds: (T,) local clock. season: length of a cycle in seconds (one step: no season). memory: half-life in
+            cycles, 0 for none.
+
+    Returns:
+        usual: (T, N) float32, the mean of the same phase in the cycles before. table: (P, N) float32 at the end.
+    """
+    n_phases = max(season // step, 1)
+    cycle, phase = seconds // (n_phases * step), (seconds // step) % n_phases
+    cycle = cycle - cycle[0]
+    seen = np.isfinite(values)
+    shape = (int(cycle[-1]) + 1, n_phases, values.shape[1])
+    total, count = np.zeros(shape, "f8"), np.zeros(shape, "f8")
+    total[cycle, phase], count[cycle, phase] = np.where(seen, values, 0), seen
+    fade = [1.0, -(0.5 ** (1 / memory))] if memory else [1.0, -1.0]
+    total, count = (signal.lfilter([1.0], fade, a, axis=0) for a in (total, count))  # up to and with each cycle
+    level = _level(total.sum(axis=1, keepdims=True), count.sum(axis=1, keepdims=True))  # (C, 1, N)
+    table = (total + PRIOR * level) / (count + PRIOR)
+    before = np.concatenate([table[:1], table[:-1]])  # the first cycle knows no better than itself
+    return before[cycle, phase].astype("f4"), table[-1].astype("f4")
+
+
+def _level(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Mean of each sensor, (..., N); that of the network where a sensor has said nothing."""
+    everyone = total.sum(axis=-1, keepdims=True) / np.maximum(count.sum(axis=-1, keepdims=True), 1e-9)
+    return np.where(count > 1e-6, total / np.maximum(count, 1e-9), everyone)
+
+
+def autocovariance(away: np.ndarray) -> np.ndarray:
+    """(T,) float64: mean product of two departures (T, N) by the steps between them, over the pairs that were observed."""
+    seen = np.isfinite(away)
+    size = fft.next_fast_len(2 * len(away), real=True)
+    sums = np.zeros((2, size))
+    for i, part in enumerate((np.where(seen, away, 0), seen)):
+        for node in range(part.shape[1]):
+            spectrum = fft.rfft(part[:, node].astype("f8"), size)
+            sums[i] += fft.irfft(spectrum.real**2 + spectrum.imag**2, size)
+    total, pairs = sums[:, : len(away)]
+    return np.where(pairs > 0.5, total / np.maximum(pairs, 1), 0.0)
+
+
+def carried(values: np.ndarray, at_most: int | None) -> np.ndarray:
+    """Readings (T, N) carried forward over gaps, at most so many steps; NaN where there is none."""
+    seen = np.isfinite(values)
+    if seen.all():
+        return values
+    step = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(seen, step, -1), axis=0)
+    out = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    return np.where((last >= 0) & (True if at_most is None else step - last <= at_most), out, np.nan)
+
+
+def mean_seen(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what is finite; NaN where nothing is."""
+    seen = np.isfinite(values)
+    count = seen.sum(axis=axis)
+    return np.where(count > 0, np.where(seen, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)

@@ -1,0 +1,222 @@
+"""Forecasts from what a network's own past tells by itself: usual reading, spread and autocorrelation, with nothing trained.
+
+The usual reading of a phase is the mean of that phase so far, so that every departure in the past was a departure at its time and
+its autocorrelation is that of forecast errors. From the autocorrelation follows the best linear prediction: with a known mean
+(simple kriging in time) or with an unknown local one (ordinary kriging); see Cressie, Statistics for Spatial Data (1993), ch. 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+
+from stvlm.anchor.past import Kept, Memory, Past, carried, mean_seen, remember
+from stvlm.anchor.transform import Transform, candidates
+from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR
+from stvlm.data.series import SensorSeries
+
+NUGGET = 0.02  # of the variance: readings are not exact
+MOST_LAGS = 60  # of the recent past in one prediction
+FAR = (1, 2, 3)  # cycles back to the same phase
+CELLS = 8_000_000  # readings of the past that are read at once
+IDENTITY = Transform()
+MEMORIES = 96  # kept
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to read the past.
+
+    Attributes:
+        kind: "repeat" the last reading, or the mean of the last `memory` readings at the same phase; the "usual" reading; or the best
+            linear prediction of departures from it with a "known mean" or a "local mean".
+        season_seconds: of the usual reading: 0 (none), a day, a week, a year. memory: half-life of the usual reading in cycles (in
+            steps without season); 0: all counts alike.
+        transform: working scale. far: whether the prediction also reads the same phase of the last cycles (`seasons`).
+        seasons: lengths in seconds of the cycles that `far` reads.
+    """
+
+    kind: str
+    season_seconds: int = 0
+    memory: int = 0
+    transform: Transform = IDENTITY
+    far: bool = False
+    seasons: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The rule in a few words."""
+        season = {0: "mean", DAY: "day", WEEK: "week", YEAR: "year"}[self.season_seconds]
+        if self.kind == "repeat":
+            return f"repeats the last {'reading' if not self.season_seconds else f'{self.memory} of the same {season}'}"
+        fades = f" fading over {self.memory}" if self.memory else ""
+        return f"recall, {self.transform.kind}, profile {season}{fades}, {self.kind}{', cycles back' if self.far else ''}"
+
+
+PLAIN = Rule("repeat")
+_MEMORIES = Kept(MEMORIES)
+
+
+@dataclass(frozen=True, eq=False)
+class Recall:
+    """A forecaster that holds no numbers of a network: at each forecast it reads them from the past.
+
+    Attributes:
+        lookback, horizon: L, H in steps. rule: how the past is read. reach: steps of the past that are read at most.
+        stride: the past is read anew every so many steps. first_second: readings before this time (UTC, since 1970) are not read.
+    """
+
+    lookback: int
+    horizon: int
+    rule: Rule
+    reach: int
+    stride: int
+    first_second: int = 0
+    n_parameters: int = field(default=0, init=False)
+
+    def view(self, series: SensorSeries) -> Past:
+        """The readings as this forecaster sees them."""
+        return Past(series, self.horizon)
+
+    def select(self, nodes: np.ndarray) -> Recall:
+        """The same forecaster for some of the sensors."""
+        return self
+
+    def forecast_from(self, past: Past, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, H, N) float32 in the unit of the series, for cutoffs (W,); only readings before each cutoff are looked at."""
+        cutoffs = np.asarray(cutoffs)
+        out = np.zeros((len(cutoffs), self.horizon, past.values.shape[1]), "f4")
+        if self.rule.kind == "repeat":
+            return self._repeat(past, cutoffs)
+        edges = (cutoffs + past.first_step) // self.stride * self.stride - past.first_step
+        for edge in np.unique(edges):
+            rows = np.flatnonzero(edges == edge)
+            start = max(edge - min(self.reach, CELLS // past.values.shape[1]), past.index(self.first_second), 0)
+            if edge - start < self._fewest(past):
+                out[rows] = self._repeat(past, cutoffs[rows])
+                continue
+            asked = int(start), int(edge), self.rule.transform, self.rule.season_seconds, self.rule.memory
+            memory = _MEMORIES.get((past.key, *asked), lambda asked=asked: remember(past, *asked))
+            out[rows] = self._predict(past, cutoffs[rows], memory, int(start))
+        return out
+
+    def _fewest(self, past: Past) -> int:
+        """Steps of the past without which nothing but repeating is worth a try."""
+        cycle = self.rule.season_seconds // past.step
+        return max(int(0.9 * cycle) if self.rule.season_seconds == YEAR else 2 * cycle, 2 * self.horizon, 16)
+
+    def _repeat(self, past: Past, cutoffs: np.ndarray) -> np.ndarray:
+        """The last reading, or the mean of some at the same phase; before any reading the network's mean so far, else 0."""
+        period, ahead = self.rule.season_seconds // past.step, np.arange(self.horizon)
+        first = max(past.index(self.first_second), 0)
+        low = max(int(cutoffs.min()) - min(self.reach, CELLS // past.values.shape[1]), first)
+        filled = carried(past.values[low : int(cutoffs.max())], None)
+        if self.rule.kind == "repeat" and period:
+            back = [cutoffs[:, None] + ahead - period * (ahead // period + 1 + k) for k in range(self.rule.memory)]
+        else:
+            back = [np.broadcast_to(cutoffs[:, None] - 1, (len(cutoffs), self.horizon))]
+        picked = [np.where((b >= low)[..., None], filled[np.maximum(b - low, 0)], np.nan) for b in back]
+        last = np.where((cutoffs > low)[:, None], filled[np.maximum(cutoffs - 1 - low, 0)], np.nan)[:, None]  # (W, 1, N)
+        out = mean_seen(np.stack(picked), 0)
+        out = np.where(np.isfinite(out), out, last)
+        everyone = np.nan_to_num(mean_seen(last, 2))[..., None]
+        return np.where(np.isfinite(out), out, everyone).astype("f4")
+
+    def _predict(self, past: Past, cutoffs: np.ndarray, memory: Memory, start: int) -> np.ndarray:
+        steps = cutoffs[:, None] + np.arange(self.horizon)
+        usual = memory.profile.at(past.seconds[steps])
+        forward, inverse = self.rule.transform.forward, self.rule.transform.inverse
+        if self.rule.kind == "usual":
+            return inverse(usual).astype("f4")
+        lags = _lags(self, past.step, memory.n_steps)
+        weights = prediction_weights(memory.covariance, lags, self.rule.kind == "local mean")
+        deepest = max(int(each.max()) for each in lags) + 1
+        low = max(int(cutoffs.min()) - deepest - self.lookback, start)
+        span = slice(low, int(cutoffs.max()))
+        away = (forward(past.values[span]) - memory.profile.at(past.seconds[span])) / memory.scale
+        away = np.nan_to_num(carried(np.clip(away, -CLIP, CLIP), self.lookback))
+        out = np.empty((len(cutoffs), self.horizon, away.shape[1]), "f4")
+        for h, (back, weight) in enumerate(zip(lags, weights, strict=True)):
+            at = cutoffs[:, None] - 1 - low - back  # (W, A)
+            read = np.where((at >= 0)[..., None], away[np.maximum(at, 0)], 0)
+            out[:, h] = np.einsum("wan,a->wn", read, weight.astype("f4"))
+        return inverse(usual + memory.scale * np.clip(out, -CLIP, CLIP)).astype("f4")
+
+
+def _lags(recall: Recall, step: int, n_steps: int) -> list[np.ndarray]:
+    """For each step ahead the steps back from the last reading that are read: the recent ones, and the same phase of earlier cycles."""
+    recent = int(max(1, min(max(recall.lookback, 8), MOST_LAGS, n_steps // 4)))
+    periods = [s // step for s in recall.rule.seasons if s // step > 1] if recall.rule.far else []
+    out = []
+    for h in range(1, recall.horizon + 1):
+        far = [k * p - h for p in periods for k in FAR if k * p - h >= recent and k * p + 1 < n_steps // 2]
+        out.append(np.unique(np.r_[np.arange(recent), np.array(far, dtype=int)]))
+    return out
+
+
+def prediction_weights(covariance: np.ndarray, lags: list[np.ndarray], has_unknown_mean: bool) -> list[np.ndarray]:
+    """Weights of the best linear prediction one, two, … steps ahead.
+
+    Args:
+        covariance: (K,) by lag; 0 beyond. lags: of each step ahead, (A,) steps back from the last reading. has_unknown_mean: weights
+            then sum to 1 (ordinary kriging).
+    """
+    reach = max(int(each.max()) for each in lags) + len(lags) + 1
+    known = np.pad(covariance[:reach], (0, max(reach - len(covariance), 0)))
+    out = []
+    for h, back in enumerate(lags, 1):
+        n = len(back)
+        system = known[np.abs(back[:, None] - back)] + NUGGET * max(known[0], 1e-12) * np.eye(n)
+        wanted = known[back + h]
+        if has_unknown_mean:
+            system = np.block([[system, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
+            wanted = np.append(wanted, 1.0)
+        out.append(linalg.lstsq(system, wanted, lapack_driver="gelsy", check_finite=False)[0][:n])
+    return out
+
+
+def rules(values: np.ndarray, seasons: tuple[int, ...], step: int, lookback: int) -> list[Rule]:
+    """The ways worth trying.
+
+    Args:
+        values: (T, N) of the past that may be looked at. seasons: in seconds. step: its length in seconds. lookback: L.
+    """
+    cycles = tuple(s for s in seasons if s != YEAR and 2 * step <= s <= len(values) * step // 2)
+    out = [PLAIN, *(Rule("repeat", s, k) for s in cycles for k in (1, 3))]
+    profiles = [(0, 0), (0, max(4 * lookback, 60)), *((s, m) for s in cycles for m in (0, 4))]
+    if YEAR in seasons and len(values) * step >= 0.9 * YEAR:
+        profiles.append((YEAR, 0))
+    for transform in candidates(values):
+        for season, memory in profiles:
+            if transform.kind == "identity":
+                out.append(Rule("usual", season, memory))
+            out += [
+                Rule(kind, season, memory, transform, far, cycles)
+                for kind in ("known mean", "local mean")
+                for far in ((False, True) if cycles else (False,))
+            ]
+    return out
+
+
+def recalls(
+    series: SensorSeries,
+    start: int,
+    stop: int,
+    lookback: int,
+    horizon: int,
+    seasons: tuple[int, ...],
+    context_steps: int | None = None,
+) -> list[Recall]:
+    """A forecaster for each rule worth trying.
+
+    Args:
+        series: the readings; steps start .. stop - 1 may be looked at to find the rules, and set how far each forecast reads back.
+        lookback, horizon: L, H. seasons: in seconds. context_steps: steps that a forecast may read back; None: stop - start.
+    """
+    first = int(series.times[start].astype("int64"))
+    reach = min(stop - start, context_steps or stop - start)
+    stride = max(horizon, (stop - start) // 16)
+    found = rules(series.values[start:stop], seasons, series.step_seconds, lookback)
+    return [Recall(lookback, horizon, rule, reach, stride, first) for rule in found]

@@ -1,0 +1,184 @@
+"""Forecasts from what the past tells by itself, and the blend that is chosen anew as time goes on."""
+
+import numpy as np
+import pytest
+
+from stvlm.anchor import files
+from stvlm.anchor.blend import blend
+from stvlm.anchor.choose import fit_anchor
+from stvlm.anchor.past import Past, autocovariance, carried, walk
+from stvlm.anchor.recall import PLAIN, Recall, Rule, prediction_weights, recalls
+from stvlm.data.network import SensorNetwork
+from stvlm.data.scaler import DAY, WEEK
+from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Split
+
+HOUR = 3600
+
+
+def made(values: np.ndarray, step: int = HOUR) -> SensorSeries:
+    n = values.shape[1]
+    network = SensorNetwork(tuple(f"s{i}" for i in range(n)), 48 + 0.01 * np.arange(n), 11 + 0.02 * np.arange(n) ** 1.1)
+    times = np.datetime64("2026-01-05T00:00:00") + np.arange(len(values)) * np.timedelta64(step, "s")
+    return SensorSeries(network, times, values.astype("f4"), "level", "m")
+
+
+@pytest.fixture(scope="module")
+def daily() -> SensorSeries:
+    """Three weeks of a daily wave with slow noise, 7 sensors, some readings missing."""
+    rng = np.random.default_rng(0)
+    t = np.arange(24 * 21)[:, None]
+    noise = np.zeros((len(t), 7))
+    for i in range(1, len(t)):
+        noise[i] = 0.8 * noise[i - 1] + rng.normal(size=7)
+    values = 20 + 8 * np.sin(2 * np.pi * t / 24) + noise
+    values[rng.random(values.shape) < 0.05] = np.nan
+    return made(values)
+
+
+def test_the_weights_for_a_markov_chain_are_its_own():
+    """Of an AR(1) with coefficient a, the best prediction h steps ahead is a^h times the last reading, and nothing else counts."""
+    covariance = 0.7 ** np.arange(40)
+    lags = [np.arange(5)] * 3
+    for h, weights in enumerate(prediction_weights(covariance, lags, has_unknown_mean=False), 1):
+        np.testing.assert_allclose(weights[0], 0.7**h, rtol=0.06)
+        assert np.abs(weights[1:]).max() < 0.03
+
+
+def test_weights_with_an_unknown_mean_sum_to_one():
+    for weights in prediction_weights(0.9 ** np.arange(60), [np.arange(8)] * 4, has_unknown_mean=True):
+        assert weights.sum() == pytest.approx(1.0)
+
+
+def test_autocovariance_is_that_of_the_pairs_that_were_observed():
+    rng = np.random.default_rng(1)
+    away = rng.normal(size=(50, 3))
+    away[rng.random(away.shape) < 0.3] = np.nan
+    found = autocovariance(away)
+    for lag in (0, 1, 7):
+        pairs = away[: 50 - lag] * away[lag:]
+        assert found[lag] == pytest.approx(np.nanmean(pairs), abs=1e-9)
+
+
+def test_the_usual_reading_of_a_step_knows_only_the_cycles_before_it(daily):
+    seconds = daily.times.astype("int64")
+    usual, table = walk(daily.values, seconds, DAY, HOUR, 0)
+    later = daily.values.copy()
+    later[24 * 10 :] += 100
+    again, _ = walk(later, seconds, DAY, HOUR, 0)
+    np.testing.assert_array_equal(usual[: 24 * 11], again[: 24 * 11])
+    assert np.abs(usual[24 * 12] - again[24 * 12]).min() > 1
+    np.testing.assert_allclose(table[6].mean(), 28, atol=1.0)  # the crest of the wave
+
+
+@pytest.mark.parametrize("kind", ["repeat", "usual", "known mean", "local mean"])
+def test_no_reading_from_the_cutoff_on_is_looked_at(daily, kind):
+    rule = Rule(kind, DAY, 1 if kind == "repeat" else 4, far=kind == "local mean", seasons=(DAY,))
+    recall = Recall(12, 6, rule, reach=400, stride=25)
+    cutoff = np.array([24 * 15 + 5])
+    before = recall.forecast_from(Past(daily, 6), cutoff)
+    other = daily.values.copy()
+    other[cutoff[0] :] = -999
+    after = recall.forecast_from(Past(made(other), 6), cutoff)
+    np.testing.assert_array_equal(before, after)
+    assert np.isfinite(before).all()
+
+
+def test_readings_before_the_start_are_not_read(daily):
+    start = 24 * 8
+    first = int(daily.times[start].astype("int64"))
+    recall = Recall(12, 6, Rule("known mean", DAY), reach=1000, stride=25, first_second=first)
+    other = daily.values.copy()
+    other[:start] = 999
+    cutoffs = np.array([24 * 14, 24 * 16 + 7])
+    np.testing.assert_array_equal(
+        recall.forecast_from(Past(daily, 6), cutoffs), recall.forecast_from(Past(made(other), 6), cutoffs)
+    )
+
+
+def test_repeating_is_persistence_and_the_seasonal_naive(daily):
+    whole = made(np.nan_to_num(daily.values, nan=20.0))
+    cutoffs = np.array([300, 340])
+    plain = Recall(12, 6, PLAIN, 1000, 25).forecast_from(Past(whole, 6), cutoffs)
+    np.testing.assert_array_equal(plain, np.repeat(whole.values[cutoffs - 1][:, None], 6, axis=1))
+    yesterday = Recall(12, 6, Rule("repeat", DAY, 1), 1000, 25).forecast_from(Past(whole, 6), cutoffs)
+    np.testing.assert_array_equal(yesterday, whole.values[cutoffs[:, None] + np.arange(6) - 24])
+
+
+def test_a_linear_prediction_beats_repeating_and_the_usual_reading(daily):
+    cutoffs = np.arange(24 * 14, len(daily.values) - 6)
+    truth = daily.values[cutoffs[:, None] + np.arange(6)]
+    error = {}
+    for rule in (PLAIN, Rule("usual", DAY), Rule("known mean", DAY)):
+        forecast = Recall(12, 6, rule, 1000, 25).forecast_from(Past(daily, 6), cutoffs)
+        error[rule.kind] = np.nanmean(np.abs(forecast - truth))
+    assert error["known mean"] < 0.95 * min(error["repeat"], error["usual"])
+
+
+def test_a_short_past_is_repeated_and_none_at_all_gives_the_network_mean():
+    values = np.arange(40, dtype="f4")[:, None] + np.zeros((1, 3), "f4")
+    values[:, 2] = np.nan
+    series = made(values)
+    out = Recall(4, 2, Rule("known mean", WEEK), 1000, 5).forecast_from(Past(series, 2), np.array([10]))
+    np.testing.assert_array_equal(out[0, 0], [9, 9, 9])
+
+
+def test_gaps_are_carried_so_far_and_no_farther():
+    values = np.array([[1.0], [np.nan], [np.nan], [np.nan]])
+    np.testing.assert_array_equal(carried(values, 2)[:, 0], [1, 1, 1, np.nan])
+    np.testing.assert_array_equal(carried(values, None)[:, 0], [1, 1, 1, 1])
+
+
+def test_rules_offer_a_season_only_where_two_cycles_were_seen(daily):
+    found = recalls(daily, 0, 24 * 10, 12, 6, (DAY, WEEK))
+    assert {r.rule.season_seconds for r in found} == {0, DAY}
+    assert PLAIN in {r.rule for r in found}
+
+
+def test_a_blend_takes_what_is_right_and_hedges_where_little_is_known():
+    rng = np.random.default_rng(2)
+    truth = rng.normal(size=(40, 3, 5))
+    good, bad = truth + 0.1 * rng.normal(size=truth.shape), truth + 3 * rng.normal(size=truth.shape)
+    shares, error = blend([good, bad], truth, np.arange(40) * 10, 10, None)
+    assert shares[0] > 0.99
+    assert error == pytest.approx(np.abs(good - truth).mean(), rel=0.02)
+    like = [truth + 1 + 0.02 * rng.normal(size=truth.shape) for _ in range(2)]
+    long, _ = blend(like, truth, np.arange(40), 20, 0)
+    assert 0.55 < long[0] < 0.95  # what is believed first has more, not all
+
+
+def test_the_blend_of_an_anchor_follows_a_change_and_never_looks_ahead(daily):
+    """The readings become a flat line in the test part: what repeats or follows the level gains shares."""
+    values = np.nan_to_num(daily.values, nan=20.0)
+    values[24 * 15 :] = 50 + 0.01 * np.random.default_rng(3).normal(size=values[24 * 15 :].shape)
+    series = made(values)
+    split = Split.from_shares(len(values), (0.5, 0.2, 0.3))
+    anchor = fit_anchor(series, split, 12, 6, (1440,))
+    early, late = anchor.shares_at(series, split.test_start), anchor.shares_at(series, len(values) - 6)
+    assert early != late
+    assert sum(early) == pytest.approx(1)
+    assert sum(late) == pytest.approx(1)
+    cutoffs = np.array([split.test_start + 40])
+    other = values.copy()
+    other[cutoffs[0] :] = -5
+    np.testing.assert_array_equal(anchor.forecast(series, cutoffs), anchor.forecast(made(other), cutoffs))
+
+
+def test_an_anchor_with_memories_comes_back_from_its_files(daily, tmp_path):
+    anchor = fit_anchor(daily, Split.from_shares(len(daily.values), (0.6, 0.2, 0.2)), 12, 6, (1440,))
+    assert any(isinstance(m, Recall) for m in anchor.members)
+    files.save(anchor, tmp_path)
+    again = files.load(tmp_path)
+    cutoffs = np.arange(430, 480, 7)
+    np.testing.assert_array_equal(anchor.forecast(daily, cutoffs), again.forecast(daily, cutoffs))
+
+
+def test_no_context_keeps_to_the_lookback(daily):
+    split = Split.from_shares(len(daily.values), (0.6, 0.2, 0.2))
+    anchor = fit_anchor(daily, split, 12, 6, (1440,), context_steps=0)
+    assert anchor.replay is None
+    assert not any(isinstance(m, Recall) for m in anchor.members)
+    cutoffs = np.array([450])
+    other = daily.values.copy()
+    other[: cutoffs[0] - 12] = 77
+    np.testing.assert_array_equal(anchor.forecast(daily, cutoffs), anchor.forecast(made(other), cutoffs))
