@@ -71,7 +71,7 @@ def test_deep_baselines_and_boosting_run_on_the_same_windows(small_series, monke
 
 
 def test_without_names_only_the_quick_ones_run():
-    assert set(contenders.MODELS) - set(contenders.QUICK) == {"boosting", "dlinear", "stid", "graph wavenet"}
+    assert set(contenders.MODELS) - set(contenders.QUICK) == {"boosting", "dlinear", "stid", "graph wavenet", "anchor lookback"}
 
 
 def test_the_table_lists_the_best_first(result):

@@ -151,7 +151,14 @@ def test_an_amount_that_cannot_be_read_is_refused(amount):
 
 def test_a_block_without_a_window_is_refused():
     with pytest.raises(ValueError, match=r"6 training steps hold no window of 12 \+ 3 steps"):
-        few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), 0.01, series(1000), 12, 3)
+        few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), "6 days", series(1000, minutes=1440), 12, 3)
+    with pytest.raises(ValueError, match=r"10 training steps hold no window of 12 \+ 3 steps"):
+        few_shot(Split.from_shares(100, (0.1, 0.2, 0.7)), 1, series(100), 12, 3)
+
+
+def test_a_share_that_holds_no_window_is_a_share_of_the_windows():
+    few = few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), 0.01, series(1000), 12, 3)
+    assert len(few.cutoffs("train", 12, 3)) == 6  # of 586
 
 
 def test_the_fingerprint_sees_every_reading_and_word():

@@ -20,8 +20,8 @@ VERBS = {
     "serve": "start the app in the browser (the same as: streamlit run app.py)",
 }
 MODELS_HELP = (
-    "by default persistence,seasonal-naive,historical-average,ridge,anchor,stvlm; these take minutes more: "
-    "boosting,dlinear,stid,graph-wavenet"
+    "by default persistence,seasonal-naive,historical-average,ridge,zero-shot,anchor,stvlm; beside them anchor-lookback and, "
+    "minutes more, boosting,dlinear,stid,graph-wavenet"
 )
 PRESET_HELP = "usual files and terms of metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes their distances"
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"

@@ -113,7 +113,8 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
 
     Args:
         split: the whole parts.
-        amount: a share of the training part (0.1 or "0.1"), days ("5days") or windows ("5windows").
+        amount: a share of the training part (0.1 or "0.1"), of its windows where such a share of its steps would hold none; days
+            ("5days") or windows ("5windows").
         series: gives the length of a step.
         lookback, horizon: steps, for counting windows.
 
@@ -139,6 +140,8 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
                 f"few-shot must be a share such as 0.1, days such as 5days or windows such as 5windows; got {amount!r}."
             )
         block = round(whole * share)
+        if block < lookback + horizon <= whole:  # so short that it holds no window: the share is one of the windows then
+            block = lookback + horizon - 1 + max(1, round(share * (whole - lookback - horizon + 1)))
     if block < lookback + horizon:
         raise ValueError(
             f"few-shot {amount}: {block} training steps hold no window of {lookback} + {horizon} steps. Take more data or a shorter window."

@@ -19,8 +19,10 @@ from stvlm.evaluation.coverage import ConformalBands
 from stvlm.evaluation.deep import DEEP
 
 BOOSTING = "boosting"
-QUICK = (*BASELINES, "anchor", "stvlm")  # what is scored where nobody says what
-MODELS = (*BASELINES, BOOSTING, *DEEP, "anchor", "stvlm")
+ZERO_SHOT = "zero-shot"  # nothing is trained on the network
+LOOKBACK_ONLY = "anchor lookback"  # the anchor where a forecast may see L steps and no more
+QUICK = (*BASELINES, ZERO_SHOT, "anchor", "stvlm")  # what is scored where nobody says what
+MODELS = (*BASELINES, BOOSTING, *DEEP, ZERO_SHOT, LOOKBACK_ONLY, "anchor", "stvlm")
 BLOCK_CELLS = 2_000_000  # (window, step, sensor) forecast and scored at once
 BAND_CELLS = 8_000_000  # of the validation part that bands are learnt from
 Report = Callable[[str, float], None]
@@ -98,6 +100,14 @@ def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dic
             model = _banded(_deep(name, course, {**options, "seed": options.get("seed", 0) + seed}, within), course)
             yield _one_of(seeds, model, seed)
             done += 1
+    if ZERO_SHOT in models:
+        report("Reading the past.", done / n_stages)
+        yield _zero_shot(course)
+        done += 1
+    if LOOKBACK_ONLY in models:
+        report("Fitting the closed-form anchor.", done / n_stages)
+        yield replace(_anchor_alone(course, 0), name=LOOKBACK_ONLY)
+        done += 1
     if "stvlm" in models:
         for seed in range(seeds):
             anchor, model = _trained(course, {**options, "seed": options.get("seed", 0) + seed}, within)
@@ -161,6 +171,14 @@ def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
     started = time.perf_counter()
     anchor = fit_anchor(course.series, course.split, course.lookback, course.horizon, course.seasons, context_steps)
     return _banded(_anchor_contender(anchor, course, time.perf_counter() - started), course)
+
+
+def _zero_shot(course: Course) -> Contender:
+    from stvlm.anchor.unfitted import unfitted_anchor
+
+    started, split = time.perf_counter(), course.split
+    anchor = unfitted_anchor(course.series, split.train_start, split.val_end, course.lookback, course.horizon, course.seasons)
+    return _banded(replace(_anchor_contender(anchor, course, time.perf_counter() - started), name=ZERO_SHOT), course)
 
 
 def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
