@@ -5,8 +5,8 @@ import pytest
 
 from stvlm.anchor import files
 from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.folds import training_folds
 from stvlm.anchor.features import Neighbourhood, fill_forward
+from stvlm.anchor.folds import training_folds
 from stvlm.anchor.transform import Transform, candidates
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, scale_of

@@ -88,7 +88,7 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(arguments, words, capsys):
         (["--out", "{tmp}/m", "--lookback", "300", "--horizon", "100"], "336 steps, but a window needs 300 + 100"),
         (["--out", "{tmp}/m", "--modalities", "vision,smell"], "modalities must be some of vision, text, series"),
         (["--out", "{tmp}/m", "--few-shot", "much"], "few-shot must be a share"),
-        (["--out", "{tmp}/m", "--few-shot", "0.01"], "hold no window"),
+        (["--out", "{tmp}/m", "--few-shot", "0.5days"], "hold no window"),
         (["--out", "{tmp}/m", "--device", "abacus"], "The device 'abacus' is not here"),
         (["--out", "{tmp}/m", "--backbone", "{tmp}/nothing"], "nothing"),
         (["--out", "{tmp}/m", "--fix", "magic"], "magic"),
@@ -169,19 +169,28 @@ def test_a_forecast_begins_after_the_last_reading_unless_a_cutoff_is_named(model
         (["--out", "{tmp}/a.csv", "--cutoff", "noon-ish"], "noon-ish: is no time"),
         (["--out", "{tmp}/a.csv", "--cutoff", "2020-01-01"], "between 2024-03-04T12:00:00 and 2024-03-18T00:00:00"),
         (["--out", "{tmp}/a.csv", "--horizon", "9"], "forecasts up to 3"),
-        (["--out", "{tmp}/a.csv", "--model", "zero-shot"], "no zero-shot checkpoint is installed"),
+        (["--out", "{tmp}/a.csv", "--model", "zero-shot", "--horizon", "400"], "too few to forecast 400 steps"),
         (["--out", "{tmp}/a.csv", "--model", "{tmp}"], "is no model folder"),
         (["--out", "{tmp}/no/a.csv"], "does not exist"),
     ],
 )
-def test_what_cannot_be_forecast_is_one_line_and_exit_code_2(more, words, model_folder, small_files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("stvlm.cli.inputs.ZERO_SHOT", tmp_path / "zero-shot")
+def test_what_cannot_be_forecast_is_one_line_and_exit_code_2(more, words, model_folder, small_files, tmp_path, capsys):
     more = [part.replace("{tmp}", str(tmp_path)) for part in more]
     assert main(["forecast", "--model", str(model_folder), *data(small_files), *more]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert words in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_zero_shot_forecasts_files_that_no_model_was_trained_for(small_files, tmp_path):
+    out = tmp_path / "a.csv"
+    assert main(["forecast", "--model", "zero-shot", *data(small_files), "--horizon", "3", "--out", str(out)]) == 0
+    table = pd.read_csv(out, dtype={"sensor_id": str})
+    assert len(table) == 3 * table["sensor_id"].nunique()
+    assert (table["lower_80"] <= table["value"]).all()
+    assert (table["value"] <= table["upper_80"]).all()
+    assert (table["upper_80"] > table["lower_80"]).any()
 
 
 def test_a_model_of_another_network_is_refused(model_folder, small_files, tmp_path, capsys):

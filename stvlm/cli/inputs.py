@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.model.stvlm import STVLM
 
 ROOT = Path(__file__).resolve().parents[2]
-ZERO_SHOT = ROOT / "checkpoints" / "zero-shot"
+ZERO_SHOT = "zero-shot"
+STEPS_AHEAD = 12  # of a forecast for which nobody says how far
 
 
 def check_out(path: Path | None, is_folder: bool = False) -> None:
@@ -135,17 +136,14 @@ def files(options: argparse.Namespace) -> tuple[Path | None, ...]:
 def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
     """The model and the window that the options name."""
     from stvlm.data.windows import Window
-
-    folder = ZERO_SHOT if str(options.model) == "zero-shot" else options.model
-    if not (folder / "config.json").is_file():
-        if folder == ZERO_SHOT:
-            raise InputError("--model zero-shot: no zero-shot checkpoint is installed. Name a model folder that `fit` wrote.")
-        raise InputError(f"--model {folder}: is no model folder (it has no config.json). Name a folder that `fit` wrote.")
-    series = load_series(options)
     from stvlm.model.stvlm import STVLM
 
+    is_zero_shot = str(options.model) == ZERO_SHOT
+    if not is_zero_shot and not (options.model / "config.json").is_file():
+        raise InputError(f"--model {options.model}: is no model folder (it has no config.json). Name a folder that `fit` wrote.")
+    series = load_series(options)
     with about_input():
-        model = STVLM.load(folder)
+        model = _zero_shot(options, series) if is_zero_shot else STVLM.load(options.model)
     lookback = model.config.lookback
     cutoff = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
     if not lookback <= cutoff <= series.n_steps:
@@ -155,6 +153,15 @@ def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
             f"with this file that lies between {first} and {last}."
         )
     return model, Window(series, cutoff, lookback, options.horizon or model.config.horizon)
+
+
+def _zero_shot(options: argparse.Namespace, series: SensorSeries) -> STVLM:
+    """The model that needs no training, for the cutoff and horizon that are asked for."""
+    from stvlm.zeroshot import zero_shot
+
+    horizon = options.horizon or min(STEPS_AHEAD, max(series.n_steps // 30, 1))
+    stop = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
+    return zero_shot(series, stop, max(2 * horizon, 2), horizon)
 
 
 def _step_of(series: SensorSeries, moment: str) -> int:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stvlm.predict import Seen
 
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
-ANCHOR = "anchor"
+ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
 lock = threading.Lock()  # one model answers one question at a time: all sessions share it
 
 
@@ -54,7 +54,7 @@ class Choice:
     def fingerprint(self) -> str:
         """Changes whenever the model does."""
         if self.folder is None:
-            return f"{ANCHOR} {self.lookback} {self.horizon} {stvlm.__version__}"
+            return f"{self.name} {self.lookback} {self.horizon} {stvlm.__version__}"
         weights = (self.folder / "model.safetensors").stat()
         manifest = (self.folder / "manifest.json").read_bytes()
         return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
@@ -71,6 +71,7 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
         if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
             found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
     lookback, horizon, _ = datasets.window_sizes(data, series)
+    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, lookback, horizon))
     found.append(Choice(ANCHOR, say("common.anchor"), None, lookback, horizon))
     return tuple(found)
 
@@ -241,10 +242,22 @@ def ready(choice: Choice, series: SensorSeries) -> STVLM:
     config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
     config["seasons_minutes"] = sample.seasons_minutes if sample else None
     try:
+        if choice.name == ZERO_SHOT:
+            return _zero_shot(f"{choice.fingerprint} {series.fingerprint}", series, config)
         return _fit_anchor(f"{choice.fingerprint} {series.fingerprint}", series, config)
     except ValueError as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         st.stop()
+
+
+@st.cache_resource(max_entries=8, show_spinner="Replaying the recent past …")
+def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    """A model that nothing was trained for, shared by all sessions; its choices look at what comes before the test part."""
+    from stvlm.data.windows import Split
+    from stvlm.zeroshot import zero_shot
+
+    stop = Split.from_shares(_series.n_steps, _config["split"]).test_start
+    return zero_shot(_series, stop, _config["lookback"], _config["horizon"], _config["seasons_minutes"])
 
 
 @st.cache_data(max_entries=128, show_spinner="Forecasting …")
