@@ -101,9 +101,9 @@ def test_a_kernel_that_heeds_no_picture_forecasts_the_mean_by_inverse_distances(
 
 
 def test_the_map_wins_by_far_where_it_alone_tells_and_the_field_is_refused(land, monkeypatch):
-    monkeypatch.setattr("stvlm.model.picture.STEPS", 80)
+    monkeypatch.setattr("stvlm.model.picture.STEPS", 50)
     monkeypatch.setattr(hidden_picture, "WINDOWS", 16)
-    monkeypatch.setattr(hidden_picture, "SETS", 3)
+    monkeypatch.setattr(hidden_picture, "SETS", 2)
     hold, anchor = land
     without = row_of(anchor_between(hold, anchor, 0.0, by_place=True), hold.scored)["mae"]
     quiet = {"columns": (), "seed": 0, "report": lambda message, share: None}

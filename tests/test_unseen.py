@@ -40,6 +40,7 @@ def test_the_page_counts_wins_gains_and_the_median_rise():
     assert "anchor +3.0%, ridge +100.0%" in text
 
 
+@pytest.mark.slow
 def test_the_made_up_land_is_won_by_its_map_alone(monkeypatch):
     monkeypatch.setattr("stvlm.model.picture.STEPS", 60)
     monkeypatch.setattr("stvlm.evaluation.hidden_picture.WINDOWS", 12)
@@ -47,5 +48,5 @@ def test_the_made_up_land_is_won_by_its_map_alone(monkeypatch):
     found = measure(seed=2, n_sensors=80, n_steps=160)
     assert found["map"] < 0.8 * found["anchor, by place alone"]
     assert found["map, shuffled"] > 0.95 * found["anchor, by place alone"]
-    assert found["were they read"] < found["map"]
+    assert found["map"] < 1.5 * found["were they read"]
     assert found["field image"] == pytest.approx(found["anchor, by place alone"], rel=0.1)

@@ -169,7 +169,8 @@ def fit_placement(
 ) -> Placement:
     """Choose how forecasts are carried to places by leaving out sensors, one fold at a time, on windows of the validation part.
 
-    The anchor forecasts without the sensors that are left out: their readings are in no neighbour's mean either.
+    The anchor forecasts without the sensors that are left out: their readings are in no neighbour's mean either. Its members keep the
+    shares that they start with, which spares replaying the past of every fold and changes little in the choice.
 
     Args:
         anchor: fitted on these sensors. series: their readings. cutoffs: (W,) of windows with a known future.
@@ -222,7 +223,7 @@ def leave_out(
     for mine in apart(series.network, n_folds)[: -(-ENOUGH * n_folds // n)]:
         keep = np.setdiff1d(np.arange(n), mine)
         less = series.select(keep)
-        forecast = anchor.select(keep).forecast(less, cutoffs)
+        forecast = replace(anchor.select(keep), replay=None).forecast(less, cutoffs)
         yield LeftOut(
             less.network, sites_of(series.network, mine, keep, columns), less.values[:train_end], forecast, truth[..., mine]
         )

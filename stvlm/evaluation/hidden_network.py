@@ -142,7 +142,7 @@ def train_hidden(
         keep = np.setdiff1d(among, places)
         sites = sites_of(series.network, places, keep, KNOWN)
         return PlacedBuilder(
-            series.select(keep), anchor.select(keep), sites, placement, split.train_end, plain.config,
+            series.select(keep), replace(anchor.select(keep), replay=None), sites, placement, split.train_end, plain.config,
             model.backbone.count_tokens, series.values[:, places], prompts,
         )  # fmt: skip
 

@@ -47,7 +47,9 @@ def picture_between(
         keep = np.setdiff1d(np.arange(series.network.n_sensors), places)
         sites = sites_of(series.network, places, keep, columns)
         truth = series.values[:, places]
-        return PlacedBuilder(series.select(keep), anchor.select(keep), sites, placement, split.train_end, config, len, truth)
+        return PlacedBuilder(
+            series.select(keep), replace(anchor.select(keep), replay=None), sites, placement, split.train_end, config, len, truth
+        )
 
     builders = [hide(mine) for mine in apart(series.network, min(SETS, series.network.n_sensors // 2))]
     train, judged = ([lesson(builder, part) for builder in builders] for part in cutoffs)

@@ -79,7 +79,7 @@ def lesson(builder: PlacedBuilder, cutoffs: np.ndarray) -> Lesson:
 def learn_picture(lessons: list[Lesson], scale: Transform, seed: int = 0) -> PictureKernel:
     """Learn the kernel: least absolute errors at the hidden sensors, on the scale of the mixing."""
     kernel = PictureKernel(lessons[0].glimpse.shape[-1], scale, seed)
-    optimiser = torch.optim.AdamW(kernel.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(kernel.parameters(), lr=RATE, weight_decay=DECAY, foreach=True)
     random = np.random.default_rng(seed)
     targets = [torch.from_numpy(np.asarray(scale.forward(one.truth.numpy()), "f4")) for one in lessons]
     with torch.random.fork_rng(devices=[]):
