@@ -6,8 +6,8 @@ import pytest
 from stvlm.anchor import files
 from stvlm.anchor.blend import blend
 from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.past import Past, autocovariance, carried, walk
-from stvlm.anchor.recall import PLAIN, Recall, Rule, prediction_weights, recalls
+from stvlm.anchor.past import Past, autocovariance, carried, remember, walk
+from stvlm.anchor.recall import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK
 from stvlm.data.series import SensorSeries
@@ -182,3 +182,41 @@ def test_no_context_keeps_to_the_lookback(daily):
     other = daily.values.copy()
     other[: cutoffs[0] - 12] = 77
     np.testing.assert_array_equal(anchor.forecast(daily, cutoffs), anchor.forecast(made(other), cutoffs))
+
+
+@pytest.mark.parametrize(("zone", "start"), [("Europe/Berlin", "2024-10-20T00:00"), ("America/Havana", "2024-10-27T00:00")])
+@pytest.mark.parametrize("season", [0, DAY])
+def test_the_past_may_begin_and_end_in_the_hour_that_a_clock_shows_twice(zone, start, season):
+    network = SensorNetwork(("a", "b"), [52.0, 52.1], [13.0, 13.1])
+    times = np.datetime64(start, "s") + np.arange(1000) * np.timedelta64(15, "m")
+    series = SensorSeries(network, times, np.tile(np.arange(96, dtype="f4"), 11)[:1000, None] + [[0, 1]], timezone=zone)
+    past = Past(series, 4)
+    back = int(np.flatnonzero(np.diff(past.seconds) < 0)[0]) + 1  # the first step of the second time
+    for begin, end in [(0, back + 1), (0, back + 3), (back - 2, back + 300)]:
+        memory = remember(past, begin, end, IDENTITY, season, 0)
+        assert np.isfinite(memory.profile.table).all()
+        assert memory.profile.table.shape == ((96 if season else 1), 2)
+
+
+def test_a_cutoff_before_the_time_of_a_recall_reads_what_there_is(daily):
+    """A model that learnt from a late block, or from later files, still forecasts what came before."""
+    late = int(daily.times[400].astype("int64"))
+    for rule in (PLAIN, Rule("known mean", DAY)):
+        recall, free = (Recall(24, 6, rule, 500, 6, second) for second in (late, int(daily.times[0].astype("int64"))))
+        past, cutoffs = Past(daily, 6), np.array([40, 399, 400, 480])
+        np.testing.assert_array_equal(recall.forecast_from(past, cutoffs[:3]), free.forecast_from(past, cutoffs[:3]))
+        assert not np.array_equal(recall.forecast_from(past, cutoffs)[3], np.zeros((6, 7), "f4"))
+
+
+def test_a_step_is_found_where_the_clock_of_the_readings_is_no_multiple_of_the_step():
+    series = made(np.ones((40, 2)), DAY)
+    series = SensorSeries(series.network, series.times + np.timedelta64(6, "h"), series.values)
+    past, first = Past(series, 2), int(series.times[0].astype("int64"))
+    assert [past.index(first + seconds) for seconds in (-DAY, -1, 0, 1, DAY)] == [-1, 0, 0, 1, 1]
+
+
+def test_a_network_that_fell_silent_keeps_its_usual_reading_though_memory_fades():
+    values = np.full((3000, 2), 300.0)
+    values[200:] = np.nan
+    _, table = walk(values, np.arange(3000) * HOUR, HOUR, HOUR, 24)
+    np.testing.assert_allclose(table, 300, rtol=1e-5)

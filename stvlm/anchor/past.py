@@ -17,6 +17,7 @@ from stvlm.data.scaler import CLIP, YEAR, SeasonalProfile, local_seconds, scale_
 from stvlm.data.series import SensorSeries
 
 MOST_SENSORS = 96  # whose autocorrelation is averaged
+LEAST_COUNT = 1e-290  # of faded readings: a network long silent has the mean that it had
 PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
@@ -46,7 +47,8 @@ class Past:
 
     def __init__(self, series: SensorSeries, horizon: int) -> None:
         self.values, self.step = series.values, series.step_seconds
-        self.first_step = int(series.times[0].astype("int64")) // self.step  # steps since 1970
+        self.first_second = int(series.times[0].astype("int64"))
+        self.first_step = self.first_second // self.step  # steps since 1970
         self._series, self._horizon = series, horizon
 
     @cached_property
@@ -56,7 +58,7 @@ class Past:
 
     def index(self, second: int) -> int:
         """The step at or after a time (UTC, seconds since 1970); it may lie outside."""
-        return -(-second // self.step) - self.first_step
+        return -((self.first_second - second) // self.step)
 
     @property
     def key(self) -> str:
@@ -110,9 +112,9 @@ def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory
     """
     n_phases = max(season // step, 1)
     cycle, phase = seconds // (n_phases * step), (seconds // step) % n_phases
-    cycle = cycle - cycle[0]
+    cycle = cycle - cycle.min()  # the first step may be a later one than the next: clocks are put back
     seen = np.isfinite(values)
-    shape = (int(cycle[-1]) + 1, n_phases, values.shape[1])
+    shape = (int(cycle.max()) + 1, n_phases, values.shape[1])
     total, count = np.zeros(shape, "f8"), np.zeros(shape, "f8")
     total[cycle, phase], count[cycle, phase] = np.where(seen, values, 0), seen
     fade = [1.0, -(0.5 ** (1 / memory))] if memory else [1.0, -1.0]
@@ -125,7 +127,7 @@ def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory
 
 def _level(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Mean of each sensor, (..., N); that of the network where a sensor has said nothing."""
-    everyone = total.sum(axis=-1, keepdims=True) / np.maximum(count.sum(axis=-1, keepdims=True), 1e-9)
+    everyone = total.sum(axis=-1, keepdims=True) / np.maximum(count.sum(axis=-1, keepdims=True), LEAST_COUNT)
     return np.where(count > 1e-6, total / np.maximum(count, 1e-9), everyone)
 
 

@@ -7,7 +7,7 @@ its autocorrelation is that of forecast errors. From the autocorrelation follows
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import linalg
@@ -65,7 +65,8 @@ class Recall:
 
     Attributes:
         lookback, horizon: L, H in steps. rule: how the past is read. reach: steps of the past that are read at most.
-        stride: the past is read anew every so many steps. first_second: readings before this time (UTC, since 1970) are not read.
+        stride: the past is read anew every so many steps. first_second: readings before this time (UTC, since 1970) are not read by
+            forecasts after it.
     """
 
     lookback: int
@@ -88,6 +89,12 @@ class Recall:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,); only readings before each cutoff are looked at."""
         cutoffs = np.asarray(cutoffs)
         out = np.zeros((len(cutoffs), self.horizon, past.values.shape[1]), "f4")
+        early = cutoffs <= past.index(self.first_second)
+        if early.any() and past.index(self.first_second) > 0:  # all these are before its time: they read what there is
+            rows = (early, replace(self, first_second=past.first_second)), (~early, self)
+            for mine, recall in rows:
+                out[mine] = recall.forecast_from(past, cutoffs[mine]) if mine.any() else 0
+            return out
         if self.rule.kind == "repeat":
             return self._repeat(past, cutoffs)
         edges = (cutoffs + past.first_step) // self.stride * self.stride - past.first_step
