@@ -191,6 +191,7 @@ def make_model(
         prompt,
         SeriesConfig.fit(series, split.train_start, split.train_end),
         config.disturb,
+        on_image=True,
     )
     builder = InputBuilder(series, anchor, inputs, backbone.count_tokens, prompts)
     n_features = builder.numbers(np.array([split.train_start + config.lookback]))["series"].shape[-1]

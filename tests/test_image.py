@@ -20,6 +20,7 @@ from stvlm.modalities.image import (
     to_shade,
     view_values,
 )
+from stvlm.modalities.raster import SpatialRaster, on_image
 
 ALL_VIEWS = ImageConfig(size=16, views=tuple(VIEWS))
 
@@ -255,3 +256,17 @@ def test_ten_thousand_sensors_are_painted_at_128_pixels_within_seconds():
 def test_an_unknown_view_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="field, frames, spread"):
         ImageConfig(views=("volcano",))
+
+
+@pytest.mark.parametrize("east", [11.5, 179.9])
+def test_a_sensor_lies_on_the_image_where_its_own_pixel_is(east):
+    """Its place among the patches, -1 … 1, and the pixel that the raster gives it are the same spot, also across the antimeridian."""
+    rng = np.random.default_rng(0)
+    lon = (east + rng.uniform(0, 0.4, 20) + 180) % 360 - 180
+    network = SensorNetwork(tuple(f"s{i}" for i in range(20)), 48 + rng.uniform(0, 0.3, 20), lon)
+    raster = SpatialRaster.build(network, 64)
+    place = on_image(raster.bounds, network.lat, network.lon)
+    row, column = raster.pixel_of(network.lat, network.lon)
+    np.testing.assert_array_equal(np.floor((place[:, 0] + 1) / 2 * 64), column)
+    np.testing.assert_array_equal(np.floor((1 - place[:, 1]) / 2 * 64), row)
+    assert np.abs(place).max() < 0.95  # the image is wider than the network

@@ -23,6 +23,7 @@ from stvlm.modalities.disturb import (
 from stvlm.modalities.image import ImageConfig, build_raster, n_views, paint_views
 from stvlm.modalities.mentions import Mention, Names
 from stvlm.modalities.prompt import PromptConfig, describe_window
+from stvlm.modalities.raster import on_image
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
 
 CELLS = 40_000  # sensors times windows that run at once
@@ -35,6 +36,8 @@ class InputConfig:
     Attributes:
         modalities: some of vision, text, series. image, prompt, series: how each is made.
         disturb: a name of DISTURBANCES by which images or prompts are spoilt on purpose, or "".
+        on_image: sensors lie where the image shows them. False: in half extents of the network, as models before it were trained; the
+            image is a little wider, so that there a sensor lay beside its own patch.
     """
 
     modalities: tuple[str, ...] = MODALITIES
@@ -42,6 +45,7 @@ class InputConfig:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     series: SeriesConfig = field(default_factory=SeriesConfig)
     disturb: str = ""
+    on_image: bool = False
 
     def __post_init__(self) -> None:
         check_disturbance(self.disturb)
@@ -53,7 +57,7 @@ class ModelInputs:
 
     Attributes:
         series: (B, N, F) float32 features of the series tokens; all zero without the modality.
-        places: (N, 2) float32 east and north of the centre, in half extents.
+        places: (N, 2) float32 east and north, -1 … 1 over the image.
         anchor: (B, H, N) float32 the anchor's forecast, in the unit of the readings.
         centre: (B, H, N) float32 the same as scaled departures; base: (B, H, N) the profile on the working scale.
         scale: (N,) float32 spread of the departures, on the working scale.
@@ -108,7 +112,9 @@ class InputBuilder:
         self.view = self.views.of[0]  # of the frame
         self.context = scaled_context(series, config.series)
         self.raster = build_raster(series.network, config.image)
-        self.places = torch.tensor(places(self.view), dtype=torch.float32)
+        network = series.network
+        own = on_image(self.raster.bounds, network.lat, network.lon) if config.on_image else places(self.view)
+        self.places = torch.tensor(own, dtype=torch.float32)
         self._count_tokens = count_tokens
         self._prompts = {} if prompts is None else prompts
         self._names = Names(series.network)

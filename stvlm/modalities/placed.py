@@ -14,6 +14,7 @@ from stvlm.anchor.sites import Sites
 from stvlm.anchor.weights import Kernel, mixing_weights
 from stvlm.data.series import SensorSeries
 from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
+from stvlm.modalities.raster import on_image
 
 if TYPE_CHECKING:
     from stvlm.anchor.blend import Anchor
@@ -51,7 +52,7 @@ class PlacedBuilder(InputBuilder):
         scale = anchor.frame.scale
         self.scale = np.concatenate([scale, self._usual @ scale])  # (N + M,)
         lat, lon = np.concatenate([network.lat, sites.lat]), np.concatenate([network.lon, sites.lon])
-        self.places = torch.tensor(_on_image(self.raster.bounds, lat, lon), dtype=torch.float32)  # (N + M, 2)
+        self.places = torch.tensor(on_image(self.raster.bounds, lat, lon), dtype=torch.float32)  # (N + M, 2)
 
     def numbers(self, cutoffs: np.ndarray, anchor: Anchor | None = None) -> dict[str, np.ndarray]:
         """As of InputBuilder with the places after the sensors, but for `past` and `observed`; only places have a target."""
@@ -98,11 +99,3 @@ class PlacedBuilder(InputBuilder):
     def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray]) -> ModelInputs:
         """The batch of windows whose `numbers` are at hand."""
         return replace(super().batch(cutoffs, numbers), scale=torch.from_numpy(self.scale))
-
-
-def _on_image(bounds: tuple[float, float, float, float], lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """(K, 2) where places lie on the image, -1 … 1 to the east and to the north: a place must find the very patch that it lies on."""
-    west, south, east, north = bounds
-    middle = (west + east) / 2
-    turned = (lon - middle + 180) % 360 - 180
-    return np.stack([2 * turned / (east - west), 2 * (lat - (south + north) / 2) / (north - south)], axis=-1)

@@ -138,6 +138,17 @@ class _Surface:
     share: torch.Tensor
 
 
+def on_image(bounds: tuple[float, float, float, float], lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """(K, 2) where places lie on the image, -1 … 1 to the east and to the north: a place must find the very patch that it lies on.
+
+    Args:
+        bounds: of the image, (west, south, east, north) in degrees. lat, lon: (K,) WGS84.
+    """
+    west, south, east, north = bounds
+    turned = (lon - (west + east) / 2 + 180) % 360 - 180
+    return np.stack([2 * turned / (east - west), 2 * (lat - (south + north) / 2) / (north - south)], axis=-1)
+
+
 def _pixel_centres(bounds: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray]:
     west, south, east, north = bounds
     share = (np.arange(size) + 0.5) / size

@@ -67,9 +67,9 @@ class FirstLayerFusion(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
         angle = torch.arange(n_heads) * (torch.pi / 2)  # heads look east, north, west, south, east ...
-        look = 0.35 * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (heads, 2), half extents
+        look = 0.35 * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (heads, 2), half images
         self.direction = nn.Parameter(torch.stack([look, torch.zeros_like(look)]))  # (2, heads, 2): of what is seen; of words
-        self.log_width = nn.Parameter(torch.tensor([[0.25], [0.1]]).expand(2, n_heads).log())  # (2, heads), half extents
+        self.log_width = nn.Parameter(torch.tensor([[0.25], [0.1]]).expand(2, n_heads).log())  # (2, heads), half images
         self.strength = nn.Parameter(torch.zeros(2, n_heads))
         self.lift = nn.Parameter(torch.zeros(2, n_heads))
         self.by_modality: nn.Module | None = None  # low-rank adapters of each modality: adapters.adapt
@@ -92,11 +92,11 @@ class FirstLayerFusion(nn.Module):
         """Fuse the modalities in `layer`.
 
         Args:
-            series: (B, N, D) series tokens. places: (N, 2) east and north of the centre, in half extents.
-            image: (B, P, D) image tokens or None. image_places: (P, 2) centres of their patches, in half extents.
+            series: (B, N, D) series tokens. places: (N, 2) east and north, -1 … 1 over the image.
+            image: (B, P, D) image tokens or None. image_places: (P, 2) centres of their patches, -1 … 1 over the image.
             text: (B, S, D) prompt tokens or None. text_mask: (B, S) bool, False = padding.
             explain: (K,) sensors whose attention is wanted, or None.
-            text_places: (B, S, 3) x, y in half extents and 1 for words that speak of a place, 0 for the others; or None.
+            text_places: (B, S, 3) x, y as `places` and 1 for words that speak of a place, 0 for the others; or None.
             n_images: V, images of equal size that the P image tokens belong to.
             is_alone: of the series tokens a sensor reads its own only, so that it learns of the others by image and words.
         """
