@@ -140,9 +140,7 @@ def check_window(model: STVLM, window: Window) -> Window:
     return window
 
 
-def model_inputs(
-    model: STVLM, window: Window, views: tuple[str, ...] | None = None, silent: tuple[int, ...] = ()
-) -> Seen:
+def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = None, silent: tuple[int, ...] = ()) -> Seen:
     """What the model sees of a window: images, prompt and where the pixels lie.
 
     Args:

@@ -161,7 +161,7 @@ def _zero_shot(options: argparse.Namespace, series: SensorSeries) -> STVLM:
 
     horizon = options.horizon or min(STEPS_AHEAD, max(series.n_steps // 30, 1))
     stop = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
-    return zero_shot(series, stop, max(2 * horizon, 2), horizon)
+    return zero_shot(series, stop, options.lookback or max(2 * horizon, 2), horizon, options.seasons)
 
 
 def _step_of(series: SensorSeries, moment: str) -> int:

@@ -132,6 +132,9 @@ def _add_window(parser: Parser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder that fit wrote, or zero-shot")
     parser.add_argument("--cutoff", metavar="TIME", help="first step that is forecast; by default the one after the last reading")
     parser.add_argument("--horizon", type=_positive, metavar="H", help="steps forecast; by default as many as the model can")
+    parser.add_argument(
+        "--lookback", type=_positive, metavar="L", help="past steps of a zero-shot forecast; a model folder has its own"
+    )
 
 
 def _add_backtest(parser: Parser) -> None:

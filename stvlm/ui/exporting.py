@@ -193,7 +193,13 @@ def commands(shown: Shown) -> tuple[str, ...]:
     choice, window = shown.choice, shown.window
     lines, source = _source(shown)
     model = "ANCHOR"
-    if choice.folder is None:
+    sizes = f"--horizon {window.horizon}"
+    if choice.name == models.ZERO_SHOT:
+        model, source = models.ZERO_SHOT, f"{source} --lookback {window.lookback} {sizes}"
+        lines.append(
+            "# the page chose how to read the past before the test part, this chooses before the cutoff: nearly the same forecast"
+        )
+    elif choice.folder is None:
         sizes = f"--lookback {window.lookback} --horizon {window.horizon}"
         split = ",".join(f"{share:g}" for share in datasets.window_sizes(shown.data, window.series)[2])
         lines.append(f"python -m stvlm fit {source} {sizes} --split {split} --max-steps 0 --out {model}")

@@ -123,7 +123,8 @@ def key(choice: Choice, window: Window) -> str:
 
 def forecast(choice: Choice, window: Window) -> Forecast:
     """The forecast of a window, remembered."""
-    return _forecast(key(choice, window), ready(choice, window.series), window)
+    made = _forecast(key(choice, window), ready(choice, window.series), window)
+    return replace(made, name=choice.name) if choice.folder is None else made
 
 
 def explanation(choice: Choice, window: Window) -> FusionExplanation:
