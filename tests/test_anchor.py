@@ -11,7 +11,7 @@ from stvlm.anchor.transform import Transform, candidates
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.data.windows import Split, few_shot
 
 HOURS = 24 * 21
 
@@ -176,3 +176,13 @@ def test_the_eastern_mean_of_a_sensor_looks_east():
     east = Neighbourhood(network).directions.toarray()[:3]
     assert east[1].argmax() == 2
     assert east[2].sum() == 0
+
+
+def test_readings_before_a_few_shot_block_change_nothing(series, split):
+    few = few_shot(split, "0.3", series, 12, 6)
+    other = series.values.copy()
+    other[: few.train_start] += 100
+    changed = SensorSeries(series.network, series.times, other, "level", "m")
+    cutoffs = np.array([few.val_end, few.test_start])
+    first, second = (fit_anchor(s, few, 12, 6, (1440,)).forecast(s, cutoffs) for s in (series, changed))
+    np.testing.assert_array_equal(first, second)

@@ -149,3 +149,11 @@ def test_the_command_line_holds_out_and_drops(series, tmp_path, capsys):
     assert {"mae_all_there", "mae"} <= set(json.loads(out.read_text())["scores"][0])
     assert main([*words, "--drop-sensors", "0.3", "--hold-sensors", "0.2"]) == 2
     assert "give one of them at a time" in capsys.readouterr().err
+
+
+def test_readings_before_a_few_shot_block_change_nothing_that_is_carried(series):
+    values = series.values.copy()
+    values[:150] = 900 + 50 * np.arange(20)  # the block begins later
+    few = {"seasons": (), "few_shot": "0.4"}
+    results = [backtest_hidden(s, 12, 4, SPLIT, **few) for s in (series, replace(series, values=values))]
+    assert [row["mae"] for row in results[0]["scores"]] == [row["mae"] for row in results[1]["scores"]]

@@ -21,7 +21,7 @@ from stvlm.anchor.solve import normal_equations, solve
 from stvlm.anchor.transform import candidates
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, thin
+from stvlm.data.windows import Split, since_block, thin
 
 TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sensor): for fitting, choosing, least absolute errors
 FEWEST = 50  # windows, where there are so many
@@ -76,7 +76,7 @@ def fit_anchor(
     """Fit and choose the closed-form forecaster.
 
     Args:
-        series: readings; only the training and validation parts are looked at.
+        series: readings; only the training and validation parts are looked at, nothing before the training part.
         split: the parts.
         lookback, horizon: L, H in steps.
         seasons_minutes: seasons whose profile is tried (1440, 10080, 525600).
@@ -96,7 +96,7 @@ def fit_anchor(
         )
     if not np.isfinite(series.values[split.train_start : split.train_end]).any():
         raise ValueError("The training part holds no reading at all.")
-    val = split.cutoffs("val", lookback, horizon)
+    series, val = since_block(series, split), split.cutoffs("val", lookback, horizon)
     if len(val) == 0 or not np.isfinite(series.values[split.train_end : split.val_end]).any():
         keep = max(1, len(train) - max(len(train) // 5, 1))
         train, val = train[:keep], train[keep:] if len(train) > 1 else train

@@ -151,6 +151,15 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
     return replace(split, train_start=split.train_end - block, val_end=val_end)
 
 
+def since_block(series: SensorSeries, split: Split) -> SensorSeries:
+    """The series without the readings before the training part, which few-shot training must not see: not as a longer past either."""
+    if not np.isfinite(series.values[: split.train_start]).any():
+        return series
+    values = series.values.copy()
+    values[: split.train_start] = np.nan
+    return replace(series, values=values)
+
+
 def coverage(split: Split, series: SensorSeries, lookback: int, horizon: int) -> str:
     """What a training with these parts learns from and chooses by, in words.
 

@@ -12,8 +12,9 @@ import pandas as pd
 from stvlm.data.forecast import LEVELS
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import PARTS, Split, few_shot
-from stvlm.evaluation.contenders import MODELS, QUICK, Contender, Course, Report, contenders
+from stvlm.data.windows import PARTS, Split, few_shot, since_block
+from stvlm.evaluation.contenders import BOOSTING, MODELS, QUICK, Contender, Course, Report, contenders
+from stvlm.evaluation.deep import DEEP
 from stvlm.evaluation.metrics import Scores
 
 AVERAGED = (
@@ -70,17 +71,20 @@ def backtest(
         what needs them.
 
     Raises:
-        ValueError: unknown models, a series too short for a window in training or test, or nothing observed.
+        ValueError: unknown models, models that cannot hear of silent sensors, a series too short for a window in training or test, or
+            nothing observed.
         FloatingPointError: a model forecast something that is not a finite number.
     """
     check_models(models)
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}.")
+    if drop_sensors is not None and (deaf := [name for name in models if name in (BOOSTING, *DEEP)]):
+        raise ValueError(f"{', '.join(deaf)} cannot be scored with sensors that fall silent; leave it out.")
     report = progress or (lambda message, share: None)
     course = lay_course(series, lookback, horizon, split, few_shot, seasons)
     options = dict(fit_options or {}) | {"split": split, "few_shot": few_shot, "max_minutes": max_minutes, "device": device}
     rows, test = [], course.cutoffs("test")
-    silent = None if drop_sensors is None else fall_silent(series, drop_sensors, course.split.test_start - lookback)
+    silent = None if drop_sensors is None else fall_silent(course.series, drop_sensors, course.split.test_start - lookback)
     for contender in contenders(course, models, seeds, options, report):
         if contender.first_cutoff <= test[0]:
             rows.append(row_of(contender, course) if silent is None else _silent_row(contender, course, silent))
@@ -150,7 +154,7 @@ def lay_course(
         split = few_shot(split, amount, series, lookback, horizon)
     if seasons is None:
         seasons = find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
-    course = Course(series, split, lookback, horizon, tuple(sorted(seasons)))
+    course = Course(since_block(series, split), split, lookback, horizon, tuple(sorted(seasons)))
     for part, word, start, stop in (
         ("train", "training", split.train_start, split.train_end),
         ("test", "test", split.test_start, split.n_steps),
@@ -181,13 +185,7 @@ def fall_silent(series: SensorSeries, share: float, start: int, seed: int = 0) -
 
 
 def _silent_row(contender: Contender, course: Course, silent: SensorSeries) -> dict[str, Any]:
-    """The row of a contender that hears only what is left, with its error where it hears all.
-
-    Raises:
-        ValueError: a contender that cannot forecast from other readings than it was fitted on.
-    """
-    if contender.on is None:
-        raise ValueError(f"{contender.name} cannot be scored with sensors that fall silent; leave it out.")
+    """The row of a contender that hears only what is left, with its error where it hears all."""
     there = row_of(contender, course)
     return row_of(replace(contender, forecast=contender.on(silent)), course) | {"mae_all_there": there["mae"]}
 
