@@ -220,3 +220,13 @@ def test_a_network_that_fell_silent_keeps_its_usual_reading_though_memory_fades(
     values[200:] = np.nan
     _, table = walk(values, np.arange(3000) * HOUR, HOUR, HOUR, 24)
     np.testing.assert_allclose(table, 300, rtol=1e-5)
+
+
+def test_a_moment_between_two_steps_belongs_to_the_step_after_it():
+    series = made(np.zeros((10, 1)))
+    shifted = SensorSeries(series.network, series.times + np.timedelta64(1800, "s"), series.values)
+    past = Past(shifted, 2)
+    for step in (0, 3):
+        second = int(shifted.times[step].astype("int64"))
+        assert past.index(second) == step
+        assert past.index(second + 1) == step + 1

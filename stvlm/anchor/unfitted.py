@@ -50,7 +50,8 @@ def unfitted_anchor(
     seasons = tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
     first = int(series.times[start].astype("int64"))
     span = max((stop - start) // 5, REPLAYED * (lookback + horizon))
-    replay = Replay(span, max(horizon, (stop - start) // 16), first, stop - start, first)
+    whole = first + lookback * series.step_seconds  # from here on a window has its past
+    replay = Replay(span, max(horizon, (stop - start) // 16), whole, stop - start, first)
     cutoffs = np.arange(max(start + lookback, stop - span), stop - horizon + 1)
     cutoffs = thin(cutoffs, int(np.clip(CELLS // (horizon * series.network.n_sensors), 4, WINDOWS)))
     truth, past = series.values[cutoffs[:, None] + np.arange(horizon)], Past(series.slice(0, stop), horizon)
