@@ -19,6 +19,7 @@ from stvlm.cli.inputs import (
     ROOT,
     about_input,
     check_out,
+    check_training,
     files,
     fill_terms,
     load_series,
@@ -185,6 +186,7 @@ def backtest(options: argparse.Namespace) -> None:
     stage = Stage()
     with about_input():
         check_models(tuple(names))  # before the panel, which may take hours
+        check_training(tuple(names), more, options.device or "auto")
         split = Split.from_shares(series.n_steps, options.split)
         if options.few_shot is not None:
             split = few_shot(split, options.few_shot, series, options.lookback, options.horizon)

@@ -98,7 +98,7 @@ class Change:
         for name, value in held.items():
             kind = kinds[name]
             value = tuple(value) if kind is tuple and isinstance(value, list) else value
-            value = float(value) if kind is float and type(value) is int else value
+            value = float(value) if kind is float and type(value) is int and abs(value) <= FARTHEST_KM else value
             if type(value) is not kind or (kind is tuple and not all(isinstance(v, str) for v in value)):
                 raise ValueError(f"{name} of a change has another kind of value.")
             values[name] = value

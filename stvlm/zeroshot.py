@@ -30,8 +30,12 @@ def zero_shot(
         seasons_minutes: lengths of the seasons; None: found in the past.
 
     Raises:
-        ValueError: too few steps before `stop` for one window, or no reading among them.
+        ValueError: too few steps before `stop` for one window, no reading among them, or a `stop` past the end.
     """
+    if stop > series.n_steps:
+        raise ValueError(
+            f"A forecast begins right after the {series.n_steps} steps that there are at the latest, not at step {stop}."
+        )
     if stop < lookback + horizon:
         raise ValueError(
             f"{stop} steps are too few to forecast {horizon} steps from {lookback}. Take more data or a shorter window."

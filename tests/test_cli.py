@@ -66,6 +66,8 @@ def test_validate_names_each_problem_in_one_line_and_its_fix_mends_it(small_file
         (["fit", "--sensors", "s.csv", "--out", "o"], "required: --series"),
         (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--split", "0.5,0.6,0.2"], "three shares that sum to 1"),
         (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--lookback", "0"], "whole number of at least 1"),
+        (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--context-steps", "-5"], "whole number of at least 1"),
+        (["fit", "--sensors", "s", "--series", "t", "--out", "o", "--split", "nan,0.2,0.2"], "three shares that sum to 1"),
         (["fly"], "invalid choice: 'fly'"),
         ([], "required: VERB"),
         (["validate", "--sensors", "s", "--series", "t", "--jason", "x"], "unrecognized arguments: --jason"),
@@ -170,6 +172,7 @@ def test_a_forecast_begins_after_the_last_reading_unless_a_cutoff_is_named(model
         (["--out", "{tmp}/a.csv", "--cutoff", "2020-01-01"], "between 2024-03-04T12:00:00 and 2024-03-18T00:00:00"),
         (["--out", "{tmp}/a.csv", "--horizon", "9"], "forecasts up to 3"),
         (["--out", "{tmp}/a.csv", "--model", "zero-shot", "--horizon", "400"], "too few to forecast 400 steps"),
+        (["--out", "{tmp}/a.csv", "--model", "zero-shot", "--cutoff", "9999-01-01"], "at the latest"),
         (["--out", "{tmp}/a.csv", "--model", "{tmp}"], "is no model folder"),
         (["--out", "{tmp}/no/a.csv"], "does not exist"),
     ],
@@ -247,6 +250,11 @@ def test_a_backtest_writes_the_scores_that_scripts_rely_on_and_prints_them(small
         (["--models", "persistence,oracle", "--ablations", "no-image", "--max-steps", "1"], "Unknown models: oracle"),
         (["--models", "persistence", "--few-shot", "0"], "few-shot must be"),
         (["--models", "persistence", "--split", "0.9,0.1,0"], "test part"),
+        (["--models", "persistence,stvlm", "--views", "volcano"], "views must be some of"),
+        (["--models", "persistence,stvlm", "--backbone", "/no/such/folder"], "is not here"),
+        (["--models", "persistence,dlinear", "--device", "abacus"], "The device 'abacus' is not here"),
+        (["--models", "stvlm", "--hold-sensors", "0.2", "--views", "volcano"], "views must be some of"),
+        (["--models", "persistence,boosting", "--drop-sensors", "0.2"], "cannot be scored with sensors that fall silent"),
     ],
 )
 def test_what_cannot_be_scored_is_one_line_and_exit_code_2(more, words, small_files, tmp_path, capsys):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stvlm.cli.inputs import about_input, check_out
+from stvlm.cli.inputs import about_input, check_out, check_training
 from stvlm.cli.outputs import write_json
 from stvlm.cli.progress import Stage
 from stvlm.data.files import InputError
@@ -32,6 +32,7 @@ def benchmark(options: argparse.Namespace) -> int:
         more = {name: getattr(options, name) for name in words}
         config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)
         pick_device(config.device)
+        check_training(names, config.fit_options, config.device)
     result = run_benchmark(
         options.data,
         config,

@@ -180,6 +180,28 @@ def _step_of(series: SensorSeries, moment: str) -> int:
     return int(np.ceil(seconds / series.step_seconds))
 
 
+def check_training(names: tuple[str, ...], more: dict[str, Any], device: str) -> None:
+    """Refuse settings that no training could begin with, before hours of other work.
+
+    Args:
+        names: models that are scored. more: settings of FitConfig. device: as in FitConfig.
+
+    Raises:
+        InputError: a device or backbone that is not here, or a setting that is none.
+    """
+    from stvlm.evaluation.deep import DEEP
+
+    if not {"stvlm", *DEEP} & {*names}:
+        return
+    from stvlm.fit import FitConfig, load_backbone, pick_device
+
+    with about_input():
+        pick_device(device)
+        config = FitConfig(**more)
+        if "stvlm" in names:
+            load_backbone(config)
+
+
 @contextmanager
 def about_input(still: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Settings or data that a room below refuses are the caller's to mend.

@@ -120,7 +120,7 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument(
-        "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
+        "--context-steps", type=_count, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
     )
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--seed", type=int)
@@ -149,7 +149,7 @@ def _add_backtest(parser: Parser) -> None:
         help=MODELS_HELP,
     )
     parser.add_argument("--few-shot", metavar="P")
-    parser.add_argument("--context-steps", type=int, metavar="K")
+    parser.add_argument("--context-steps", type=_count, metavar="K")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
@@ -183,7 +183,7 @@ def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("--budget-minutes", type=_positive_number, metavar="M", help=budget)
     parser.add_argument("--max-steps", type=_positive, metavar="N", help="for each training")
     parser.add_argument(
-        "--context-steps", type=int, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
+        "--context-steps", type=_count, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
     )
     parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
@@ -234,6 +234,6 @@ def _shares(text: str) -> tuple[float, ...]:
         shares = tuple(float(word) for word in _words(text))
     except ValueError:
         shares = ()
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise argparse.ArgumentTypeError(f"must be three shares that sum to 1, such as 0.6,0.2,0.2, not {text}")
     return shares
