@@ -8,6 +8,7 @@ from stvlm.anchor.blend import blend
 from stvlm.anchor.choose import fit_anchor
 from stvlm.anchor.past import Past, autocovariance, carried, remember, walk
 from stvlm.anchor.recall import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
+from stvlm.anchor.unfitted import unfitted_anchor
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK
 from stvlm.data.series import SensorSeries
@@ -230,3 +231,19 @@ def test_a_moment_between_two_steps_belongs_to_the_step_after_it():
         second = int(shifted.times[step].astype("int64"))
         assert past.index(second) == step
         assert past.index(second + 1) == step + 1
+
+
+def test_a_sensor_that_has_just_begun_is_not_held_within_its_first_readings():
+    """Its day is not known from six hours of it, so nothing bounds its forecasts yet."""
+    rng = np.random.default_rng(0)
+    hours = np.arange(960)[:, None]
+    values = 10 + 5 * np.sin(2 * np.pi * hours / 24) + rng.normal(size=(960, 4))
+    values[:820, 0] = np.nan
+    series = made(values)
+    anchor = unfitted_anchor(series, 0, 960, 24, 12, (1440,))
+    views, cutoff = anchor.views(series), np.array([850])
+    _, known = next(anchor._known(views, cutoff))
+    assert np.isinf([known.low[0], known.high[0]]).all()
+    assert np.isfinite([known.low[1:], known.high[1:]]).all()
+    whole = np.nanmax(series.values[:820, 1:]) - np.nanmin(series.values[:820, 1:])
+    assert (known.high[1:] - known.low[1:] < 1.6 * whole).all()

@@ -135,8 +135,9 @@ class Anchor:
         known = Known(self.shares)
         if len(readings) >= 2 * (self.frame.lookback + self.frame.horizon):
             low, high = np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)
+            few = np.isfinite(readings).sum(axis=0) < 2 * (self.frame.lookback + self.frame.horizon)  # no range is known of those
             margin = MARGIN * (high - low)
-            known = Known(self.shares, np.nan_to_num(low - margin, nan=-np.inf), np.nan_to_num(high + margin, nan=np.inf))
+            known = Known(self.shares, np.where(few, -np.inf, low - margin), np.where(few, np.inf, high + margin))
         cutoffs = self.replayed(views, edge)
         truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
         if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
