@@ -23,7 +23,7 @@ def zero_shot(
     """A model that forecasts a network it was never trained on.
 
     Its forecast is that of `unfitted_anchor`; its network stays closed. The bands are as wide as the errors were when the last fifth of the
-    past was replayed.
+    past, up to its last reading, was replayed.
 
     Args:
         series: readings; only the steps before `stop` are looked at. lookback, horizon: L, H in steps.
@@ -43,12 +43,14 @@ def zero_shot(
     if seasons_minutes is None:
         seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
     anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes)
-    fresh = max(lookback, min(stop - stop // FRESH, stop - horizon))
+    told = int(np.flatnonzero(np.isfinite(series.values[:stop]).any(axis=1))[-1]) + 1  # of a silent end no errors are known
+    end = max(told, lookback + horizon)
+    fresh = max(lookback, min(end - end // FRESH, end - horizon))
     split = Split(0, max(fresh, 1), stop, stop, series.n_steps)
     config = FitConfig(lookback=lookback, horizon=horizon, seasons_minutes=tuple(seasons_minutes), device="cpu", max_steps=0)
     model, builder = make_model(series, config, split, anchor)
     model.shrinkage.fill_(0.0)
-    cutoffs = thin(np.arange(fresh, stop - horizon + 1), MOST_WINDOWS)
+    cutoffs = thin(np.arange(fresh, end - horizon + 1), MOST_WINDOWS)
     set_spread(model, calibrated_spread(model.eval(), builder, cutoffs, torch.device("cpu")))
     model.manifest = {
         "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": False,

@@ -6,7 +6,7 @@ import pytest
 from stvlm.anchor import files
 from stvlm.anchor.blend import blend
 from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.past import Past, autocovariance, carried, remember, walk
+from stvlm.anchor.past import Kept, Past, autocovariance, carried, remember, walk
 from stvlm.anchor.recall import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
 from stvlm.anchor.unfitted import unfitted_anchor
 from stvlm.data.network import SensorNetwork
@@ -247,3 +247,13 @@ def test_a_sensor_that_has_just_begun_is_not_held_within_its_first_readings():
     assert np.isfinite([known.low[1:], known.high[1:]]).all()
     whole = np.nanmax(series.values[:820, 1:]) - np.nanmin(series.values[:820, 1:])
     assert (known.high[1:] - known.low[1:] < 1.6 * whole).all()
+
+
+def test_what_is_kept_stays_within_its_number_and_its_bytes():
+    kept, made_of = Kept(3, 100), []
+    for key in (0, 1, 0, 2, 0):
+        kept.get(key, lambda key=key: made_of.append(key) or np.zeros(40, "u1"))
+    assert made_of == [0, 1, 2]  # the third of 40 bytes sent away 1, the longest unused
+    kept.get("large", lambda: np.zeros(500, "u1"))
+    kept.get(0, lambda: made_of.append("again") or np.zeros(40, "u1"))
+    assert made_of[-1] == "again"

@@ -61,3 +61,12 @@ def test_a_past_without_readings_is_refused(small_series):
     empty = SensorSeries(small_series.network, small_series.times, np.full_like(small_series.values, np.nan))
     with pytest.raises(ValueError, match="no reading at all"):
         zero_shot(empty, 300, 12, 6)
+
+
+def test_bands_have_a_width_though_the_network_has_long_been_silent(small_series):
+    values = small_series.values.copy()
+    values[220:] = np.nan
+    silent = SensorSeries(small_series.network, small_series.times, values)
+    made = predict(zero_shot(silent, 300, 12, 6, ()), Window(silent, 300, 12, 6))
+    low, high = made.band(0.8)
+    assert (high > low).all()

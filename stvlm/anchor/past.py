@@ -22,11 +22,20 @@ PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
 class Kept:
-    """Results by key, the latest used of them; safe where several threads ask."""
+    """Results by key, the latest used of them; safe where several threads ask.
 
-    def __init__(self, at_most: int) -> None:
+    Args:
+        at_most: results. most_bytes: that they may take together, by `nbytes` of each; None: any.
+    """
+
+    def __init__(self, at_most: int, most_bytes: int | None = None) -> None:
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
-        self._at_most, self._lock = at_most, Lock()
+        self._at_most, self._most_bytes, self._lock = at_most, most_bytes, Lock()
+
+    def _is_full(self) -> bool:
+        if self._most_bytes is not None and sum(one.nbytes for one in self._results.values()) > self._most_bytes:
+            return True
+        return len(self._results) > self._at_most
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The result of a key, made where it is not there."""
@@ -37,7 +46,7 @@ class Kept:
         made = make()
         with self._lock:
             self._results[key] = made
-            while len(self._results) > self._at_most:
+            while self._is_full():
                 self._results.popitem(last=False)
         return made
 
@@ -78,6 +87,11 @@ class Memory:
     scale: np.ndarray
     covariance: np.ndarray
     n_steps: int
+
+    @property
+    def nbytes(self) -> int:
+        """Of its arrays."""
+        return self.profile.table.nbytes + self.scale.nbytes + self.covariance.nbytes
 
 
 def remember(past: Past, start: int, edge: int, transform: Transform, season: int, memory: int) -> Memory:

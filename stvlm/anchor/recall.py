@@ -22,7 +22,7 @@ MOST_LAGS = 60  # of the recent past in one prediction
 FAR = (1, 2, 3)  # cycles back to the same phase
 CELLS = 8_000_000  # readings of the past that are read at once
 IDENTITY = Transform()
-MEMORIES = 96  # kept
+MEMORIES, MEMORY_BYTES = 96, 400_000_000  # kept: a week by five minutes of 2,000 sensors takes 16 MB
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rule:
 
 
 PLAIN = Rule("repeat")
-_MEMORIES = Kept(MEMORIES)
+_MEMORIES = Kept(MEMORIES, MEMORY_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
