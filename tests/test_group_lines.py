@@ -38,3 +38,10 @@ def test_past_the_end_of_the_readings_nothing_came(small_series, forecast):
     assert not [name for name in names if name.startswith("what came")]
     with pytest.raises(ValueError, match="at least one sensor"):
         group_lines(small_series, late, ())
+
+
+def test_unit_and_name_are_shown_letter_by_letter(small_series, forecast):
+    figure = group_lines(small_series, replace(forecast, unit="<b>%{x}</b>", name="<i>me</i>"), (1, 4))
+    assert "<b>" not in figure.to_json()
+    assert not [trace.name for trace in figure.data if "<i>" in trace.name]
+    assert not [trace.hovertemplate for trace in figure.data if "%{x}" in (trace.hovertemplate or "")]

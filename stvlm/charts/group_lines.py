@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from stvlm.charts.figure import style
+from stvlm.charts.figure import plain, style
 from stvlm.charts.lines import mark_times, outline
 from stvlm.charts.palette import theme_of, with_alpha
 from stvlm.charts.scale import with_unit
@@ -46,7 +46,7 @@ def group_lines(
     parts = (
         ("past readings", series.local_times[start:cutoff], series.values[start:cutoff, chosen], colours.text, None),
         ("what came", clock[: len(known)], known, colours.text, "dot"),
-        (f"{forecast.name}, medians", clock, forecast.median[:, chosen], colours.accent, None),
+        (f"{plain(forecast.name)}, medians", clock, forecast.median[:, chosen], colours.accent, None),
     )
     for name, times, values, colour, dash in parts:
         if not np.isfinite(values).any():
@@ -56,7 +56,7 @@ def group_lines(
         look = {"fill": "toself", "mode": "lines", "line_width": 0, "fillcolor": with_alpha(colour, 0.12), "hoverinfo": "skip"}
         figure.add_scatter(x=x, y=y, name=f"{name}, lowest to highest", showlegend=False, **look)
         line = {"color": colour, "width": 2, "dash": dash}
-        hover = f"mean %{{y:,.4~g}} {forecast.unit}".rstrip()
+        hover = f"mean %{{y:,.4~g}} {plain(forecast.unit)}".rstrip()
         figure.add_scatter(
             x=times, y=mean, name=f"{name}, mean", line=line, mode="lines+markers", marker_size=4, hovertemplate=hover
         )
