@@ -19,7 +19,7 @@ from stvlm.anchor.choose import fit_anchor
 from stvlm.data.forecast import MODALITIES
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, few_shot
+from stvlm.data.windows import Split, few_shot, since_block
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder, InputConfig
 from stvlm.modalities.prompt import PromptConfig
@@ -89,7 +89,7 @@ def fit(
     if anchor is None:
         yield FitStep("anchor", 0, 0, device=str(device), message="Fitting the closed-form anchor.")
         anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
-    model, builder = make_model(series, config, split, anchor, prompts, backbone)
+    model, builder = make_model(since_block(series, split), config, split, anchor, prompts, backbone)
     model.to(device)
     training = Training(model, builder, config, split, device, numbers)
     state = checkpoints.read(checkpoint) if checkpoint else None

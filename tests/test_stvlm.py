@@ -1,5 +1,7 @@
 """The whole model: untrained it is its anchor; saved, batched, permuted or shown another future, it forecasts the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from stvlm.data.forecast import LEVELS
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, Window
-from stvlm.fit import FitConfig, fit, make_model, pick_device
+from stvlm.fit import FitConfig, fit, make_model, pick_device, split_of
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import window_odds
 from stvlm.model.stvlm import STVLM
@@ -236,3 +238,17 @@ def test_windows_with_news_are_drawn_more_often_but_none_over_and_over():
     np.testing.assert_allclose(window_odds(np.arange(10) < 5), 0.1)  # where many have news all are alike
     for none_or_all in (np.zeros(10, bool), np.ones(10, bool)):
         np.testing.assert_allclose(window_odds(none_or_all), 0.1)
+
+
+def test_few_shot_training_reads_nothing_before_its_block(series):
+    """The longer past of a training window ends where the block begins: other readings before it train the same network."""
+    config = FitConfig(
+        lookback=12, horizon=6, split=(0.6, 0.2, 0.2), few_shot="5days", max_steps=2, min_gain=-1, seasons_minutes=(1440,), device="cpu"
+    )
+    start = split_of(series, config).train_start
+    other = series.values.copy()
+    other[:start] = 3 * other[:start] + 5
+    losses = []
+    for readings in (series, replace(series, values=other)):
+        losses.append([step.loss for step in fit(readings, config) if step.phase == "train"])
+    assert losses[0] == losses[1]
