@@ -15,13 +15,19 @@ LEVELS = RESULTS / "levels.json"
 BEGIN, END = "<!-- benchmark table: made by bench.benchmark_table -->", "<!-- end of the benchmark table -->"
 HEAD = """# How good it is
 
-Made by `python -m bench.benchmark_table docs/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote.
+Made by `python -m bench.benchmark_table docs/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote (the errors of
+single sensors and the places of the networks are left out of those files).
 
 All methods see the same windows: the parts follow each other in time, each step of the test part begins a window, the truth is never
 filled in, only observed cells count. Errors are in the unit of the network. "Best naive" is the best of persistence, seasonal naive and
 historical average. Bands are calibrated on the validation part and then follow the error by what was known at each cutoff; a band of 80 %
 should hold 80 %. Of several seeds the mean counts, and its spread (standard deviation) stands beside it. Seconds are those of a shared
-machine.
+machine that others kept busy.
+
+- **anchor**: closed form; it may read as far back as its training and validation parts are long, and follows what was known at each
+  cutoff. **anchor lookback**: the same with the L steps of the lookback and no more.
+- **stvlm**: the anchor and what the network adds, where the network lowered the validation error by 1 %; else it is the anchor.
+- **zero-shot**: nothing is trained on the network; its past (in the few-shot sections: the block) is read and replayed.
 """
 KINDS = {  # what a file's name says after "benchmark" → title
     "": "The whole training part",
@@ -29,6 +35,7 @@ KINDS = {  # what a file's name says after "benchmark" → title
     "5windows": "Few-shot: the last five windows of the training part",
     "zero-shot": "Zero-shot: a model that never saw the network",
     "unseen": "Sensors that were never read",
+    "traffic": "The two traffic networks with more time",
 }
 
 
@@ -72,8 +79,12 @@ def beside_levels(result: dict[str, Any], levels: dict[str, Any]) -> str:
             continue
         level, maes = levels["networks"][name], _rows(dataset)
         ours = [_number(maes[model]["mae"] if model in maes else None) for model in ("anchor", "stvlm")]
-        rows.append([name, *ours, _number(level["simple"]), _number(level.get("peer")), ", ".join(level.get("by", []))])
-    return _table(["network", "anchor", "stvlm", "best simple", "best peer", "which"], rows) if rows else ""
+        naive = result["best_naive"].get(name, {}).get("mae")
+        blind = maes["zero-shot"]["mae"] / naive if "zero-shot" in maes and naive else None
+        others = [_number(level["simple"]), _number(level.get("peer")), ", ".join(level.get("by", []))]
+        rows.append([name, *ours, *others, _number(blind), _number(level.get("fracast"))])
+    head = ["network", "anchor", "stvlm", "best simple", "best peer", "which", "zero-shot / best naive", "fracast / best naive"]
+    return _table(head, rows) if rows else ""
 
 
 def standing(result: dict[str, Any]) -> str:
@@ -134,7 +145,8 @@ def _setting(result: dict[str, Any]) -> str:
 
 
 def _levels_note(levels: dict[str, Any]) -> str:
-    return f"Beside it, what others' methods reached on the same windows ({levels['note']}); none of these numbers is ours:\n"
+    words = levels["note"] + (f"; fracast: {levels['fracast']}" if "fracast" in levels else "")
+    return f"Beside it, what others' methods reached on the same windows ({words}); none of these numbers is ours:\n"
 
 
 def _number(value: float | None, is_bold: bool = False) -> str:
