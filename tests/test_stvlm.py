@@ -243,7 +243,14 @@ def test_windows_with_news_are_drawn_more_often_but_none_over_and_over():
 def test_few_shot_training_reads_nothing_before_its_block(series):
     """The longer past of a training window ends where the block begins: other readings before it train the same network."""
     config = FitConfig(
-        lookback=12, horizon=6, split=(0.6, 0.2, 0.2), few_shot="5days", max_steps=2, min_gain=-1, seasons_minutes=(1440,), device="cpu"
+        lookback=12,
+        horizon=6,
+        split=(0.6, 0.2, 0.2),
+        few_shot="5days",
+        max_steps=2,
+        min_gain=-1,
+        seasons_minutes=(1440,),
+        device="cpu",
     )
     start = split_of(series, config).train_start
     other = series.values.copy()
