@@ -128,7 +128,7 @@ def verdict(training: Training, taken: bool) -> str:
     if taken:
         return f"The network is taken: validation error {gain:.1%} below the anchor's."
     return (
-        f"The network is not taken: it improves the validation error by {max(gain, 0):.1%}, less than {training.config.min_gain:.0%}. "
+        f"The network is not taken: it improves the validation error by {max(gain, 0):.1%}, less than {training.needed_gain:.1%}. "
         "The model forecasts as its anchor does."
     )
 

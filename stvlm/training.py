@@ -26,6 +26,7 @@ MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
 PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
 CHECKPOINT_EVERY = 25  # steps
+ENOUGH = 50  # training windows that share no reading
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
 
 
@@ -46,8 +47,9 @@ class FitConfig:
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
         device: "auto", "cpu", "cuda", "mps". seed: of everything random.
         max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
-        learning_rate: None: by the backbone. min_gain: share by which the network must beat the anchor on validation; below 0 the
-            network is taken whatever it is worth. disturb: how its inputs are spoilt on purpose (modalities/disturb.py), or "".
+        learning_rate: None: by the backbone. min_gain: share by which the network must beat the anchor on validation, and more where
+            there is little to learn from (`needed_gain`); below 0 the network is taken whatever it is worth. disturb: how its inputs are
+            spoilt on purpose (modalities/disturb.py), or "".
     """
 
     lookback: int = 12
@@ -116,6 +118,7 @@ class Training:
         if len(val) == 0:
             val = self.cutoffs[-max(len(self.cutoffs) // 5, 1) :]
         self.val_cutoffs = thin(val, MAX_VAL_WINDOWS)
+        self.needed_gain = needed_gain(config.min_gain, (split.train_end - split.train_start) / (config.lookback + config.horizon))
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
         set_spread(model, self._spread())
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
@@ -189,7 +192,7 @@ class Training:
         return (
             self.config.min_gain >= 0
             and self.step > self.total * 0.35
-            and self.best_mae > self.anchor_mae * (1 - 0.25 * self.config.min_gain)
+            and self.best_mae > self.anchor_mae * (1 - 0.25 * self.needed_gain)
         )
 
     def validate(self) -> None:
@@ -234,7 +237,7 @@ class Training:
 
     def is_better(self) -> bool:
         """Whether the best weights, at work now, lower the validation error by enough."""
-        return self.best_mae < self.anchor_mae * (1 - self.config.min_gain)
+        return self.best_mae < self.anchor_mae * (1 - self.needed_gain)
 
     @torch.no_grad()
     def finish(self) -> bool:
@@ -308,6 +311,17 @@ class Training:
         self.generator.bit_generator.state = numbers["generator"]
         for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
             setattr(self, name, numbers[name])
+
+
+def needed_gain(min_gain: float, apart: float) -> float:
+    """Share by which the network must lower the validation error: more where it learnt from few windows that share no reading.
+
+    A short validation part beside a short training part is of the same weather, and flatters what was learnt by heart.
+
+    Args:
+        min_gain: with ENOUGH such windows or more. apart: how many there are.
+    """
+    return min_gain * max(1.0, ENOUGH / max(apart, 1.0))
 
 
 def default_rate(backbone_name: str) -> float:

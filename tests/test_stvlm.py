@@ -16,7 +16,7 @@ from stvlm.model.head import MEDIAN
 from stvlm.model.objective import window_odds
 from stvlm.model.stvlm import STVLM
 from stvlm.predict import explain, model_inputs, predict, predict_many
-from stvlm.training import schedule
+from stvlm.training import needed_gain, schedule
 from tests.test_anchor import wave_series
 
 CONFIG = FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=24, min_gain=-1.0, batch_size=8)
@@ -259,3 +259,10 @@ def test_few_shot_training_reads_nothing_before_its_block(series):
     for readings in (series, replace(series, values=other)):
         losses.append([step.loss for step in fit(readings, config) if step.phase == "train"])
     assert losses[0] == losses[1]
+
+
+def test_a_network_that_learnt_from_little_must_show_more():
+    assert needed_gain(0.01, 200) == 0.01
+    assert needed_gain(0.01, 5) == pytest.approx(0.1)
+    assert needed_gain(0.01, 0.3) == pytest.approx(0.5)
+    assert needed_gain(-1, 5) < 0  # taken whatever it is worth
