@@ -1,5 +1,7 @@
 """Forecasts from what the past tells by itself, and the blend that is chosen anew as time goes on."""
 
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 
@@ -257,3 +259,11 @@ def test_what_is_kept_stays_within_its_number_and_its_bytes():
     kept.get("large", lambda: np.zeros(500, "u1"))
     kept.get(0, lambda: made_of.append("again") or np.zeros(40, "u1"))
     assert made_of[-1] == "again"
+
+
+def test_an_anchor_travels_to_another_process_and_forecasts_the_same_there(daily):
+    anchor = fit_anchor(daily, Split.from_shares(len(daily.values), (0.6, 0.2, 0.2)), 12, 6, (1440,))
+    cutoffs = np.arange(430, 480, 7)
+    before = anchor.forecast(daily, cutoffs)
+    again = ForkingPickler.loads(ForkingPickler.dumps(anchor))
+    np.testing.assert_array_equal(again.forecast(daily, cutoffs), before)
