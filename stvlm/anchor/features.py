@@ -170,11 +170,11 @@ class Departures:
             parts.append(self.long_past(cutoffs, profile, scale))
         if n > 1:
             recent = past[:, -RECENT:]
-            parts += [_over(near.near, recent), np.broadcast_to(recent.mean(axis=2, keepdims=True), recent.shape)]
+            parts += [over(near.near, recent), np.broadcast_to(recent.mean(axis=2, keepdims=True), recent.shape)]
         if n > 2:
-            parts.append(_over(near.directions, past[:, -DIRECTION_STEPS:]))
+            parts.append(over(near.directions, past[:, -DIRECTION_STEPS:]))
         if near.graph is not None:
-            parts.append(_over(near.graph, past[:, -RECENT:]))
+            parts.append(over(near.graph, past[:, -RECENT:]))
         return np.concatenate(parts, axis=1).swapaxes(1, 2)  # (W, N, F)
 
 
@@ -191,7 +191,7 @@ def fill_forward(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=1), 0).astype("f4")
 
 
-def _over(operator: sparse.csr_matrix, past: np.ndarray) -> np.ndarray:
+def over(operator: sparse.csr_matrix, past: np.ndarray) -> np.ndarray:
     """(W, K S, N): K stacked averaging operators (K N, N) over the last S steps of `past` (W, S, N)."""
     w, steps, n = past.shape
     kinds = operator.shape[0] // n
