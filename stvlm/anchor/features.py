@@ -19,7 +19,7 @@ LONG_SPANS = (1, 4, 16, 64)  # longer past as means between these multiples of t
 
 
 class Neighbourhood:
-    """Sparse averaging operators of a network, built once; each is (N, N) with rows that sum to 1 or are empty."""
+    """Sparse averaging operators of a network, built once; each is (N, N) float32 with rows that sum to 1 or are empty."""
 
     def __init__(self, network: SensorNetwork, n_neighbours: int = 8) -> None:
         self.network = network
@@ -32,7 +32,7 @@ class Neighbourhood:
         n, k = index.shape
         weight = 1 / np.maximum(distance, 0.05 * self.network.spacing_km)
         rows = np.repeat(np.arange(n), k)
-        return _row_normalised(sparse.csr_matrix((weight.ravel(), (rows, index.ravel())), shape=(n, n)))
+        return _stacked([_row_normalised(sparse.csr_matrix((weight.ravel(), (rows, index.ravel())), shape=(n, n)))])
 
     @cached_property
     def directions(self) -> sparse.csr_matrix:
@@ -50,7 +50,7 @@ class Neighbourhood:
                 weight = np.maximum(toward @ np.array([x, y], "f8"), 0) ** 2 * closeness
                 rows = np.repeat(np.arange(n), index.shape[1])
                 blocks.append(_row_normalised(sparse.csr_matrix((weight.ravel(), (rows, index.ravel())), shape=(n, n))))
-        return sparse.vstack(blocks).tocsr()
+        return _stacked(blocks)
 
     @cached_property
     def graph(self) -> sparse.csr_matrix | None:
@@ -59,7 +59,7 @@ class Neighbourhood:
             return None
         closeness = self.network.adjacency.tocsr().astype("f8").copy()
         closeness.setdiag(0)
-        return sparse.vstack([_row_normalised(closeness.T.tocsr()), _row_normalised(closeness)]).tocsr()
+        return _stacked([_row_normalised(closeness.T.tocsr()), _row_normalised(closeness)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +200,14 @@ def over(operator: sparse.csr_matrix, past: np.ndarray) -> np.ndarray:
 
 
 def _spread(operator: sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray((operator.astype("f4") @ rows.T).T)
+    return np.ascontiguousarray((operator @ rows.T).T)
+
+
+def _stacked(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Operators one below the other, float32, each row sorted: as they are multiplied."""
+    stacked = sparse.vstack(blocks, format="csr").astype("f4")
+    stacked.sum_duplicates()
+    return stacked
 
 
 def _row_normalised(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
