@@ -14,18 +14,21 @@ may be lifted over those without a place.
 
 Every bias is a product of a part of the query and a part of the key. So they are written as a few more dimensions of q and k,
 and the shares of the modalities as three more dimensions of v: one fused attention kernel gives tokens and shares, with no
-(N, keys) matrix in memory. The whole matrix is made only for the sensors whose attention is asked for.
+(N, keys) matrix in memory. The whole matrix is made only for the sensors whose attention is asked for. Of many sensors the far ones
+are read in groups (blocks.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from stvlm.model.backbone import Backbone
+from stvlm.model.blocks import attend_in_blocks, attention_rows
 
 VISION, TEXT, SERIES = 0, 1, 2
 EAGER = 10.0  # strengths and lifts learn so many times faster than weights: few windows tell of an event
@@ -88,6 +91,7 @@ class FirstLayerFusion(nn.Module):
         text_places: torch.Tensor | None = None,
         n_images: int = 1,
         is_alone: bool = False,
+        order: torch.Tensor | None = None,
     ) -> FusionOutput:
         """Fuse the modalities in `layer`.
 
@@ -99,6 +103,7 @@ class FirstLayerFusion(nn.Module):
             text_places: (B, S, 3) x, y as `places` and 1 for words that speak of a place, 0 for the others; or None.
             n_images: V, images of equal size that the P image tokens belong to.
             is_alone: of the series tokens a sensor reads its own only, so that it learns of the others by image and words.
+            order: (N,) of `blocks.sensor_order`, by which far sensors are read in groups; None: each reads each.
         """
         tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask, text_places)
         n_other = tokens.shape[1] - series.shape[1]
@@ -116,8 +121,10 @@ class FirstLayerFusion(nn.Module):
         v = torch.cat([v, shares, v.new_zeros(*v.shape[:3], N_EXTRA - 3), _outside(v, modality, spots)], dim=-1)
         with torch.autocast(q.device.type, enabled=False):  # places need more than the 8 bits of bfloat16
             attend = _attend_alone if is_alone else backbone.attend
-            mixed = attend(q, k, v, head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
-        weights = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
+            if order is not None and not is_alone:
+                attend = partial(attend_in_blocks, backbone.attend, order=order)
+            mixed = attend(q, k, v, scale=head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
+        drew = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
         drawn = mixed[..., head_dim + N_EXTRA :].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         drawn = drawn - drawn.mean(dim=1, keepdim=True)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
@@ -125,8 +132,13 @@ class FirstLayerFusion(nn.Module):
         attention = (None, None, None)
         if explain is not None:
             own = n_other + explain if is_alone else None
-            attention = _attention(q[:, :, explain], k, head_dim, modality, own)
-        return FusionOutput(fused, weights / weights.sum(-1, keepdim=True), *attention, drawn=drawn)
+            if order is None or is_alone:
+                weights = _attention(q[:, :, explain], k, head_dim, modality, own)
+            else:
+                rows = attention_rows(q[:, :, explain], k, head_dim**-0.5, order, explain)
+                weights = torch.cat(list(rows), dim=1)
+            attention = _within(weights, modality)
+        return FusionOutput(fused, drew / drew.sum(-1, keepdim=True), *attention, drawn=drawn)
 
     def _keys(self, series, places, image, image_places, text, text_mask, text_places):
         """All keys in the order image, text, series: tokens, modality (S,), padding (B, S), places (B, S, 3: x, y, has a place)."""
@@ -206,8 +218,8 @@ def _attend_alone(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: floa
 
 def _attention(
     q: torch.Tensor, k: torch.Tensor, head_dim: int, modality: torch.Tensor, own: torch.Tensor | None = None
-) -> tuple[torch.Tensor, ...]:
-    """The rows of attention of chosen sensors within each modality: three of (B, K, keys of the modality).
+) -> torch.Tensor:
+    """The rows of attention of chosen sensors, (B, K, S), mean over the heads.
 
     With `own`, (K,) places of the sensors' own keys, a sensor reads no other series token.
     """
@@ -215,7 +227,11 @@ def _attention(
     if own is not None:
         others = (modality == SERIES) & (torch.arange(len(modality), device=own.device) != own[:, None])  # (K, S)
         logits = logits.masked_fill(others, -torch.inf)
-    weights = logits.softmax(dim=-1).mean(dim=1)  # (B, K, S)
+    return logits.softmax(dim=-1).mean(dim=1)
+
+
+def _within(weights: torch.Tensor, modality: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Rows of attention (B, K, S) within each modality: three of (B, K, keys of the modality) that sum to 1."""
     rows = []
     for kind in (VISION, TEXT, SERIES):
         part = weights[..., modality == kind]

@@ -28,6 +28,7 @@ from stvlm.modalities.series import SeriesConfig, fourier
 from stvlm.model import backbone as backbones
 from stvlm.model import folder as folders
 from stvlm.model.adapters import AdapterConfig, adapt
+from stvlm.model.blocks import sensor_order
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
 
@@ -148,16 +149,17 @@ class STVLM(nn.Module):
             if inputs.mentions is not None:
                 text_spots = text_places(self.backbone, inputs.prompts, inputs.mentions, inputs.places, ids.shape[1])
         hidden, fused, n_images = token, None, 1 if inputs.images is None else inputs.images.shape[1]
+        order = None if self.config.others == "image" else sensor_order(inputs.places)
         for i, layer in enumerate(self.backbone.layers):
             if i == self.fusion_layer:
                 fused = self.fusion(
                     self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots,
-                    n_images, self.config.others == "image",
+                    n_images, self.config.others == "image", order,
                 )  # fmt: skip
                 hidden = fused.tokens
             else:
                 alone = hidden.flatten(0, 1)[:, None] if self.config.others == "image" else hidden  # (B N, 1, D) or (B, N, D)
-                hidden = self.backbone.run(layer, alone).reshape(hidden.shape)
+                hidden = self.backbone.run(layer, alone, order).reshape(hidden.shape)
         return self._output(self.backbone.final_norm(hidden), token, fused)
 
     def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from stvlm.model.blocks import attend_in_blocks
 
 HALF = (0.5, 0.5, 0.5)
 CARD = "card.json"  # beside config.json in the folder of a saved model
@@ -259,6 +262,9 @@ class Backbone(nn.Module):
         """softmax(q k' scale) v over all keys; memory linear in the tokens with the "sdpa" kernel."""
         if self.card.kernel == "eager":
             return (q @ k.transpose(-1, -2) * scale).softmax(dim=-1) @ v
+        if q.device.type == "cpu" and (more := v.shape[-1] - q.shape[-1]):  # its fused kernel knows one width only
+            q, k, v = F.pad(q, (0, max(more, 0))), F.pad(k, (0, max(more, 0))), F.pad(v, (0, max(-more, 0)))
+            return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., : v.shape[-1] + min(more, 0)]
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
 
     def mix(self, layer: nn.Module, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
@@ -271,19 +277,20 @@ class Backbone(nn.Module):
         hidden = residual + parts.out(attended.to(dtype)).to(residual.dtype)
         return hidden + parts.feed_forward(parts.norm_after(hidden.to(dtype))).to(residual.dtype)
 
-    def run(self, layer: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    def run(self, layer: nn.Module, hidden: torch.Tensor, order: torch.Tensor | None = None) -> torch.Tensor:
         """One decoder layer with full (not causal) attention; all tokens share one position, so their order means nothing.
 
         Args:
-            hidden: (B, S, D). Returns the same shape.
+            hidden: (B, S, D). Returns the same shape. order: (S,) of `blocks.sensor_order`, by which far ones are read in groups.
         """
         if self.is_checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(self._run, layer, hidden, use_reentrant=False)
-        return self._run(layer, hidden)
+            return checkpoint(self._run, layer, hidden, order, use_reentrant=False)
+        return self._run(layer, hidden, order)
 
-    def _run(self, layer: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    def _run(self, layer: nn.Module, hidden: torch.Tensor, order: torch.Tensor | None) -> torch.Tensor:
         q, k, v = self.heads(layer, self.pre_norm(layer, hidden), None)
-        attended = self.attend(q, k, v, q.shape[-1] ** -0.5)  # (B, heads, S, D_head)
+        attend = self.attend if order is None else partial(attend_in_blocks, self.attend, order=order)
+        attended = attend(q, k, v, scale=q.shape[-1] ** -0.5)  # (B, heads, S, D_head)
         return self.mix(layer, hidden, attended.transpose(1, 2).flatten(2))
 
     def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
