@@ -1,5 +1,7 @@
 """The closed-form forecaster: chosen honestly, blind to the future, as good with other sensor orders."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from stvlm.anchor import files
 from stvlm.anchor.choose import fit_anchor
 from stvlm.anchor.features import Neighbourhood, fill_forward
 from stvlm.anchor.folds import training_folds
+from stvlm.anchor.ridge import forecast_together
 from stvlm.anchor.transform import Transform, candidates
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, scale_of
@@ -130,6 +133,26 @@ def test_written_and_read_again_it_forecasts_bit_equally(series, anchor, tmp_pat
     files.save(anchor, tmp_path)
     cutoffs = np.array([300, 410])
     np.testing.assert_array_equal(files.load(tmp_path).forecast(series, cutoffs), anchor.forecast(series, cutoffs))
+
+
+def test_members_that_read_the_same_features_forecast_together_what_each_does_alone(series, anchor):
+    first = anchor.frame
+    other = replace(first, offset="mean" if first.offset != "mean" else "last", weights=first.weights * 0.5)
+    usual = replace(first, profile=replace(first.profile, table=first.profile.table + 1))
+    assert first.features_key == other.features_key != usual.features_key
+    assert first.view_key == usual.view_key != replace(first, transform=Transform("root")).view_key
+    view, cutoffs = anchor.views(series).of[0], np.array([300, 410, 411])
+    for member, made in zip((first, other), forecast_together([first, other], view, cutoffs), strict=True):
+        np.testing.assert_array_equal(made, member.forecast_from(view, cutoffs))
+
+
+def test_a_network_read_again_finds_its_operators_and_another_does_not(series):
+    first, n = Neighbourhood.of(series.network), series.network.n_sensors
+    again = SensorNetwork(series.network.ids, series.network.lat.copy(), series.network.lon.copy())
+    assert Neighbourhood.of(again) is first
+    assert Neighbourhood.of(series.select(np.arange(n)[::-1]).network) is not first
+    assert first.directions.shape == (8 * n, n)
+    assert first.nbytes >= first.directions.nnz * 8
 
 
 def test_a_profile_has_the_mean_of_each_phase_and_falls_back_where_a_phase_was_never_seen():

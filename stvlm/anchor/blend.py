@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from stvlm.anchor.features import Departures, Neighbourhood
 from stvlm.anchor.past import Kept, Past
 from stvlm.anchor.recall import PLAIN, Recall
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.ridge import Member, forecast_together
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import thin
 
@@ -101,8 +102,10 @@ class Anchor:
 
     def views(self, series: SensorSeries) -> Views:
         """The windows of a series as each member sees them, made once for many forecasts."""
-        neighbourhood, past = Neighbourhood(series.network), Past(series, self.frame.horizon)
-        return Views(tuple(m.view(series, neighbourhood) if isinstance(m, Member) else past for m in self.members), past)
+        neighbourhood, past = Neighbourhood.of(series.network), Past(series, self.frame.horizon)
+        seen = {m.view_key: m for m in self.ridges}
+        views: dict[Hashable, Departures] = {key: m.view(series, neighbourhood) for key, m in seen.items()}
+        return Views(tuple(views[m.view_key] if isinstance(m, Member) else past for m in self.members), past)
 
     def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
@@ -113,10 +116,23 @@ class Anchor:
         cutoffs = np.asarray(cutoffs)
         total = np.zeros((len(cutoffs), self.frame.horizon, views.n_sensors), "f4")
         for rows, known in self._known(views, cutoffs):
-            for share, member, view in zip(known.shares, self.members, views.of, strict=True):
-                if share:
-                    total[rows] += np.float32(share) * np.clip(member.forecast_from(view, cutoffs[rows]), known.low, known.high)
+            counting = np.flatnonzero(known.shares)
+            for i, forecast in zip(counting, self._forecasts(views, cutoffs[rows], counting), strict=True):
+                total[rows] += np.float32(known.shares[i]) * np.clip(forecast, known.low, known.high)
         return total if self.floor is None else np.maximum(total, self.floor)
+
+    def _forecasts(self, views: Views, cutoffs: np.ndarray, places: Iterable[int]) -> list[np.ndarray]:
+        """(W, H, N) of each of the members at these places; features that several of them read are made once."""
+        made, alike = {}, defaultdict(list)
+        for i in places:
+            member = self.members[i]
+            if isinstance(member, Member):
+                alike[member.features_key].append(i)
+            else:
+                made[i] = member.forecast_from(views.of[i], cutoffs)
+        for same in alike.values():
+            made |= zip(same, forecast_together([self.members[i] for i in same], views.of[same[0]], cutoffs), strict=True)
+        return [made[i] for i in places]
 
     def _known(self, views: Views, cutoffs: np.ndarray) -> Iterator[tuple[np.ndarray, Known]]:
         """Which of the cutoffs, and what is known for them."""
@@ -142,8 +158,8 @@ class Anchor:
         truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
         if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
             return known
-        pairs = zip(self.members, views.of, strict=True)
-        forecasts = [np.clip(m.forecast_from(v, cutoffs), known.low, known.high) for m, v in pairs]
+        made = self._forecasts(views, cutoffs, range(len(self.members)))
+        forecasts = [np.clip(forecast, known.low, known.high) for forecast in made]
         return replace(known, shares=blend(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0])
 
     def shares_at(self, series: SensorSeries, cutoff: int) -> tuple[float, ...]:

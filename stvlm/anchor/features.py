@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from stvlm.anchor.past import Kept
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import CLIP, SeasonalProfile
 
@@ -16,6 +17,7 @@ RECENT = 8  # steps of the neighbours' and the network's mean
 DIRECTION_STEPS = 3
 DIRECTION_REACH = (0.35, 1.0)  # of the median distance between sensors
 LONG_SPANS = (1, 4, 16, 64)  # longer past as means between these multiples of the lookback
+NETWORKS, NETWORK_BYTES = 4, 400_000_000  # whose operators are kept: those of 10,000 sensors take 160 MB
 
 
 class Neighbourhood:
@@ -24,6 +26,17 @@ class Neighbourhood:
     def __init__(self, network: SensorNetwork, n_neighbours: int = 8) -> None:
         self.network = network
         self.n_neighbours = n_neighbours
+
+    @classmethod
+    def of(cls, network: SensorNetwork) -> Neighbourhood:
+        """That of a network, kept for the next forecast of the same network."""
+        return _NEIGHBOURHOODS.get(network.fingerprint, lambda: cls(network))
+
+    @property
+    def nbytes(self) -> int:
+        """Of the operators that were built so far."""
+        built = [made for made in vars(self).values() if sparse.issparse(made)]
+        return sum(made.data.nbytes + made.indices.nbytes + made.indptr.nbytes for made in built)
 
     @cached_property
     def near(self) -> sparse.csr_matrix:
@@ -60,6 +73,9 @@ class Neighbourhood:
         closeness = self.network.adjacency.tocsr().astype("f8").copy()
         closeness.setdiag(0)
         return _stacked([_row_normalised(closeness.T.tocsr()), _row_normalised(closeness)])
+
+
+_NEIGHBOURHOODS = Kept(NETWORKS, NETWORK_BYTES)
 
 
 @dataclass(frozen=True, eq=False)

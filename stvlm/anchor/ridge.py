@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -49,9 +51,18 @@ class Member:
             self.column_scale,
         )  # fmt: skip
 
-    def scaled(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
-        """(W, H, N) float32: the forecast as scaled departures from the profile."""
-        return self.scaled_from(view.features(cutoffs, self.profile, self.scale), view)
+    @cached_property
+    def view_key(self) -> Hashable:
+        """Equal for forecasters that see the windows of a series alike."""
+        return (
+            self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns, self.column_scale.tobytes(),
+        )  # fmt: skip
+
+    @cached_property
+    def features_key(self) -> Hashable:
+        """Equal for forecasters that read the same features of a window."""
+        usual = sha256(self.profile.table.tobytes() + self.scale.tobytes()).digest()
+        return self.view_key, self.profile.season_seconds, self.profile.step_seconds, usual
 
     def scaled_from(self, features: np.ndarray, view: Departures) -> np.ndarray:
         """(W, H, N) float32 scaled departures from ready-made features (W, N, F)."""
@@ -69,8 +80,7 @@ class Member:
 
     def forecast_from(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
-        blocks = [self.unscale(self.scaled(view, c), view, c) for c in in_blocks(cutoffs, view)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, self.horizon, view.values.shape[1]), "f4")
+        return forecast_together([self], view, cutoffs)[0]
 
     @property
     def n_parameters(self) -> int:
@@ -81,6 +91,18 @@ class Member:
         """The same forecaster for some of its sensors, in the order given."""
         profile = replace(self.profile, table=self.profile.table[:, nodes])
         return replace(self, profile=profile, scale=self.scale[nodes], own=None if self.own is None else self.own[nodes])
+
+
+def forecast_together(members: Sequence[Member], view: Departures, cutoffs: np.ndarray) -> list[np.ndarray]:
+    """The forecasts (W, H, N) of members of one `features_key`, whose features are made once."""
+    out = [np.zeros((len(cutoffs), member.horizon, view.values.shape[1]), "f4") for member in members]
+    done = 0
+    for block in in_blocks(cutoffs, view):
+        features = view.features(block, members[0].profile, members[0].scale)
+        for member, forecast in zip(members, out, strict=True):
+            forecast[done : done + len(block)] = member.unscale(member.scaled_from(features, view), view, block)
+        done += len(block)
+    return out
 
 
 def departures(
