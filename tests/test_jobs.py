@@ -12,10 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stvlm.jobs import local, process
+from stvlm.jobs import board, process
+from stvlm.jobs.backend import SILENT_SECONDS, checked_settings
+from stvlm.jobs.local import LocalBackend
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, WorkspaceError, run_folder, write_folder
 
 WORKER = (sys.executable, str(Path(__file__).with_name("counting_worker.py")))
+HERE = LocalBackend(WORKER)
 
 
 def spec(steps: int = 5, title: str = "", **config) -> RunSpec:
@@ -25,31 +28,31 @@ def spec(steps: int = 5, title: str = "", **config) -> RunSpec:
 def wait(run_id: str, *states: str, step: int = 0, seconds: float = 20) -> RunStatus:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        run = local.status(run_id)
+        run = board.status(run_id)
         if run.state in states and run.step >= step:
             return run
         time.sleep(0.03)
-    pytest.fail(f"{run} after {seconds} s, not {states}; log:\n{local.log_tail(run_id)}")
+    pytest.fail(f"{run} after {seconds} s, not {states}; log:\n{board.logs(run_id)}")
 
 
 @pytest.fixture(autouse=True)
 def _end_all(home: Path):
     yield
-    for run in local.list_runs():
+    for run in board.list_runs():
         found = process.worker_process(run_folder(run.run_id))
         if found and process.is_alive(found):
             process.end(found, patience_seconds=0.0)
 
 
 def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home):
-    run_id = local.submit(spec(5, title="Adds to 15"), worker=WORKER)
-    assert local.status(run_id).state in ("queued", "running")
+    run_id = HERE.submit(spec(5, title="Adds to 15"))
+    assert board.status(run_id).state in ("queued", "running")
     run = wait(run_id, "done")
     assert (run.step, run.total, run.loss, run.device, run.title) == (5, 5, 15.0, "cpu", "Adds to 15")
-    assert [row["loss"] for row in local.losses(run_id)] == [1, 3, 6, 10, 15]
-    assert local.losses(run_id)[0]["val_mae"] is None  # JSON has no NaN
+    assert [row["loss"] for row in board.losses(run_id)] == [1, 3, 6, 10, 15]
+    assert board.losses(run_id)[0]["val_mae"] is None  # JSON has no NaN
     assert json.loads((run.model_folder / "sum.json").read_text()) == 15
-    assert local.log_tail(run_id) == ""
+    assert board.logs(run_id) == ""
     process.end(process.worker_process(run_folder(run_id)), patience_seconds=5)
     assert not (run_folder(run_id) / "checkpoint").exists()
     assert [path.name for path in run_folder(run_id).iterdir() if path.name.startswith(".")] == []
@@ -63,44 +66,44 @@ def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_l
     save_series(small_series, home / "datasets" / "0123abcd")
     (home / "datasets" / "0123abcd.json").write_text('{"fixes": ["sort-times"]}')
     config = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "device": "cpu", "seed": 4}
-    run_id = local.submit(RunSpec(data={"dataset": "0123abcd"}, config=config, threads=1))
+    run_id = board.submit(RunSpec(data={"dataset": "0123abcd"}, config=config, threads=1))
     run = wait(run_id, "done", "failed", seconds=60)
     assert run.state == "done", run.message
     assert (run.phase, run.total, run.device) == ("done", 2, "cpu")  # it may stop early where nothing is learned
     assert run.best_val_mae <= run.anchor_val_mae
-    assert [row["step"] for row in local.losses(run_id)][:2] == [0, 1]
+    assert [row["step"] for row in board.losses(run_id)][:2] == [0, 1]
     made = STVLM.load(run.model_folder).manifest
     assert (made["run"], made["fixes"], made["fit"]["seed"]) == (run_id, ["sort-times"], 4)
     assert made["data_sha256"] == small_series.fingerprint
 
 
 def test_an_ended_worker_does_not_stay_a_zombie(home):
-    run_id = local.submit(spec(1), worker=WORKER)
+    run_id = HERE.submit(spec(1))
     pid = process.worker_process(run_folder(run_id)).pid
     wait(run_id, "done")
     deadline = time.monotonic() + 30
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        local.status(run_id)
+        board.status(run_id)
         time.sleep(0.03)
     assert not psutil.pid_exists(pid)
 
 
 def test_a_killed_worker_is_lost_and_the_resumed_run_ends_as_if_it_had_never_stopped(home):
-    run_id = local.submit(spec(40), worker=WORKER)
+    run_id = HERE.submit(spec(40))
     os.kill(wait(run_id, "running", step=8).pid, signal.SIGKILL)
     lost = wait(run_id, "lost", seconds=3)
     assert "resumed from its last checkpoint" in lost.message
-    local.resume(run_id, worker=WORKER)
+    HERE.resume(run_id)
     run = wait(run_id, "done")
     assert run.loss == sum(range(41))
-    assert [row["step"] for row in local.losses(run_id)] == list(range(1, 41))
+    assert [row["step"] for row in board.losses(run_id)] == list(range(1, 41))
     with pytest.raises(RunError, match="is done: there is nothing to resume"):
-        local.resume(run_id, worker=WORKER)
+        HERE.resume(run_id)
 
 
 def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
-    first = local.submit(spec(30), worker=WORKER)
-    second = local.submit(spec(2), worker=WORKER)
+    first = HERE.submit(spec(30))
+    second = HERE.submit(spec(2))
     wait(first, "running", step=1)
     waits = wait(second, "queued")
     while waits.ahead is None:
@@ -108,63 +111,63 @@ def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
     assert waits.ahead == 1
     assert "Waits for cpu: 1 before it" in waits.message
     wait(second, "done")
-    assert local.status(first).state == "done"
-    assert [run.run_id for run in local.list_runs()] == [second, first]
+    assert board.status(first).state == "done"
+    assert [run.run_id for run in board.list_runs()] == [second, first]
 
 
 def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
-    run_id = local.submit(spec(60), worker=WORKER)
+    run_id = HERE.submit(spec(60))
     wait(run_id, "running", step=3)
     asked = time.monotonic()
-    local.cancel(run_id)
-    assert local.status(run_id).state in ("cancelling", "cancelled")
+    board.cancel(run_id)
+    assert board.status(run_id).state in ("cancelling", "cancelled")
     run = wait(run_id, "cancelled", seconds=3)
     assert time.monotonic() - asked < 3
     assert 3 <= run.step < 60
-    local.resume(run_id, worker=WORKER)
+    HERE.resume(run_id)
     assert wait(run_id, "running", step=1).step >= run.step
     assert wait(run_id, "done").loss == sum(range(61))
 
 
 def test_a_worker_that_does_not_answer_is_ended(home):
-    run_id = local.submit(spec(5, seed=7), worker=WORKER)
+    run_id = HERE.submit(spec(5, seed=7))
     wait(run_id, "running", step=2)
-    local.cancel(run_id, patience_seconds=0.3)
+    HERE.cancel(run_id, patience_seconds=0.3)
     assert wait(run_id, "cancelled", seconds=5).step == 2
 
 
 def test_a_stopped_process_that_ignores_the_soft_signal_is_killed(home):
-    run_id = local.submit(spec(60), worker=WORKER)
+    run_id = HERE.submit(spec(60))
     pid = wait(run_id, "running", step=2).pid
     os.kill(pid, signal.SIGSTOP)
-    local.cancel(run_id, patience_seconds=0.1)
+    HERE.cancel(run_id, patience_seconds=0.1)
     wait(run_id, "cancelled", seconds=8)
     assert not process.is_alive(process.worker_process(run_folder(run_id)))
 
 
 def test_a_waiting_run_can_be_cancelled(home):
-    first = local.submit(spec(60), worker=WORKER)
-    second = local.submit(spec(2), worker=WORKER)
+    first = HERE.submit(spec(60))
+    second = HERE.submit(spec(2))
     wait(first, "running")
-    local.cancel(second)
+    board.cancel(second)
     assert wait(second, "cancelled", seconds=5).step == 0
-    assert local.status(first).state == "running"
+    assert board.status(first).state == "running"
 
 
 def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home):
-    run_id = local.submit(spec(5, seed=13), worker=WORKER)
+    run_id = HERE.submit(spec(5, seed=13))
     run = wait(run_id, "failed")
     assert run.message == "Bad luck: lookback 12 is longer than the data."
     deadline = time.monotonic() + 30
-    while "Traceback" not in local.log_tail(run_id) and time.monotonic() < deadline:
+    while "Traceback" not in board.logs(run_id) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "counting_worker.py" in local.log_tail(run_id)
+    assert "counting_worker.py" in board.logs(run_id)
 
 
 def test_a_run_outlives_the_process_that_submitted_it_and_is_adopted(home):
     code = (
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_jobs as t\n"
-        "print(t.local.submit(t.spec(30), worker=t.WORKER), flush=True)\nimport os; os._exit(0)"
+        "print(t.HERE.submit(t.spec(30)), flush=True)\nimport os; os._exit(0)"
     )
     root = Path(__file__).resolve().parents[1]
     made = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
@@ -174,21 +177,21 @@ def test_a_run_outlives_the_process_that_submitted_it_and_is_adopted(home):
 
 
 def test_the_same_wish_twice_is_two_runs_unless_dedupe_is_asked_for(home):
-    first = local.submit(spec(1, title="a"), worker=WORKER)
-    assert local.submit(spec(1, title="b"), dedupe=True, worker=WORKER) == first
-    second = local.submit(spec(1), worker=WORKER)
+    first = HERE.submit(spec(1, title="a"))
+    assert HERE.submit(spec(1, title="b"), dedupe=True) == first
+    second = HERE.submit(spec(1))
     assert second != first
-    assert len(local.list_runs()) == 2
-    assert local.submit(spec(2), dedupe=True, worker=WORKER) not in (first, second)
+    assert len(board.list_runs()) == 2
+    assert HERE.submit(spec(2), dedupe=True) not in (first, second)
 
 
 def test_a_silent_worker_counts_as_lost_until_it_speaks_again(home):
-    run_id = local.submit(spec(60), worker=WORKER)
+    run_id = HERE.submit(spec(60))
     pid = wait(run_id, "running", step=1).pid
     os.kill(pid, signal.SIGSTOP)
-    long_ago = time.time() - local.SILENT_SECONDS - 1
+    long_ago = time.time() - SILENT_SECONDS - 1
     os.utime(run_folder(run_id) / "status.json", (long_ago, long_ago))
-    assert local.status(run_id).state == "lost"
+    assert board.status(run_id).state == "lost"
     os.kill(pid, signal.SIGCONT)
     wait(run_id, "running", seconds=4)
 
@@ -201,7 +204,7 @@ def test_another_process_with_the_same_number_is_not_the_worker():
 
 
 def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
-    run_id = local.submit(spec(20), worker=WORKER)
+    run_id = HERE.submit(spec(20))
     wait(run_id, "running")
     second = subprocess.run(
         [*WORKER, str(run_folder(run_id))], capture_output=True, text=True, timeout=20, env=os.environ | {"PYTHONPATH": os.getcwd()}
@@ -212,27 +215,27 @@ def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
 
 
 def test_a_run_can_be_renamed_and_deleted_but_not_while_it_works(home):
-    run_id = local.submit(spec(60), worker=WORKER)
+    run_id = HERE.submit(spec(60))
     wait(run_id, "running")
-    local.rename(run_id, "Wind, first try")
+    board.rename(run_id, "Wind, first try")
     with pytest.raises(RunError, match="cancel it first"):
-        local.delete(run_id)
-    local.cancel(run_id)
+        board.delete(run_id)
+    board.cancel(run_id)
     wait(run_id, "cancelled")
-    assert local.status(run_id).title == "Wind, first try"
+    assert board.status(run_id).title == "Wind, first try"
     with pytest.raises(RunError, match="200"):
-        local.rename(run_id, "x" * 201)
+        board.rename(run_id, "x" * 201)
     deadline = time.monotonic() + 30
     while process.is_alive(process.worker_process(run_folder(run_id))) and time.monotonic() < deadline:
         time.sleep(0.03)
-    local.delete(run_id)
-    assert local.list_runs() == ()
+    board.delete(run_id)
+    assert board.list_runs() == ()
     assert list((home / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["..", "../../etc", "ABCDEF012345", "0123456789a", "0123456789ab/..", "0123456789ab\n"])
 def test_no_run_id_leads_out_of_the_workspace(home, name):
-    for ask in (local.status, local.delete, local.cancel, local.resume, local.losses, local.log_tail):
+    for ask in (board.status, board.delete, board.cancel, board.resume, board.losses, board.logs):
         with pytest.raises(RunError, match="no run id"):
             ask(name)
 
@@ -243,7 +246,7 @@ def test_a_linked_folder_is_not_deleted(home, tmp_path):
     (home / "runs").mkdir(parents=True)
     (home / "runs" / "0123456789ab").symlink_to(precious)
     with pytest.raises(RunError, match="There is no run"):
-        local.delete("0123456789ab")
+        board.delete("0123456789ab")
     assert precious.is_dir()
 
 
@@ -255,27 +258,27 @@ def test_a_spec_names_one_source_of_data_by_a_plain_name(data):
 
 def test_unknown_and_impossible_settings_are_refused_before_a_run_exists(home):
     with pytest.raises(RunError, match="Unknown settings: learning_rat, zeal"):
-        local.submit(spec(1, zeal=9, learning_rat=1), worker=WORKER)
-    assert local.list_runs() == ()
+        HERE.submit(spec(1, zeal=9, learning_rat=1))
+    assert board.list_runs() == ()
 
 
 def test_a_workspace_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("STVLM_HOME", str(tmp_path / "file"))
     with pytest.raises(WorkspaceError, match=r"cannot be written: Not a directory.*STVLM_HOME"):
-        local.submit(spec(1), worker=WORKER)
+        HERE.submit(spec(1))
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_no_half_run(home):
-    local.check_config({})  # nothing is to be loaded, and so perhaps written, under the limit
+    checked_settings({})  # nothing is to be loaded, and so perhaps written, under the limit
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # no file may grow over 20 bytes
     try:
         with pytest.raises(WorkspaceError, match="cannot be written: File too large"):
-            local.submit(spec(1), worker=WORKER)
+            HERE.submit(spec(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert local.list_runs() == ()
+    assert board.list_runs() == ()
     assert list((home / "runs").iterdir()) == []
 
 
@@ -292,10 +295,10 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def test_a_harmed_run_does_not_hide_the_others(home):
-    good = local.submit(spec(1), worker=WORKER)
+    good = HERE.submit(spec(1))
     (home / "runs" / "0123456789ab").mkdir()
     (home / "runs" / "0123456789ab" / "spec.json").write_text("{")
     (home / "runs" / "0123456789ab" / "status.json").write_text("{")
-    assert [run.run_id for run in local.list_runs()] == [good]
-    local.delete("0123456789ab")
+    assert [run.run_id for run in board.list_runs()] == [good]
+    board.delete("0123456789ab")
     assert not (home / "runs" / "0123456789ab").exists()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ import psutil
 import stvlm
 from stvlm.jobs.run import workspace, write_atomic
 
+SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
 WORKER = (sys.executable, "-m", "stvlm.jobs.worker")
-_children: dict[int, subprocess.Popen] = {}  # by pid; polled, so that no ended worker stays a zombie
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> 
         )
     created = psutil.Process(child.pid).create_time()  # nobody could reap it yet, so it is there, be it as a zombie
     process = WorkerProcess(child.pid, created, socket.gethostname())
-    _children[child.pid] = child
+    threading.Thread(target=child.wait, daemon=True).start()  # so that an ended worker does not stay a zombie
     try:
         write_atomic(folder / "process.json", process)
     except OSError:
@@ -89,20 +90,12 @@ def is_alive(process: WorkerProcess) -> bool:
         return False
 
 
-def reap() -> None:
-    """Take note of the workers of this process that have ended: until then they would stay zombies."""
-    for pid, child in list(_children.items()):
-        if child.poll() is not None:
-            _children.pop(pid, None)
-
-
 def end(process: WorkerProcess, patience_seconds: float) -> None:
     """Wait for a worker to end; then ask its group to end; then end it."""
-    for sign in (None, signal.SIGTERM, signal.SIGKILL):
+    for sign, seconds in ((None, patience_seconds), (signal.SIGTERM, SOFT_SECONDS), (signal.SIGKILL, 5.0)):
         if sign is not None and is_alive(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, sign)  # the worker leads its own group, so its children go with it
-        deadline = time.monotonic() + max(patience_seconds, 0.0 if sign is None else 2.0)
+        deadline = time.monotonic() + seconds
         while is_alive(process) and time.monotonic() < deadline:
             time.sleep(0.05)
-    reap()

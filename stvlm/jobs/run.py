@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -54,6 +55,7 @@ class RunSpec(BaseModel):
         data: its readings.
         config: settings of `stvlm.fit.FitConfig`; the rest keeps its default.
         threads: CPU threads of the worker; None leaves the choice to the environment.
+        backend: where it works, a name of `stvlm.jobs.board.BACKENDS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,11 +65,16 @@ class RunSpec(BaseModel):
     data: DataSource
     config: dict[str, Any] = Field(default_factory=dict)
     threads: int | None = Field(default=None, ge=1, le=1024)
+    backend: str = Field(default="local", pattern=r"^[a-z]{1,20}$")
 
-    @property
-    def key(self) -> str:
-        """sha256 of all that decides the result: two specs with one key do the same work."""
-        return hashlib.sha256(f"{stvlm.__version__} {self.model_dump_json(exclude={'title', 'threads'})}".encode()).hexdigest()
+    def key(self, settings: dict[str, Any]) -> str:
+        """sha256 of all that decides the result: two specs with one key do the same work.
+
+        Args:
+            settings: all of `FitConfig`, defaults too, so that a default that is spelt out makes no difference.
+        """
+        told = {"version": stvlm.__version__, "kind": self.kind, "data": self.data.model_dump(), "config": settings}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class RunStatus(BaseModel):
@@ -76,12 +83,15 @@ class RunStatus(BaseModel):
     Attributes:
         run_id: twelve hexadecimal digits, the name of the folder.
         spec: what it shall do.
-        state: "lost" = its worker is gone without a last word; it can be resumed.
+        state: "lost" = its worker is gone without a last word; it can be resumed. The message says why a run is failed or lost.
         created, queued, heartbeat: seconds since 1970: submitted, put into the queue last, last sign of life.
+        started, ended: seconds since 1970: got its device last, ended; None before that.
+        key: sha256 of its data and settings, as `RunSpec.key`.
         ahead: runs that go first on the device, while queued.
         phase, step, total, loss, val_mae, anchor_val_mae, best_val_mae, message: as in FitStep; MAE in the series' unit.
         seconds, eta_seconds: spent and still to come.
         device: the device at work; while queued, the devices it may get, joined by commas.
+        memory_mb, device_memory_mb: megabytes of its process, and that it holds of a GPU; None where not known.
         pid: process of the worker.
     """
 
@@ -93,6 +103,9 @@ class RunStatus(BaseModel):
     created: float
     queued: float
     heartbeat: float
+    started: float | None = None
+    ended: float | None = None
+    key: str = ""
     ahead: int | None = None
     phase: str = ""
     step: int = 0
@@ -105,6 +118,8 @@ class RunStatus(BaseModel):
     eta_seconds: float | None = None
     device: str = ""
     message: str = ""
+    memory_mb: float | None = None
+    device_memory_mb: float | None = None
     pid: int | None = None
 
     @property
@@ -116,6 +131,11 @@ class RunStatus(BaseModel):
     def is_live(self) -> bool:
         """Whether it waits or works."""
         return self.state in WAITING_OR_WORKING
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it ended, or was lost, before it was done."""
+        return not self.is_live and self.state != "done"
 
     @property
     def model_folder(self) -> Path:
@@ -142,6 +162,40 @@ def run_folder(run_id: str) -> Path:
     if not RUN_ID.fullmatch(run_id):
         raise RunError(f"{run_id!r} is no run id: twelve digits 0-9 a-f.")
     return workspace() / "runs" / run_id
+
+
+def list_folders() -> list[Path]:
+    """The folders of all runs of the workspace."""
+    root = workspace() / "runs"
+    return [folder for folder in root.iterdir() if RUN_ID.fullmatch(folder.name)] if root.is_dir() else []
+
+
+def read_status(folder: Path) -> RunStatus:
+    """What a run's folder says; whether its worker lives is another question, for its backend.
+
+    Raises:
+        RunError: no such run, or one that cannot be read.
+    """
+    try:
+        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        written = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        heartbeat = (folder / "status.json").stat().st_mtime
+        return RunStatus.model_validate({**written, "run_id": folder.name, "spec": spec, "heartbeat": heartbeat})
+    except FileNotFoundError as error:
+        raise RunError(f"There is no run {folder.name}.") from error
+    except ValueError as error:  # of JSON or of pydantic: harmed by hand or by the disk
+        raise RunError(f"Run {folder.name} cannot be read: {error}") from error
+
+
+def read_all() -> list[RunStatus]:
+    """What the folders of all runs say; one that cannot be read is logged and left out."""
+    found = []
+    for folder in list_folders():
+        try:
+            found.append(read_status(folder))
+        except RunError as error:
+            logging.getLogger(__name__).warning("%s", error)
+    return found
 
 
 def write_atomic(path: Path, content: Any, durable: bool = False) -> None:

@@ -18,7 +18,7 @@ import stvlm
 from stvlm.data.forecast import Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
-from stvlm.jobs import local
+from stvlm.jobs import board
 from stvlm.ui import datasets, frame, session, widgets
 from stvlm.ui.words import say
 
@@ -66,7 +66,7 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
     sample = datasets.sample(data)
     if sample and (CHECKPOINTS / sample.name / "manifest.json").is_file():
         found.append(_of_folder("shipped", say("common.shipped"), CHECKPOINTS / sample.name))
-    for run in local.list_runs():
+    for run in board.list_runs():
         source = run.spec.data
         if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
             found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))

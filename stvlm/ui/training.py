@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import pandas as pd
@@ -10,7 +12,7 @@ import streamlit as st
 from stvlm.charts import lines, ranks
 from stvlm.data import windows
 from stvlm.data.series import SensorSeries
-from stvlm.jobs import local
+from stvlm.jobs import board
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, WorkspaceError
 from stvlm.ui import datasets, frame, models, session, show, widgets
 
@@ -118,7 +120,7 @@ def _submit(series: SensorSeries, config: dict[str, object]) -> None:
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{datasets.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
     try:
-        run = local.submit(RunSpec(title=title, data=source, config=config))
+        run = board.submit(RunSpec(title=title, data=source, config=config), dedupe=True)
     except (RunError, WorkspaceError) as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         return
@@ -133,7 +135,7 @@ def run_in_view() -> None:
         return
     session.put("run", run_id)
     try:
-        live = local.status(run_id).is_live
+        live = board.status(run_id).is_live
     except RunError as error:
         st.error(widgets.plain(str(error)))
         session.put("run", "")
@@ -142,11 +144,11 @@ def run_in_view() -> None:
 
 
 def _watch(run_id: str, was_live: bool) -> None:
-    run = local.status(run_id)
+    run = board.status(run_id)
     with st.container(border=True):
         st.subheader(widgets.plain(run.title), anchor=False)
         _progress(run)
-        rows = local.losses(run_id)
+        rows = board.losses(run_id)
         if rows:
             show.plot(lines.loss_lines(rows, _unit(run), frame.theme()), "loss", _loss_words(run))
         if shared := [row for row in rows if row.get("ranks")]:
@@ -170,7 +172,7 @@ def _ranks(rows: list[dict]) -> None:
 def _progress(run: RunStatus) -> None:
     eta = f", about {_duration(run.eta_seconds)} left" if run.eta_seconds is not None and run.is_live else ""
     if run.state == "queued":
-        text = f"waits for its device, {run.ahead or 0} before it"
+        text = "waits for its device" + ("" if run.ahead is None else f", {run.ahead} before it")
     elif run.state == "running":
         text = f"step {run.step} of {run.total}{eta}" if run.total else "getting ready: data, libraries, closed-form anchor"
     else:
@@ -183,6 +185,9 @@ def _progress(run: RunStatus) -> None:
     cells = st.container(horizontal=True, gap="large")
     cells.metric("Device", run.device or "not yet known", width="content")
     cells.metric("Time spent", _duration(run.seconds), width="content")
+    if run.memory_mb:
+        on_device = f", {run.device_memory_mb / 1e3:.1f} GB of the GPU" if run.device_memory_mb else ""
+        cells.metric("Memory", f"{run.memory_mb / 1e3:.1f} GB{on_device}", width="content")
     cells.metric(
         "Validation error (MAE)",
         widgets.plain(_error(run.best_val_mae, unit)),
@@ -203,18 +208,31 @@ def _progress(run: RunStatus) -> None:
 def _buttons(run: RunStatus) -> None:
     with st.container(horizontal=True):
         if run.is_live:
-            st.button(
-                "Cancel", icon=":material/stop:", on_click=local.cancel, args=(run.run_id,), disabled=run.state == "cancelling"
-            )
+            if st.button("Cancel", icon=":material/stop:", disabled=run.state == "cancelling"):
+                _try(board.cancel, run)
         elif run.state == "done":
             if st.button("Forecast with it", type="primary", icon=":material/timeline:"):
                 _use(run)
         elif st.button("Resume", type="primary", icon=":material/resume:", help="Goes on from its last checkpoint."):
-            local.resume(run.run_id)
-            st.rerun(scope="app")
+            _try(board.resume, run)
+        if not run.is_live:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown("Removes the run with its log, its checkpoint and its model. This cannot be undone.")
+                if st.button("Delete this run", key=f"delete-{run.run_id}"):
+                    _try(board.delete, run)
     if run.state in ("failed", "lost"):
         with st.expander("The end of its log"):
-            st.code(local.log_tail(run.run_id) or "The log is empty.", language=None)
+            st.code(board.logs(run.run_id) or "The log is empty.", language=None)
+
+
+def _try(change: Callable[[str], None], run: RunStatus) -> None:
+    """Change a run, or say why that cannot be."""
+    try:
+        change(run.run_id)
+    except (RunError, WorkspaceError) as error:
+        st.error(widgets.plain(str(error)), icon=":material/error:")
+    else:
+        st.rerun(scope="app")
 
 
 def _use(run: RunStatus) -> None:
@@ -226,9 +244,17 @@ def _use(run: RunStatus) -> None:
     frame.go("forecast")
 
 
+@st.cache_resource(show_spinner=False)
+def _adopt() -> None:
+    """Once for each server: look after the runs that an earlier one has left."""
+    with suppress(WorkspaceError):  # it can be read still, and the first change will say so
+        board.adopt()
+
+
 def run_list() -> None:
     """All runs of this workspace; a click on one opens it."""
-    runs = local.list_runs()
+    _adopt()
+    runs = board.list_runs()
     st.subheader("Runs", anchor=False)
     if not runs:
         st.caption("None yet. The settings above work as they are: press Start.")
@@ -236,7 +262,7 @@ def run_list() -> None:
     rows = [
         {
             "Run": run.title,
-            "State": run.state,
+            "State": run.state if run.state != "queued" or run.ahead is None else f"queued, {run.ahead} before it",
             "Started": datetime.fromtimestamp(run.created).astimezone(),
             "Device": run.device,
             "Validation error (MAE)": _error(run.best_val_mae, _unit(run)),
