@@ -1,4 +1,4 @@
-"""A network on a georeferenced grid: sparse weights built once, painting by one sparse product."""
+"""A network on a georeferenced grid: sparse weights built once, painting by one weighted sum of rows for each pixel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 
 from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
@@ -77,6 +78,8 @@ class SpatialRaster:
     def paint(self, values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Paint departures by one sparse product, renormalised by what was observed: sum(w m x) / sum(w m).
 
+        All frames of a sensor lie side by side, so that a pixel is a weighted sum of a few rows, which a fused kernel writes once.
+
         Where all sensors near are missing, a pixel falls back smoothly: to those farther off, then to 0.
 
         Args:
@@ -90,16 +93,17 @@ class SpatialRaster:
         shape = torch.broadcast_shapes(values.shape, observed.shape)[:-1]
         flat = torch.where(observed, values, 0).float().reshape(-1, n).T.contiguous()  # (N, R)
         if bool(observed.all()):  # the usual case needs no second product
-            painted = surface.complete @ flat  # (G G, R)
+            painted = surface.mix(flat, surface.complete)  # (G G, R)
         else:
-            mass = self.mass(observed).expand(*shape, self.size, self.size).reshape(flat.shape[1], -1)  # (R, G G)
-            painted = (surface.weights @ flat) / (mass.T + SHRINK)
+            seen = observed.expand(*shape, n).reshape(-1, n).float().T.contiguous()  # (N, R)
+            painted = surface.mix(flat, surface.weights).div_(surface.mix(seen, surface.weights).add_(SHRINK))
         return painted.T.reshape(*shape, self.size, self.size)
 
     def mass(self, observed: torch.Tensor) -> torch.Tensor:
         """(..., G, G) float32: the weight of what was observed (..., N) in each pixel."""
         seen = observed.reshape(-1, observed.shape[-1]).float().T.contiguous()
-        return (self._surface(observed.device).weights @ seen).T.reshape(*observed.shape[:-1], self.size, self.size)
+        surface = self._surface(observed.device)
+        return surface.mix(seen, surface.weights).T.reshape(*observed.shape[:-1], self.size, self.size)
 
     def support(self, observed: torch.Tensor) -> torch.Tensor:
         """(..., G, G) in 0 … 1: 1 where a sensor that was observed stands, 0 far from all and where those near are missing."""
@@ -122,20 +126,31 @@ class SpatialRaster:
         key = str(device)
         if key not in self._on_device:
             whole = torch.zeros(self.size**2).index_add_(0, _rows(self.weights), self.weights.values())
-            scaled = self.weights.values() / (whole + SHRINK)[_rows(self.weights)]
-            complete = _csr(self.weights.crow_indices(), self.weights.col_indices(), scaled, self.weights.shape)
-            share = self.nearness / whole
-            self._on_device[key] = _Surface(self.weights.to(device), complete.to(device), share.to(device))
+            complete = self.weights.values() / (whole + SHRINK)[_rows(self.weights)]
+            start, column = self.weights.crow_indices()[:-1].int(), self.weights.col_indices().int()
+            parts = start, column, self.weights.values(), complete, self.nearness / whole
+            self._on_device[key] = _Surface(*(part.to(device) for part in parts))
         return self._on_device[key]
 
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """weights (G G, N); the same divided by their sum, for when all is observed; nearness divided by that sum (G G,)."""
+    """The weights (G G, N) row by row on a device.
 
+    Attributes:
+        start: (G G,) int32, where each row begins. column: (K,) int32, its sensors. weights: (K,). complete: the same divided by their
+            sum in the row, for when all is observed. share: (G G,) nearness divided by that sum.
+    """
+
+    start: torch.Tensor
+    column: torch.Tensor
     weights: torch.Tensor
     complete: torch.Tensor
     share: torch.Tensor
+
+    def mix(self, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """(G G, R): the weighted sum of the rows (N, R) of the sensors of each pixel."""
+        return F.embedding_bag(self.column, rows, self.start, mode="sum", per_sample_weights=weights)
 
 
 def on_image(bounds: tuple[float, float, float, float], lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
