@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stvlm.data import files
+from stvlm.data.columns import read_header
 from stvlm.data.forecast import Forecast
 from stvlm.data.formats import InputError, forecast_table, read_forecast, read_tables, write_forecast
 from stvlm.data.network import SensorNetwork
@@ -112,6 +113,35 @@ def test_other_delimiters_and_the_decimal_comma_are_recognised_and_said(delimite
 
 def test_quoted_decimal_commas_between_commas_are_read():
     np.testing.assert_array_equal(read(WIDE.replace("6.5", '"6,5"')).readings.to_numpy(), VALUES)
+
+
+def test_a_few_decimals_of_the_other_sign_are_read_alike_and_named():
+    tables = read(WIDE.replace("1,2,3", "1.5,2,3.25").replace("6.5", '"6,5"'))
+    assert tables.readings.to_numpy()[:2].ravel().tolist() == pytest.approx([1.5, 2, 3.25, 4, np.nan, 6.5], nan_ok=True)
+    assert "r.csv, row 3: the decimal sign ',' among others with '.', first '6,5'; read alike." in tables.notes
+
+
+def test_a_comma_that_may_part_thousands_is_refused_among_decimal_points():
+    with pytest.raises(InputError, match="'1,234' is not a number"):
+        read(WIDE.replace("7,8,9", '7,8,"1,234"'))
+
+
+def test_columns_may_be_said_and_what_is_said_goes_before_what_is_recognised():
+    sensors = "code,lat,lon,x,y\n01,1,2,11.5,48.5\n02,1,2,11.6,48.6\nNA,1,2,11.7,48.7\n"
+    rows = LONG.replace("value", "low,high").replace("\n", ",9\n", 1).replace("low,high,9", "low,high")
+    rows = "\n".join(line + ("" if i == 0 else ",9") for i, line in enumerate(LONG.replace("value", "low,high").splitlines()))
+    given = ("s.csv", sensors.encode()), ("r.csv", rows.encode())
+    said = {"sensors": {"lat": "y", "lon": "x"}, "series": {"value": "high"}}
+    tables = read_tables(*given, columns=said)
+    assert tables.sensors["lat"].tolist() == [48.5, 48.6, 48.7]
+    assert (tables.readings.to_numpy() == 9).all()
+    assert read_header(given[1], "series").found == {"timestamp": "timestamp", "sensor_id": "sensor_id", "value": ""}
+    assert read_header(given[1], "series", {"sensor_id": ""}).shape == "wide"
+    assert read_header(given[0], "sensors").found == {"sensor_id": "code", "lat": "lat", "lon": "lon"}
+    with pytest.raises(InputError, match="no column 'nothing' for lat"):
+        read_tables(*given, columns={"sensors": {"lat": "nothing"}})
+    with pytest.raises(InputError, match="'x' cannot be two things"):
+        read_tables(*given, columns={"sensors": {"lat": "x", "lon": "x"}})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

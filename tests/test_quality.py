@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from stvlm.data import quality
+from stvlm.data.effects import try_fix
 from stvlm.data.formats import InputError, read_tables
 from stvlm.data.quality import FIXES, apply_fixes, inspect, load, need_steps, to_series
 
@@ -129,6 +130,57 @@ def test_a_network_on_the_antarctic_ice_is_suspected_to_be_swapped():
         p for p in inspect(raw(places=sensors(lat=(-73.5, -73.6, -73.7), lon=(45.5, 45.6, 45.7)))).problems if p.code == "polar"
     ]
     assert [(p.severity, p.fix) for p in warned] == [("warning", "swap-lat-lon")]
+
+
+def test_swapped_places_that_are_possible_are_suspected_when_only_the_swap_lies_on_land():
+    ireland = sensors(lat=(-8.8, -7.3, -6.2), lon=(53.3, 54.1, 53.4))
+    found = [p for p in inspect(raw(places=ireland)).problems if p.code == "swapped-at-sea"]
+    assert [(p.severity, p.fix) for p in found] == [("warning", "swap-lat-lon")]
+    assert "swapped-at-sea" not in codes(apply_fixes(raw(places=ireland), ["swap-lat-lon"]))
+    seychelles = sensors(lat=(-4.62, -4.68, -4.74), lon=(55.45, 55.5, 55.48))  # swapped, they would lie in Scotland
+    assert "swapped-at-sea" not in codes(raw(places=seychelles))
+
+
+def test_a_fix_is_tried_before_it_is_applied():
+    tables = raw(places=sensors(lat=(-8.8, -7.3, -6.2), lon=(53.3, 54.1, 53.4)))
+    effect = try_fix(tables, (), "swap-lat-lon")
+    assert effect.figures == {"lat": ((-8.8, -6.2), (53.3, 54.1)), "lon": ((53.3, 54.1), (-8.8, -6.2))}
+    assert effect.solved == ("swapped-at-sea",)
+    assert effect.readings is None
+    assert tables.sensors["lat"].tolist() == [-8.8, -7.3, -6.2]
+    twice = table().iloc[[*range(60), 59, *range(60, 200)]]
+    effect = try_fix(raw(twice), (), "average-duplicates")
+    assert effect.figures["rows"] == (201, 200)
+    assert effect.solved == ("duplicate-times",)
+    assert effect.places is None
+    before, after = effect.readings
+    moment = twice.index[59]
+    assert (list(before.index).count(moment), list(after.index).count(moment)) == (2, 1)
+
+
+def test_still_runs_and_far_outliers_may_be_taken_as_missing_and_nothing_else_is():
+    series = table()
+    series.iloc[50:110, 0] = 51.5
+    series.iloc[150, 1] = 4000.0
+    mended = apply_fixes(raw(series), ["stuck-is-missing", "outliers-are-missing"])
+    hidden = mended.readings.isna().to_numpy()
+    assert hidden[50:110, 0].all()
+    assert hidden[150, 1]
+    assert hidden.sum() == 61
+    assert codes(mended, "warning") == {"long-gaps"}
+
+
+def test_each_sensor_has_its_row_of_figures():
+    series = table()
+    series.iloc[20:50, 2] = np.nan
+    report = inspect(raw(series, sensors(lat=(48.0, 48.0, 48.2), lon=(11.0, 11.0, 11.2))))
+    rows = report.per_sensor
+    assert rows["coverage_percent"].tolist() == [100, 100, 85]
+    assert rows["longest_gap"].tolist() == [0, 0, 30]
+    assert rows["neighbour_km"].tolist() == pytest.approx([0, 0, 26.7], abs=0.1)
+    assert rows["findings"].tolist() == ["co-located", "co-located", "long-gaps"]
+    assert report.sensors_csv().splitlines()[0].startswith("sensor_id,coverage_percent,longest_gap")
+    assert report.findings_csv().count("\n") == 1 + len(report.problems)
 
 
 def test_projected_places_are_named_and_converted_with_their_code():

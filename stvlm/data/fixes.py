@@ -14,8 +14,7 @@ import pyproj
 from stvlm.data.checks import NICE_STEPS, usual_step, words_for
 from stvlm.data.files import FOR_PATHS, InputError, show
 from stvlm.data.formats import RawTables
-
-SENTINELS = (-9999.0, -999.0, -99.9, -99.0)
+from stvlm.data.oddities import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,28 @@ def _drop_dead(raw: RawTables, _: str) -> RawTables:
 def _hide(raw: RawTables, values: Iterable[float]) -> RawTables:
     hidden = np.isin(raw.readings.to_numpy(), np.asarray([*values], dtype="float32"))
     return replace(raw, readings=raw.readings.mask(hidden))
+
+
+def _hide_outliers(raw: RawTables, _: str) -> RawTables:
+    if not raw.readings.size:
+        return raw
+    columns, values = measure(raw.readings.to_numpy()), raw.readings.to_numpy()
+    return replace(raw, readings=raw.readings.mask(np.abs(values - columns.middle) > outlier_limit(columns.spread)))
+
+
+def _hide_stuck(raw: RawTables, _: str) -> RawTables:
+    """Runs of one value as long as those that are reported, and sensors that never changed."""
+    if not raw.readings.size:
+        return raw
+    columns, values = measure(raw.readings.to_numpy()), raw.readings.to_numpy().copy()
+    for node in np.flatnonzero(stuck_nodes(columns)):
+        least = min(stuck_run(columns), int(columns.observed[node]))
+        starts = np.flatnonzero(np.r_[True, values[1:, node] != values[:-1, node]])
+        lengths = np.diff(np.r_[starts, len(values)])
+        for start, length in zip(starts[lengths >= least], lengths[lengths >= least], strict=True):
+            if values[start, node] != 0:
+                values[start : start + length, node] = np.nan
+    return replace(raw, readings=pd.DataFrame(values, index=raw.readings.index, columns=raw.readings.columns))
 
 
 def _sort(raw: RawTables, _: str) -> RawTables:
@@ -203,6 +224,12 @@ FIXES: dict[str, Fix] = {  # in the order in which they are applied
         "Take -999 as missing", "Takes -9999, -999, -99.9 and -99 as missing.", lambda raw, _: _hide(raw, SENTINELS)
     ),
     "zero-is-missing": Fix("Take 0 as missing", "Takes every reading of exactly 0 as missing.", lambda raw, _: _hide(raw, (0.0,))),
+    "stuck-is-missing": Fix(
+        "Take long still runs as missing", "Takes long runs of one value, other than 0, as missing.", _hide_stuck
+    ),
+    "outliers-are-missing": Fix(
+        "Take far outliers as missing", "Takes readings over 20 usual spreads from the usual as missing.", _hide_outliers
+    ),
     "local-time": Fix(
         "Take times as local", "Converts local times with summer time to UTC.", _local_time, "zone, such as Europe/Berlin"
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from stvlm.data.arrays import read_h5, read_npz
 from stvlm.data.baselayer import BaseLayer
+from stvlm.data.columns import SPELLINGS, Said, find_columns
 from stvlm.data.exports import forecast_table, read_forecast, write_forecast
 from stvlm.data.files import InputError, Source, SourceFile, open_source, show
 from stvlm.data.geofiles import read_base_layer
@@ -20,53 +21,6 @@ from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_
 from stvlm.data.times import Clock, parse_times
 
 __all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
-
-SPELLINGS = {  # our word -> other usual spellings, the surest first
-    "sensor_id": (
-        *(
-            "sensor_id",
-            "sensorid",
-            "sensor",
-            "station_id",
-            "stationid",
-            "station_code",
-            "stationcode",
-            "station",
-            "detector_id",
-            "detector",
-        ),
-        *("site_id", "site", "device_id", "node_id", "node", "gauge_id", "gauge", "id", "code", "identifier", "uid", "fid", "name"),
-    ),
-    "lat": (
-        "lat",
-        "latitude",
-        "lat_dd",
-        "lat_deg",
-        "latitude_deg",
-        "latitude_wgs84",
-        "breite",
-        "y",
-        "y_coord",
-        "northing",
-        "utm_y",
-    ),
-    "lon": (
-        "lon",
-        "lng",
-        "long",
-        "longitude",
-        "lon_dd",
-        "lon_deg",
-        "longitude_deg",
-        "longitude_wgs84",
-        "x",
-        "x_coord",
-        "easting",
-        "utm_x",
-    ),
-    "timestamp": ("timestamp", "time", "datetime", "date_time", "date", "ts", "day", "period", "zeit", "datum"),
-    "value": ("value", "reading", "measurement", "val", "speed", "flow", "count", "target"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +63,7 @@ def read_tables(
     base_layer: Source | None = None,
     grid: Source | None = None,
     grid_unit: str = "",
+    columns: Mapping[str, Said] | None = None,
 ) -> RawTables:
     """Read a sensor table and a readings table, and what there is beside them.
 
@@ -116,11 +71,13 @@ def read_tables(
         sensors, series, adjacency, context: paths, or (file name, bytes) of uploads.
         start, step_minutes: time of the first reading and minutes between two, for files without times (.npz).
         base_layer, grid, grid_unit: as in `read_base_layer`.
+        columns: "sensors", "series", "context" -> our word -> the column that it is in the file; see `find_columns`.
 
     Raises:
         InputError: one line for each file that cannot be read.
     """
     problems: list[str] = []
+    said = columns or {}
 
     def attempt(read: Callable, *args: object) -> Any:
         try:
@@ -129,11 +86,11 @@ def read_tables(
             problems.extend(error.problems)
             return None
 
-    places = attempt(_read_sensors, sensors)
+    places = attempt(_read_sensors, sensors, said.get("sensors"))
     ids = () if places is None else tuple(places[0]["sensor_id"])
-    readings = attempt(_read_readings, series, ids, start, step_minutes)
+    readings = attempt(_read_readings, series, ids, start, step_minutes, said.get("series"))
     edges = attempt(lambda: read_adjacency(open_source(adjacency), ids)) if adjacency is not None and ids else None
-    facts = attempt(_read_context, context) if context is not None else None
+    facts = attempt(_read_context, context, said.get("context")) if context is not None else None
     if facts is not None and readings is not None:
         facts = attempt(_same_clock, facts, readings[1], _name(context))
     layer = attempt(read_base_layer, base_layer, grid, grid_unit)
@@ -159,17 +116,11 @@ def _name(source: Source) -> str:
     return show(re.split(r"[\\/]", source[0] if isinstance(source, tuple) else str(source))[-1], 80)
 
 
-def _find(columns: Sequence[str], word: str) -> str | None:
-    """The column that means `word`, by its usual spellings."""
-    plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in reversed(columns)}
-    return next((plain[s] for s in SPELLINGS[word] if s in plain), None)
-
-
-def _read_sensors(source: Source) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     file = open_source(source)
     table = open_table(file)
-    found = {word: _find(table.columns, word) for word in ("sensor_id", "lat", "lon")}
-    absent = [word for word, column in found.items() if column is None]
+    found = find_columns(table.columns, "sensors", file.name, said)
+    absent = [word for word, column in found.items() if not column]
     if absent:
         raise InputError(
             f"{file.name}, header: no column {' and no column '.join(absent)}; it has {_list(table.columns)}. "
@@ -179,7 +130,7 @@ def _read_sensors(source: Source) -> tuple[pd.DataFrame, tuple[str, ...]]:
     cells = table.read([c for c in table.columns if c], [])
     sensors = pd.DataFrame({"sensor_id": to_text(cells[found["sensor_id"]])})
     for word in ("lat", "lon"):
-        values, bad = parse_numbers(cells[found[word]], table.decimal)
+        values, bad = parse_numbers(cells[found[word]], table.decimal, table.mixed)
         if bad.any():
             i = int(bad.argmax())
             raise InputError(
@@ -196,7 +147,7 @@ def _read_sensors(source: Source) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if column and column not in found.values():
             fact = "fact " + column if column in sensors.columns else column
             is_label = column.lower() in SPELLINGS["sensor_id"]  # a name such as 773869 is no quantity
-            sensors[fact] = to_text(cells[column]) if is_label else tidy_column(cells[column], table.decimal)
+            sensors[fact] = to_text(cells[column]) if is_label else tidy_column(cells[column], table.decimal, table.mixed)
     return sensors, (*table.notes, *notes)
 
 
@@ -205,7 +156,7 @@ def _list(columns: Sequence[str]) -> str:
 
 
 def _read_readings(
-    source: Source, ids: tuple[str, ...], start: str | None, step_minutes: float | None
+    source: Source, ids: tuple[str, ...], start: str | None, step_minutes: float | None, said: Said | None
 ) -> tuple[pd.DataFrame, Clock]:
     file = open_source(source)
     if file.kind == "HDF5":
@@ -215,18 +166,17 @@ def _read_readings(
     if file.kind == "JSON":
         raise InputError(f"{file.name}: GeoJSON can hold the sensors, not the readings. Give readings as CSV or Parquet.")
     table = open_table(file)
-    time, sensor = _find(table.columns, "timestamp"), _find(table.columns, "sensor_id")
-    if time is not None and sensor is not None and sensor not in ids:
-        return _read_long(file, table, time, sensor)
-    return _read_wide(file, table, time)
+    found = find_columns(table.columns, "series", file.name, said, ids)
+    if found["sensor_id"]:
+        return _read_long(file, table, found["timestamp"], found["sensor_id"], found["value"])
+    return _read_wide(file, table, found["timestamp"])
 
 
-def _read_wide(file: SourceFile, table: Table, time: str | None) -> tuple[pd.DataFrame, Clock]:
+def _read_wide(file: SourceFile, table: Table, time: str) -> tuple[pd.DataFrame, Clock]:
     if len(table.columns) < 2:
         raise InputError(
             f"{file.name}, header: only the column '{show(table.columns[0])}'. Readings need a time column and one per sensor."
         )
-    time = table.columns[0] if time is None else time
     unnamed = [c for c in table.columns if c != time and (not c or c.startswith(("unnamed ", "Unnamed: ")))]
     sensors = [c for c in table.columns if c != time and c not in unnamed]
     if re.match(r"\d{4}-\d\d-\d\d", sensors[0] if sensors else ""):
@@ -243,10 +193,9 @@ def _read_wide(file: SourceFile, table: Table, time: str | None) -> tuple[pd.Dat
     return readings, Clock(clock.times, clock.zoned, clock.timezone, notes)
 
 
-def _read_long(file: SourceFile, table: Table, time: str, sensor: str) -> tuple[pd.DataFrame, Clock]:
+def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: str) -> tuple[pd.DataFrame, Clock]:
     others = [c for c in table.columns if c not in (time, sensor) and c]
-    value = _find(others, "value") if len(others) != 1 else others[0]
-    if value is None:
+    if not value:
         raise InputError(
             f"{file.name}, header: which column holds the reading? It has {_list(others)}. "
             "A long table needs timestamp, sensor_id, value."
@@ -276,11 +225,11 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str) -> tuple[
     )
 
 
-def _read_context(source: Source) -> tuple[pd.DataFrame, Clock]:
+def _read_context(source: Source, said: Said | None) -> tuple[pd.DataFrame, Clock]:
     file = open_source(source)
     table = open_table(file)
-    time = _find(table.columns, "timestamp")
-    if time is None:
+    time = find_columns(table.columns, "context", file.name, said)["timestamp"]
+    if not time:
         raise InputError(
             f"{file.name}, header: no column timestamp, time or date; it has {_list(table.columns)}. Context needs times."
         )
@@ -289,7 +238,7 @@ def _read_context(source: Source) -> tuple[pd.DataFrame, Clock]:
         raise InputError(f"{file.name}, header: nothing beside the times. Context needs at least one more column.")
     cells = table.read([time, *columns], [])
     clock = parse_times(cells[time], file.name, table.first_row)
-    facts = pd.DataFrame({c: tidy_column(cells[c], table.decimal) for c in columns})
+    facts = pd.DataFrame({c: tidy_column(cells[c], table.decimal, table.mixed) for c in columns})
     facts.index = pd.DatetimeIndex(clock.times, name="timestamp")
     order = facts.index.argsort(kind="stable")
     facts = facts.iloc[order]

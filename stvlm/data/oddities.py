@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import shapely
 
 from stvlm.data.checks import Problem, some, usual_step, words_for
 from stvlm.data.files import show
-from stvlm.data.fixes import SENTINELS
 from stvlm.data.formats import RawTables
+from stvlm.data.land import COARSE, FINE, load
 from stvlm.data.network import SensorNetwork
 
 BLOCK = 4_000_000  # cells looked at in one go
+SENTINELS = (-9999.0, -999.0, -99.9, -99.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
     away = np.abs(np.where(seen, values, middle.astype("float32")) - middle)
     worst_row = away.argmax(axis=0)
     worst = values[worst_row, np.arange(n_sensors)]
-    limit = np.where(spread > 0, 20 * np.maximum(spread, np.median(spread)), np.inf)  # a calm sensor may jump as the others do
+    limit = outlier_limit(spread)
     same = np.zeros_like(seen)
     same[1:] = (values[1:] == values[:-1]) & (values[1:] != 0)
     zero = values == 0
@@ -91,6 +93,22 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
         worst_row,
         (away > limit).sum(axis=0),
     )
+
+
+def outlier_limit(spread: np.ndarray) -> np.ndarray:
+    """(N,) how far from its median a reading may lie, of (N,) spreads; a calm sensor may jump as the others do."""
+    return np.where(spread > 0, 20 * np.maximum(spread, np.median(spread)), np.inf)
+
+
+def stuck_run(columns: Columns) -> int:
+    """From how many equal readings in a row on a sensor counts as stuck."""
+    return int(max(24, 3 * float(np.median(columns.longest_run))))
+
+
+def stuck_nodes(columns: Columns) -> np.ndarray:
+    """(N,) bool: sensors that stood still for long, or always."""
+    always = (columns.longest_run == columns.observed) & (columns.observed >= 10)
+    return (columns.longest_run >= stuck_run(columns)) | always
 
 
 def _longest(flags: np.ndarray) -> np.ndarray:
@@ -133,13 +151,14 @@ def _silence(raw: RawTables, columns: Columns) -> Iterator[Problem]:
 
 def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     file, ids = raw.names["series"], raw.readings.columns
-    stuck = columns.longest_run >= max(24, 3 * float(np.median(columns.longest_run)))
-    stuck |= (columns.longest_run == columns.observed) & (columns.observed >= 10)
+    stuck = stuck_nodes(columns)
     if stuck.any():
         names, worst = tuple(ids[stuck]), int(np.where(stuck, columns.longest_run, 0).argmax())
         longest = f"longest {show(ids[worst], 24)} ({columns.longest_run[worst]:,} equal readings in a row)"
         what = f"{len(names)} sensors stood still, {longest}."
-        yield Problem("stuck", "warning", what, file, "A stuck sensor looks easy to forecast, and is not.", None, names)
+        yield Problem(
+            "stuck", "warning", what, file, "A stuck sensor looks easy to forecast, and is not.", "stuck-is-missing", names
+        )
     falls, drops = int(columns.zero_falls.sum()), int(columns.after_drop.sum())
     if falls >= 5 and drops > 0.5 * falls and columns.zeros.sum() < 0.5 * columns.observed.sum():
         names = tuple(ids[columns.after_drop > 0])
@@ -159,7 +178,7 @@ def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
         place = f"{file}, sensor {show(ids[i], 24)}, {raw.readings.index[columns.worst_row[i]]}"
         count = f"{int(columns.outliers.sum()):,} readings of {int(far.sum())} sensors"
         what = f"{count} lie far outside; here {columns.worst[i]:.6g}, usual {columns.middle[i]:.4g}."
-        yield Problem("outliers", "warning", what, place, "Look whether they are real.", None, tuple(ids[far]))
+        yield Problem("outliers", "warning", what, place, "Look whether they are real.", "outliers-are-missing", tuple(ids[far]))
 
 
 def _odd_clock(raw: RawTables) -> Iterator[Problem]:
@@ -200,6 +219,9 @@ def _odd_places(raw: RawTables) -> Iterator[Problem]:
         yield Problem(
             "polar", "warning", what, file, "Unless this is Antarctica, latitude and longitude are swapped.", "swap-lat-lon"
         )
+    elif (np.abs(lon) <= 90).all() and _at_sea(lat, lon) and not _at_sea(lon, lat, least=0.9):
+        what = f"all sensors lie at sea, the first at lat {lat[0]:.4f}, lon {lon[0]:.4f}; swapped, they lie on land."
+        yield Problem("swapped-at-sea", "warning", what, file, "Latitude and longitude seem swapped.", "swap-lat-lon")
     spots = pd.DataFrame({"lat": lat.round(5), "lon": lon.round(5)})
     shared = spots.duplicated(keep=False).to_numpy()
     if shared.any():
@@ -215,6 +237,23 @@ def _odd_places(raw: RawTables) -> Iterator[Problem]:
             farthest = f"farthest {show(ids.iloc[i], 24)} ({away[i]:,.0f} km; usual {network.spacing_km:.3g} km)"
             what = f"{len(names)} sensors lie far from all others, {farthest}."
             yield Problem("isolated", "warning", what, file, "Check their place; neighbours cannot help them.", None, names)
+
+
+def _at_sea(lat: np.ndarray, lon: np.ndarray, least: float = 0.1) -> bool:
+    """Whether less than a share of the places lie on land; a quarter of a degree off the coast still counts as land.
+
+    Args:
+        lat, lon: (N,) degrees; of many, some hundred are looked at. least: the share.
+    """
+    pick = slice(None, None, max(1, len(lat) // 300))
+    places = shapely.points(lon[pick], lat[pick])
+    shares = []
+    for name in (COARSE, FINE):  # the coarse countries lack small islands
+        near = shapely.STRtree(load(name)).query(places, predicate="dwithin", distance=0.25)[0]
+        shares.append(len(np.unique(near)) / len(places))
+        if shares[-1] >= least:
+            return False
+    return True
 
 
 def summary(raw: RawTables, columns: Columns) -> Problem:

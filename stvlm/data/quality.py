@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from stvlm.data.checks import Problem, find_errors, usual_step, words_for
+from stvlm.data.exports import defuse
 from stvlm.data.files import InputError, Source, show
 from stvlm.data.fixes import FIXES, Fix, apply_fixes
 from stvlm.data.formats import RawTables, read_tables
 from stvlm.data.network import SensorNetwork
-from stvlm.data.oddities import find_oddities, measure, summary
+from stvlm.data.oddities import Columns, find_oddities, measure, summary
 from stvlm.data.relations import to_matrix
 from stvlm.data.series import SensorSeries
 
@@ -30,6 +31,7 @@ class QualityReport:
         problems: errors first, then warnings, then notes.
         coverage: index = sensor ids of the sensor table, share of times with a reading, 0 ... 1.
         n_sensors: of the sensor table. n_times: points in time. step_minutes: usual step; 0 where there is none.
+        per_sensor: index as `coverage`; columns as in `look_at_sensors`.
     """
 
     problems: tuple[Problem, ...]
@@ -37,6 +39,7 @@ class QualityReport:
     n_sensors: int
     n_times: int
     step_minutes: float
+    per_sensor: pd.DataFrame
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -58,7 +61,21 @@ class QualityReport:
             "step_minutes": self.step_minutes,
             "coverage": {str(k): round(float(v), 6) for k, v in self.coverage.items()},
             "problems": [{k: getattr(p, k) for k in keys} for p in self.problems],
+            "sensors": [{"sensor_id": str(i), **_plain(row)} for i, row in self.per_sensor.iterrows()],
         }
+
+    def findings_csv(self) -> str:
+        """The findings as CSV, one row each."""
+        keys = ("severity", "code", "where", "what", "why", "fix", "sensors")
+        rows = [[p.severity, p.code, p.where, p.what, p.why, p.fix or "", " ".join(p.sensors)] for p in self.problems]
+        table = pd.DataFrame(rows, columns=list(keys), dtype="str")
+        return table.apply(defuse).to_csv(index=False)
+
+    def sensors_csv(self) -> str:
+        """The figures of each sensor as CSV, one row each."""
+        table = self.per_sensor.reset_index()
+        texts = {c: defuse(table[c].astype("str")) for c in ("sensor_id", "findings")}
+        return table.assign(**texts).to_csv(index=False, float_format="%.6g")
 
 
 def inspect(raw: RawTables) -> QualityReport:
@@ -68,6 +85,7 @@ def inspect(raw: RawTables) -> QualityReport:
     times = np.unique(raw.readings.index.to_numpy())
     coverage = pd.Series(0.0, index=pd.Index(ids.unique(), name="sensor_id"), name="coverage")
     odd: list[Problem] = []
+    columns = None
     if raw.readings.size:
         columns = measure(raw.readings.to_numpy())
         odd = [*find_oddities(raw, columns), summary(raw, columns)]
@@ -77,7 +95,44 @@ def inspect(raw: RawTables) -> QualityReport:
         notes.append(_context_note(raw, usual_step(times)))
     order = {"error": 0, "warning": 1, "note": 2}
     problems = sorted([*errors, *odd, *notes], key=lambda p: order[p.severity])
-    return QualityReport(tuple(problems), coverage, len(ids), len(times), usual_step(times) / 60)
+    per_sensor = look_at_sensors(raw, columns, coverage, problems)
+    return QualityReport(tuple(problems), coverage, len(ids), len(times), usual_step(times) / 60, per_sensor)
+
+
+def look_at_sensors(raw: RawTables, columns: Columns | None, coverage: pd.Series, problems: list[Problem]) -> pd.DataFrame:
+    """What is known of each sensor, one row each.
+
+    Args:
+        columns: figures of the readings; None where there are none. coverage: as in the report. problems: all findings.
+
+    Returns:
+        index = sensor ids as in `coverage`. coverage_percent; longest_gap, longest_run: steps in a row without a reading between two,
+        of one value other than 0; zeros, outliers: counts; neighbour_km: to the next sensor, 0 where two share a place, NaN where
+        the place is none; findings: codes of the warnings and errors that name the sensor.
+    """
+    table = pd.DataFrame({"coverage_percent": 100 * coverage})
+    for name in ("longest_gap", "longest_run", "zeros", "outliers"):
+        table[name] = 0
+        if columns is not None:
+            found = pd.Series(getattr(columns, name), index=raw.readings.columns).groupby(level=0).max()
+            table[name] = found.reindex(table.index).fillna(0).astype("int64")
+    first = raw.sensors.drop_duplicates("sensor_id").set_index("sensor_id").loc[table.index]
+    placed = ((first["lat"].abs() <= 90) & (first["lon"].abs() <= 180)).to_numpy()
+    table["neighbour_km"] = np.nan
+    if placed.sum() > 1:
+        network = SensorNetwork(tuple(table.index[placed]), first["lat"].to_numpy()[placed], first["lon"].to_numpy()[placed])
+        table.loc[placed, "neighbour_km"] = network.neighbours(1)[1][:, 0]
+    told: dict[str, list[str]] = {}
+    for problem in problems:
+        for sensor in problem.sensors:
+            told.setdefault(sensor, []).append(problem.code)
+    table["findings"] = [" ".join(told.get(i, ())) for i in table.index]
+    return table
+
+
+def _plain(row: pd.Series) -> dict[str, Any]:
+    """A row as plain values; None where a number is none."""
+    return {k: v if isinstance(v, str) else None if not np.isfinite(v) else round(float(v), 6) for k, v in row.items()}
 
 
 def to_series(

@@ -30,7 +30,7 @@ class Table:
         file: where it comes from. columns: names, stripped, unique ("" for one without a name).
         notes: what was recognised.
         frame: all cells, for formats that come whole; None for CSV.
-        text: the CSV itself as UTF-8. delimiter, decimal: of the CSV.
+        text: the CSV itself as UTF-8. delimiter, decimal: of the CSV. mixed: whether some of its numbers have the other sign.
         first_row: number in the file of the first row of cells.
     """
 
@@ -42,6 +42,7 @@ class Table:
     delimiter: str = ","
     decimal: str = "."
     first_row: int = 2
+    mixed: bool = False
 
     def read(self, texts: list[str], numbers: list[str]) -> pd.DataFrame:
         """The columns asked for: `texts` as text ("" = empty; datetimes stay datetimes), `numbers` as float32, NaN = missing.
@@ -67,7 +68,7 @@ class Table:
         return table[[*texts, *numbers]]
 
     def _as_frame(self, table: pd.DataFrame) -> Table:
-        return Table(self.file, self.columns, frame=table, decimal=self.decimal, first_row=self.first_row)
+        return Table(self.file, self.columns, frame=table, decimal=self.decimal, first_row=self.first_row, mixed=self.mixed)
 
     def _parse(self, types: dict[str, str], missing: dict[str, list[str]]) -> pd.DataFrame:
         try:
@@ -95,7 +96,7 @@ class Table:
             raise InputError(f"{self.file.name}{where}. Check delimiters and quotes.") from None
 
     def _numbers(self, column: pd.Series) -> np.ndarray:
-        values, bad = parse_numbers(column, self.decimal)
+        values, bad = parse_numbers(column, self.decimal, self.mixed)
         bad |= np.isinf(values)
         if bad.any():
             i, n = int(bad.argmax()), int(bad.sum())
@@ -107,8 +108,11 @@ class Table:
         return values.astype("float32")
 
 
-def parse_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
+def parse_numbers(column: pd.Series, decimal: str = ".", mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Cells as numbers.
+
+    Args:
+        mixed: also read the other decimal sign, where it cannot part thousands: "10,4" and not "1,234".
 
     Returns:
         values: (n,) float64, NaN where missing or no number. bad: (n,) bool, True where a cell is neither empty nor a number.
@@ -116,6 +120,9 @@ def parse_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype="float64", na_value=np.nan), np.zeros(len(column), dtype=bool)
     text = to_text(column)
+    if mixed:
+        other = "," if decimal == "." else "."
+        text = text.str.replace(rf"^([+-]?(?:0|\d+))[{other}](?!\d{{3}}$)(\d+)$", rf"\1{decimal}\2", regex=True)
     if decimal == ",":
         text = text.str.replace(".", "?", regex=False).str.replace(",", ".", regex=False)
     values = pd.to_numeric(text.where(text.str.fullmatch(NUMBER), None), errors="coerce").to_numpy("float64", na_value=np.nan)
@@ -137,10 +144,10 @@ def _keep_times(column: pd.Series) -> pd.Series:
     return column.reset_index(drop=True) if is_time else to_text(column)
 
 
-def tidy_column(column: pd.Series, decimal: str = ".") -> pd.Series:
+def tidy_column(column: pd.Series, decimal: str = ".", mixed: bool = False) -> pd.Series:
     """A column of facts: float64 where every filled cell is a plain number, else text ("007" is text)."""
     text = to_text(column)
-    values, bad = parse_numbers(column, decimal)
+    values, bad = parse_numbers(column, decimal, mixed)
     if bad.any() or np.isnan(values).all() or text.str.match(r"[+-]?0\d").any():
         return text
     return pd.Series(values, name=column.name)
@@ -198,13 +205,36 @@ def _open_csv(file: SourceFile, has_header: bool) -> Table:
         raise InputError(
             f"{file.name}, row 2: {len(second)} cells, but the header has {len(header)}. Name every column in the header."
         )
-    comma = rb'"-?\d+,\d+"' if delimiter == "," else rb"(?:^|[%b\n\"])\s*-?\d+,\d+\s*(?=[%b\r\n\"]|$)" % ((delimiter.encode(),) * 2)
-    decimal = "," if re.search(comma, text) else "."
+    decimal, mixed, more = _decimals(file, text, delimiter)
+    notes += more
     if delimiter != "," or decimal == ",":
         words = {"\t": "tabs"}.get(delimiter, f"'{delimiter}'")
         notes += (f"{file.name}: columns are parted by {words}, decimals by '{decimal}'.",)
     notes += _short_rows(file, text, delimiter, len(header))
-    return Table(file, _name_blanks(header), notes, text=text, delimiter=delimiter, decimal=decimal)
+    return Table(file, _name_blanks(header), notes, text=text, delimiter=delimiter, decimal=decimal, mixed=mixed)
+
+
+def _decimals(file: SourceFile, text: bytes, delimiter: str) -> tuple[str, bool, tuple[str, ...]]:
+    """The usual decimal sign of the cells, whether some have the other one, and then where the first of these stands."""
+    parting = (delimiter.encode(),) * 2
+    comma = rb'"[+-]?\d+,\d+"' if delimiter == "," else rb"(?:^|[%b\n\"])\s*[+-]?\d+,\d+\s*(?=[%b\r\n\"]|$)" % parting
+    if not re.search(comma, text):
+        return ".", False, ()
+    point = rb"(?:[%b\n\"])\s*[+-]?\d+\.\d+\s*(?=[%b\r\n\"]|$)" % parting
+    if not re.search(point, text):
+        return ",", False, ()
+    start = text[: 1 << 22]
+    decimal, odd, pattern = (
+        (".", ",", comma) if len(re.findall(comma, start)) <= len(re.findall(point, start)) else (",", ".", point)
+    )
+    first = re.search(pattern, text)
+    row = text.count(b"\n", 0, first.end()) + 1
+    cell = show(first[0].decode("utf-8", "replace").strip('\n"\t ;|'), 20)
+    return (
+        decimal,
+        True,
+        (f"{file.name}, row {row}: the decimal sign '{odd}' among others with '{decimal}', first '{cell}'; read alike.",),
+    )
 
 
 def _short_rows(file: SourceFile, text: bytes, delimiter: str, n_columns: int) -> tuple[str, ...]:
