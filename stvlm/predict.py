@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
+from stvlm.data.kept import Kept
 from stvlm.data.series import SensorSeries
 from stvlm.data.tracking import BandTracker
 from stvlm.data.windows import Window
@@ -22,6 +26,8 @@ from stvlm.model.stvlm import STVLM, ModelOutput
 # Windows that are forecast again to learn how wide the bands of one forecast must be: one every H / RECENT_PER_HORIZON steps, so many
 # of them, and so many cells where the network has to run.
 RECENT_WINDOWS, RECENT_CELLS, RECENT_PER_HORIZON = 32, 40_000, 6
+FORECASTS, FORECAST_BYTES = 512, 200_000_000  # kept of each model: the next cutoff asks for most of them again
+_FORECASTS: WeakKeyDictionary[STVLM, Kept] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,9 @@ def predict(model: STVLM, window: Window) -> Forecast:
     series, cutoff = check_window(model, window).series, window.cutoff
     builder = _builder(model, series)
     tracker = recent_tracker(model, series, cutoff, builder)
-    values = tracker.issue(cutoff, _quantiles(model, builder, np.array([cutoff]))[:, 0])[:, : window.horizon]
+    made = _quantiles(model, builder, np.array([cutoff]))[:, 0]
+    _kept_of(model).get((_state(model, series), cutoff), lambda: made)  # it is among the recent windows of the cutoffs after it
+    values = tracker.issue(cutoff, made)[:, : window.horizon]
     return Forecast(series.network, series.quantity, series.unit, "stvlm", window.future_times, LEVELS, values, series.timezone)
 
 
@@ -74,10 +82,27 @@ def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: Inp
     if not model.is_anchor:
         count = min(count, RECENT_CELLS // (horizon * series.network.n_sensors))
     recent = cutoff - stride * np.arange(count, 0, -1)
-    tracker = BandTracker(series.values, horizon, model.anchor.floor, stride)
-    for begin, made in zip(recent, _quantiles(model, builder or _builder(model, series), recent).swapaxes(0, 1), strict=True):
+    tracker, state = BandTracker(series.values, horizon, model.anchor.floor, stride), _state(model, series)
+
+    def make(missing: list[tuple[Hashable, int]]) -> list[np.ndarray]:
+        made = _quantiles(model, builder or _builder(model, series), np.array([begin for _, begin in missing]))
+        return [made[:, w].copy() for w in range(len(missing))]
+
+    recent_forecasts = _kept_of(model).get_many([(state, int(begin)) for begin in recent], make)
+    for begin, made in zip(recent, recent_forecasts, strict=True):
         tracker.issue(int(begin), made)
     return tracker
+
+
+def _kept_of(model: STVLM) -> Kept:
+    """Forecasts (Q, H, N) of a model by its state and the cutoff, as long as there is that model."""
+    return _FORECASTS.setdefault(model, Kept(FORECASTS, FORECAST_BYTES))
+
+
+def _state(model: STVLM, series: SensorSeries) -> Hashable:
+    """What the forecast of a cutoff depends on: the readings, the anchor, and the weights as they are now."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return series.fingerprint, model.anchor, hash(tuple((id(tensor), tensor._version) for tensor in tensors))
 
 
 def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:

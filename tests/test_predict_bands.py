@@ -1,5 +1,6 @@
 """The bands of a single forecast: they follow what was missed lately, never what comes, and never windows of the training."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -60,3 +61,19 @@ def test_a_model_that_was_not_taken_forecasts_the_same_without_running_its_netwo
         inputs = model.builder(rough).build(cutoffs)
         through_the_network = model.quantiles(model(inputs), inputs).numpy()
     np.testing.assert_allclose(predict_many(model, rough, cutoffs), through_the_network, rtol=1e-6)
+
+
+def test_what_was_forecast_before_changes_nothing(model, rough):
+    fresh = deepcopy(model)
+    for cutoff in (470, 480, 481, 483, 490):
+        asked = predict(model, Window(rough, cutoff, 12, 6)).values
+    np.testing.assert_allclose(asked, predict(fresh, Window(rough, 490, 12, 6)).values, rtol=1e-6)
+
+
+def test_a_model_that_has_changed_is_replayed_anew(model, rough):
+    changed = deepcopy(model)
+    before = recent_tracker(changed, rough, 490).factors
+    changed.spread.mul_(0.3)
+    after = recent_tracker(changed, rough, 490).factors
+    assert after[HIGH].mean() > 1.5 * before[HIGH].mean()
+    np.testing.assert_array_equal(after, recent_tracker(deepcopy(changed), rough, 490).factors)

@@ -8,9 +8,10 @@ import pytest
 from stvlm.anchor import files
 from stvlm.anchor.blend import blend
 from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.past import Kept, Past, autocovariance, carried, remember, walk
+from stvlm.anchor.past import Past, autocovariance, carried, remember, walk
 from stvlm.anchor.recall import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
 from stvlm.anchor.unfitted import unfitted_anchor
+from stvlm.data.kept import Kept
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import DAY, WEEK
 from stvlm.data.series import SensorSeries
@@ -259,6 +260,16 @@ def test_what_is_kept_stays_within_its_number_and_its_bytes():
     kept.get("large", lambda: np.zeros(500, "u1"))
     kept.get(0, lambda: made_of.append("again") or np.zeros(40, "u1"))
     assert made_of[-1] == "again"
+
+
+def test_what_is_missing_is_made_together_and_what_was_kept_is_not_made_again():
+    kept, asked = Kept(3), []
+    make = lambda keys: asked.append(keys) or [10 * key for key in keys]  # noqa: E731
+    assert kept.get_many([1, 2, 1], make) == [10, 20, 10]
+    assert kept.get_many([2, 3, 1, 4], make) == [20, 30, 10, 40]
+    assert asked == [[1, 2], [3, 4]]
+    assert kept.get_many([1, 2], make) == [10, 20]
+    assert asked[-1] == [2]  # the longest unused of four
 
 
 def test_an_anchor_travels_to_another_process_and_forecasts_the_same_there(daily):

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.past import Kept, Past
+from stvlm.anchor.past import Past
 from stvlm.anchor.recall import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
+from stvlm.data.kept import Kept
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import thin
 

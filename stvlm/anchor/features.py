@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from stvlm.anchor.past import Kept
+from stvlm.data.kept import Kept
 from stvlm.data.network import SensorNetwork
 from stvlm.data.scaler import CLIP, SeasonalProfile
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
-from typing import Any
 
 import numpy as np
 from scipy import fft, signal
@@ -19,40 +15,6 @@ from stvlm.data.series import SensorSeries
 MOST_SENSORS = 96  # whose autocorrelation is averaged
 LEAST_COUNT = 1e-290  # of faded readings: a network long silent has the mean that it had
 PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
-
-
-class Kept:
-    """Results by key, the latest used of them; safe where several threads ask.
-
-    Args:
-        at_most: results. most_bytes: that they may take together, by `nbytes` of each; None: any.
-    """
-
-    def __init__(self, at_most: int, most_bytes: int | None = None) -> None:
-        self._results: OrderedDict[Hashable, Any] = OrderedDict()
-        self._at_most, self._most_bytes, self._lock = at_most, most_bytes, Lock()
-
-    def __reduce__(self) -> tuple[type[Kept], tuple[int, int | None]]:
-        """Another process begins with nothing kept: what is kept can be made again, and a lock cannot travel."""
-        return Kept, (self._at_most, self._most_bytes)
-
-    def _is_full(self) -> bool:
-        if self._most_bytes is not None and sum(one.nbytes for one in self._results.values()) > self._most_bytes:
-            return True
-        return len(self._results) > self._at_most
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The result of a key, made where it is not there."""
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-                return self._results[key]
-        made = make()
-        with self._lock:
-            self._results[key] = made
-            while self._is_full():
-                self._results.popitem(last=False)
-        return made
 
 
 class Past:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg
 
-from stvlm.anchor.past import Kept, Memory, Past, carried, mean_seen, remember
+from stvlm.anchor.past import Memory, Past, carried, mean_seen, remember
 from stvlm.anchor.transform import Transform, candidates
+from stvlm.data.kept import Kept
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR
 from stvlm.data.series import SensorSeries
 
