@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -117,7 +118,6 @@ class InputBuilder:
         self.places = torch.tensor(own, dtype=torch.float32)
         self._count_tokens = count_tokens
         self._prompts = {} if prompts is None else prompts
-        self._names = Names(series.network)
         self._mentions: dict[str, tuple[Mention, ...]] = {}
 
     def numbers(self, cutoffs: np.ndarray, anchor: Anchor | None = None) -> dict[str, np.ndarray]:
@@ -196,6 +196,10 @@ class InputBuilder:
             window = Window(self.series, cutoff, self.lookback, self.horizon)
             self._prompts[cutoff] = describe_window(window, self.config.prompt, self._count_tokens).text
         return self._prompts[cutoff]
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.series.network)
 
     def mentions(self, text: str) -> tuple[Mention, ...]:
         """Which words of a text speak of which sensor; kept, for texts come again in training."""
