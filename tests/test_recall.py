@@ -1,5 +1,6 @@
 """Forecasts from what the past tells by itself, and the blend that is chosen anew as time goes on."""
 
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -145,6 +146,7 @@ def test_a_blend_takes_what_is_right_and_hedges_where_little_is_known():
     good, bad = truth + 0.1 * rng.normal(size=truth.shape), truth + 3 * rng.normal(size=truth.shape)
     shares, error = blend([good, bad], truth, np.arange(40) * 10, 10, None)
     assert shares[0] > 0.99
+    assert sum(shares) == pytest.approx(1)
     assert error == pytest.approx(np.abs(good - truth).mean(), rel=0.02)
     like = [truth + 1 + 0.02 * rng.normal(size=truth.shape) for _ in range(2)]
     long, _ = blend(like, truth, np.arange(40), 20, 0)
@@ -158,10 +160,10 @@ def test_the_blend_of_an_anchor_follows_a_change_and_never_looks_ahead(daily):
     series = made(values)
     split = Split.from_shares(len(values), (0.5, 0.2, 0.3))
     anchor = fit_anchor(series, split, 12, 6, (1440,))
-    early, late = anchor.shares_at(series, split.test_start), anchor.shares_at(series, len(values) - 6)
-    assert early != late
-    assert sum(early) == pytest.approx(1)
-    assert sum(late) == pytest.approx(1)
+    late = np.arange(len(values) - 30, len(values) - 6)
+    truth = values[late[:, None] + np.arange(6)]
+    follows, stays = (np.abs(one.forecast(series, late) - truth).mean() for one in (anchor, replace(anchor, replay=None)))
+    assert follows < 0.8 * stays
     cutoffs = np.array([split.test_start + 40])
     other = values.copy()
     other[cutoffs[0] :] = -5

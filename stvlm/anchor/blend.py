@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.past import Past
+from stvlm.anchor.past import Past, mean_seen
 from stvlm.anchor.recall import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
 from stvlm.data.kept import Kept
@@ -163,10 +163,6 @@ class Anchor:
         forecasts = [np.clip(forecast, known.low, known.high) for forecast in made]
         return replace(known, shares=blend(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0])
 
-    def shares_at(self, series: SensorSeries, cutoff: int) -> tuple[float, ...]:
-        """The shares of the members in the forecast of one cutoff."""
-        return next(self._known(self.views(series), np.array([cutoff])))[1].shares
-
     def replayed(self, views: Views, edge: int) -> np.ndarray:
         """(W,) cutoffs whose futures were all known before step `edge`, none of them seen in the fitting of weights."""
         horizon, first = self.frame.horizon, views.past.index(self.replay.first_second)
@@ -212,7 +208,7 @@ def blend(
 
 def _hedge(forecasts: list[np.ndarray], truth: np.ndarray, apart: float, plain: int | None) -> np.ndarray:
     """(M,) float64 shares by the errors on so many windows that are `apart`; those over 10 % worse than the best get none."""
-    errors = np.array([_mean_by_window(np.abs(f - truth)) for f in forecasts])  # (M, W)
+    errors = np.array([mean_seen(np.abs(f - truth), (1, 2), "f8") for f in forecasts])  # (M, W)
     errors = errors[:, np.isfinite(errors).all(axis=0)]
     mean = errors.mean(axis=1)
     excess = errors - errors[np.argmin(mean)]
@@ -222,9 +218,3 @@ def _hedge(forecasts: list[np.ndarray], truth: np.ndarray, apart: float, plain: 
         believed[plain] = 1 + len(forecasts) * DOUBT / (apart + DOUBT)
     weight = believed * np.exp(-0.5 * (excess.mean(axis=1) / error) ** 2)
     return weight / weight.sum()
-
-
-def _mean_by_window(errors: np.ndarray) -> np.ndarray:
-    seen = np.isfinite(errors)
-    count = seen.sum(axis=(1, 2))
-    return np.where(count > 0, np.where(seen, errors, 0).sum(axis=(1, 2), dtype="f8") / np.maximum(count, 1), np.nan)

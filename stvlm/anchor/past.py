@@ -135,8 +135,8 @@ def carried(values: np.ndarray, at_most: int | None) -> np.ndarray:
     return np.where((last >= 0) & (True if at_most is None else step - last <= at_most), out, np.nan)
 
 
-def mean_seen(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is finite; NaN where nothing is."""
+def mean_seen(values: np.ndarray, axis: int | tuple[int, ...], dtype: str | None = None) -> np.ndarray:
+    """Mean of what is finite, summed as `dtype`; NaN where nothing is."""
     seen = np.isfinite(values)
     count = seen.sum(axis=axis)
-    return np.where(count > 0, np.where(seen, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, np.where(seen, values, 0).sum(axis=axis, dtype=dtype) / np.maximum(count, 1), np.nan)

@@ -78,10 +78,6 @@ class Recall:
     first_second: int = 0
     n_parameters: int = field(default=0, init=False)
 
-    def view(self, series: SensorSeries) -> Past:
-        """The readings as this forecaster sees them."""
-        return Past(series, self.horizon)
-
     def select(self, nodes: np.ndarray) -> Recall:
         """The same forecaster for some of the sensors."""
         return self
