@@ -89,21 +89,37 @@ def backtest(
         if contender.first_cutoff <= test[0]:
             rows.append(row_of(contender, course) if silent is None else _silent_row(contender, course, silent))
     report("Done.", 1.0)
+    found = result_of(with_mean(rows) if seeds > 1 else rows, series, course, split, few_shot)
+    return found | ({} if drop_sensors is None else {"drop_sensors": drop_sensors})
+
+
+def result_of(
+    rows: list[dict[str, Any]],
+    series: SensorSeries,
+    course: Course,
+    split: tuple[float, float, float],
+    few_shot: str | float | None,
+) -> dict[str, Any]:
+    """Rows of scores, and what was scored.
+
+    Args:
+        rows: as `row_of` makes them. series: all that was given. course: the windows that were run on. split, few_shot: as asked for.
+    """
     return {
         "windows": {part: len(course.cutoffs(part)) for part in PARTS},
-        "scores": with_mean(rows) if seeds > 1 else rows,
+        "scores": rows,
         "quantity": series.quantity,
         "unit": series.unit,
         "sensors": series.network.n_sensors,
-        "lookback": lookback,
-        "horizon": horizon,
+        "lookback": course.lookback,
+        "horizon": course.horizon,
         "split": list(split),
         "few_shot": few_shot,
         "seasons_minutes": list(course.seasons),
         "step_minutes": series.step_seconds / 60,
         "data_sha256": series.fingerprint,
         "network": {name: list(getattr(series.network, name)) for name in ("ids", "lat", "lon")},
-    } | ({} if drop_sensors is None else {"drop_sensors": drop_sensors})
+    }
 
 
 def check_models(models: tuple[str, ...]) -> None:

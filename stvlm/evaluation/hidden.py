@@ -15,8 +15,8 @@ from stvlm.anchor.sites import Sites, sites_of
 from stvlm.anchor.weights import Kernel, mixing_weights
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
-from stvlm.data.windows import PARTS, thin
-from stvlm.evaluation.backtest import lay_course, row_of, with_mean
+from stvlm.data.windows import thin
+from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
 from stvlm.evaluation.baselines import TrainingData, fit_baseline
 from stvlm.evaluation.contenders import Contender, Course, Report
 
@@ -132,23 +132,8 @@ def backtest_hidden(
         rows.append([row | {"mae_per_sensor": _spread_out(row["mae_per_sensor"], hold)} for row in scored])
         held.append(list(hold.scored.series.network.ids))
     report("Done.", 1.0)
-    return {
-        "windows": {part: len(hold.course.cutoffs(part)) for part in PARTS},
-        "scores": rows[0] if seeds == 1 else _over_seeds(rows),
-        "quantity": series.quantity,
-        "unit": series.unit,
-        "sensors": series.network.n_sensors,
-        "lookback": lookback,
-        "horizon": horizon,
-        "split": list(split),
-        "few_shot": few_shot,
-        "seasons_minutes": list(hold.course.seasons),
-        "step_minutes": series.step_seconds / 60,
-        "data_sha256": series.fingerprint,
-        "network": {name: list(getattr(series.network, name)) for name in ("ids", "lat", "lon")},
-        "hold_sensors": share,
-        "held_out": held,
-    }
+    found = result_of(rows[0] if seeds == 1 else _over_seeds(rows), series, hold.course, split, few_shot)
+    return found | {"hold_sensors": share, "held_out": held}
 
 
 def _spread_out(errors: list[float | None], hold: Hold) -> list[float | None]:
