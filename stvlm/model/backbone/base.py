@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from stvlm.data.kept import Kept
 from stvlm.model.blocks import attend_in_blocks
 
 HALF = (0.5, 0.5, 0.5)
 CARD = "card.json"  # beside config.json in the folder of a saved model
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 KERNELS = ("sdpa", "eager")
+TEXTS_KEPT = 4096  # whose tokens are kept
 
 
 class BackboneError(ValueError):
@@ -107,6 +109,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.core, self.tokenizer, self.name, self.card = core, tokenizer, name, card
         self.is_checkpointing = False
+        self._ids, self._texts = Kept(TEXTS_KEPT), Kept(TEXTS_KEPT)  # prompts come again in training
 
     # ── what a family says of itself ────────────────────────────────────────────────────────────────────────────────
 
@@ -211,10 +214,14 @@ class Backbone(nn.Module):
         return len(self._encode(text))
 
     def _encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        plain = partial(self.tokenizer.encode, text, add_special_tokens=False, split_special_tokens=True)
+        return self._ids.get(text, plain)
 
     def token_texts(self, text: str) -> tuple[str, ...]:
         """The text cut at its token borders, as people read it; joined, it is the text again."""
+        return self._texts.get(text, partial(self._token_texts, text))
+
+    def _token_texts(self, text: str) -> tuple[str, ...]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
         if ends:
