@@ -1,10 +1,10 @@
 """Choose or upload a network; see what is wrong with it, where it has gaps, and what it looks like."""
 
-from stvlm.ui import assess, frame, overview, widgets
+from stvlm.ui import dropping, frame, overview, widgets
 
 frame.page("data")
 if overview.own_files():
-    assess.upload()
+    dropping.take()
 else:
     overview.choose()
     series = widgets.need_series()

@@ -1,16 +1,13 @@
 """The pages, driven without a browser: empty, with a sample, with files that are wrong, by a link."""
 
-import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.fit import FitConfig, fit
 from stvlm.jobs.run import DataSource, RunSpec, make_run_id, run_folder, write_atomic
-from stvlm.ui import datasets, frame, session, uploads, widgets
+from stvlm.ui import datasets, frame, session, widgets
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
@@ -40,14 +37,6 @@ def words(app: AppTest) -> str:
     """Everything that the page says, as one text."""
     kinds = ("markdown", "caption", "info", "warning", "error", "success", "title", "subheader", "text")
     return "\n".join(str(element.value) for kind in kinds for element in app.main.get(kind))
-
-
-def upload(app: AppTest, *files: tuple[str, str]) -> AppTest:
-    app = visit(app, "data", source="own")
-    app.file_uploader[0].set_value([(name, content.encode(), "text/csv") for name, content in files])
-    app.run()
-    assert not app.exception, app.exception
-    return app
 
 
 def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
@@ -101,82 +90,8 @@ def test_a_map_needs_no_other_host(app):
     assert not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
 
 
-def test_a_file_without_places_is_refused_with_its_cure(app):
-    app = upload(app, ("sensors.csv", "sensor_id,colour\nA,red\n"), ("readings.csv", uploads.SERIES_EXAMPLE))
-    assert len(app.error) == 1
-    assert "lat" in app.error[0].value
-
-
-def test_one_file_alone_is_not_enough_and_the_page_says_which_is_missing(app):
-    app = upload(app, ("readings.csv", uploads.SERIES_EXAMPLE))
-    assert "Still needed: the sensor table" in words(app)
-
-
-def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_link(app):
-    app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
-    assert not app.error
-    button = next(b for b in app.button if b.label == "Use this network")
-    button.click().run()
-    data = param(app, "data")
-    assert app.title[0].value == "Data"
-    fresh = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
-    fresh = visit(fresh, "data", data=data)
-    assert not fresh.error
-    assert [m.value for m in fresh.metric][:2] == ["3", "3"]
-
-
-def test_swapped_places_are_mended_by_a_button_and_the_fix_is_recorded(app):
-    lines = ["sensor_id,lat,lon", "A,-110.1,45.2", "B,-110.2,45.3", "C,-110.3,45.1"]
-    readings = "timestamp,A,B,C\n" + "".join(f"2025-01-{d:02} 00:00,{d},2,3\n" for d in range(1, 20))
-    app = upload(app, ("sensors.csv", "\n".join(lines)), ("readings.csv", readings))
-    assert next(b for b in app.button if b.label == "Use this network").disabled
-    app.button(key="fix-swap-lat-lon").click().run()
-    use = next(b for b in app.button if b.label == "Use this network")
-    assert not use.disabled
-    use.click().run()
-    assert "Fixes applied: Swap latitude and longitude" in words(app)
-
-
-def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
-    name = "../../![x](http://evil.example/x.png).csv"
-    app = upload(app, (name, uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
-    assert not app.exception
-    assert sorted(p.name for p in (home / "uploads").glob("*/*")) == ["names.json", "sensors", "series"]
-    rendered = [e.value for kind in ("markdown", "caption", "warning", "error", "subheader") for e in app.main.get(kind)]
-    assert not [text for text in rendered if "![" in text]
-
-
-def test_readings_without_a_clock_are_asked_for_one(app):
-    buffer = io.BytesIO()
-    np.savez(buffer, data=np.arange(120.0).reshape(40, 3, 1))
-    app = visit(app, "data", source="own")
-    files = [("sensors.csv", uploads.SENSORS_EXAMPLE.encode(), "text/csv"), ("pems.npz", buffer.getvalue(), "application/zip")]
-    app.file_uploader[0].set_value(files)
-    app.run()
-    app.text_input(key="npz-start").set_value("2018-03-01 06:00").run()
-    assert not app.exception
-    next(b for b in app.button if b.label == "Use this network").click().run()
-    assert "1 Mar 2018" in words(app)
-    assert [m.value for m in app.metric][1:3] == ["40", "5 minutes"]
-
-
 def test_text_of_a_user_stays_text():
     assert widgets.plain("![x](http://a.b) :red[y] $z$ <b>") == r"\!\[x\]\(http\://a\.b\) \:red\[y\] \$z\$ \<b\>"
-
-
-@pytest.mark.parametrize(
-    ("name", "first_line", "role"),
-    [
-        ("a.csv", "id,lat,lon", "sensors"),
-        ("a.csv", "from,to,weight", "adjacency"),
-        ("weather.csv", "timestamp,rain", "context"),
-        ("a.csv", "timestamp,S1,S2", "series"),
-        ("places.geojson", "{}", "sensors"),
-        ("metr-la.h5", "", "series"),
-    ],
-)
-def test_the_part_of_a_file_is_guessed_by_its_first_line_then_by_its_name(name, first_line, role):
-    assert uploads.guess_role(name, first_line.encode()) == role
 
 
 def test_what_belonged_to_one_network_is_forgotten_with_it(app):
@@ -190,6 +105,8 @@ def test_what_belonged_to_one_network_is_forgotten_with_it(app):
 @pytest.fixture
 def finished_run(home, small_series) -> tuple[str, str]:
     """(id of an uploaded network, id of a run that ended with a model): untrained, so its forecast is the anchor's."""
+    from stvlm.fit import FitConfig, fit
+
     data, run = datasets.add(small_series, "Small [town]", ["readings.csv"], ()), make_run_id()
     config = {"lookback": 12, "horizon": 4, "max_steps": 0, "device": "cpu"}
     *_, last = fit(small_series, FitConfig(**config))

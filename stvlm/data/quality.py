@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,10 @@ class QualityReport:
             "problems": [{k: getattr(p, k) for k in keys} for p in self.problems],
             "sensors": [{"sensor_id": str(i), **_plain(row)} for i, row in self.per_sensor.iterrows()],
         }
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     def findings_csv(self) -> str:
         """The findings as CSV, one row each."""
@@ -263,6 +268,8 @@ def _context_step(stamps: np.ndarray, step: int) -> int:
 def _note(text: str) -> Problem:
     """What the reader recognised, "file: words", as a finding."""
     where, _, what = text.partition(": ")
+    if what.startswith("the decimal sign"):
+        return Problem("mixed-decimals", "warning", what, where, "Look whether these are the numbers that are meant.")
     return Problem("read-as", "note", what, where, "")
 
 

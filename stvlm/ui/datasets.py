@@ -82,11 +82,19 @@ def card(data: str) -> dict[str, object]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {"title": data, "files": [], "fixes": []}
 
 
-def add(series: SensorSeries, name: str, files: list[str], fixes: tuple[str, ...]) -> str:
+def add(
+    series: SensorSeries,
+    name: str,
+    files: list[str],
+    fixes: tuple[str, ...],
+    upload: str = "",
+    columns: tuple[tuple[str, str, str], ...] = (),
+) -> str:
     """Put an uploaded network into the workspace, under the hash of its content.
 
     Args:
         series: the checked readings. name: what to call it. files: names of the files it came from. fixes: those applied.
+        upload, columns: the files themselves, and which column was said to be what, so that one can go back to them.
 
     Returns:
         Its id, for the URL.
@@ -94,7 +102,8 @@ def add(series: SensorSeries, name: str, files: list[str], fixes: tuple[str, ...
     data = series.fingerprint[:16]
     _root().mkdir(parents=True, exist_ok=True)
     store.save_series(series, _root() / data)
-    note = {"title": name or data, "files": files, "fixes": list(fixes), "added": datetime.now(UTC).isoformat(timespec="seconds")}
+    note = {"title": name or data, "files": files, "fixes": list(fixes), "upload": upload, "columns": columns}
+    note["added"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_atomic(_root() / f"{data}.json", note)
     _load.clear(data)
     return data

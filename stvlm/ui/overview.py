@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lines, maps
+from stvlm.charts import lines
 from stvlm.data.series import SensorSeries
-from stvlm.ui import assess, datasets, frame, session, show, widgets
+from stvlm.ui import assess, datasets, dropping, frame, measures, session, show, uploads, widgets, words
+from stvlm.ui.words import number, say
 
-_SOURCES = {"at-hand": "Networks at hand", "own": "Your own files"}
-_PLACES = dict.fromkeys(("Latitude, °", "Longitude, °"), st.column_config.NumberColumn(format="%.5f"))
+SOURCES = ("at-hand", "own")
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
 
 
 def own_files() -> bool:
     """Choose between the networks at hand and one's own files; True for the files."""
-    source = session.chosen("source", tuple(_SOURCES), "at-hand")
+    source = session.chosen("source", SOURCES, SOURCES[0])
     key = session.tied("source", source)
     st.segmented_control(
-        "Where from",
-        tuple(_SOURCES),
+        say("data.source"),
+        SOURCES,
         key=key,
-        format_func=_SOURCES.get,
+        format_func=lambda name: say("data.source_own" if name == "own" else "data.source_at_hand"),
         required=True,
         on_change=session.taken,
         args=("source", key, str),
@@ -52,77 +52,70 @@ def figures(series: SensorSeries) -> None:
     st.subheader(widgets.plain(datasets.title(data)), anchor=False)
     sample = datasets.sample(data)
     if sample:
-        st.markdown(sample.description + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
-    elif fixes := datasets.card(data)["fixes"]:
-        st.caption("Fixes applied: " + ", ".join(assess.fix_label(fix) for fix in fixes))
+        st.markdown(sample.description + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
+    else:
+        _origin(datasets.card(data))
     with st.container(horizontal=True, gap="large"):
-        st.metric("Sensors", f"{series.network.n_sensors:,}", width="content")
-        st.metric("Steps", f"{series.n_steps:,}", width="content")
-        st.metric("One step", widgets.span(series.step_minutes), width="content")
-        st.metric("Readings there", f"{datasets.coverage(data).mean():.1f} %", width="content")
-        st.metric("Unit", widgets.plain(series.unit) or "none given", width="content")
-    st.caption(f"{widgets.plain(series.quantity)}, {widgets.period(series)}, {series.timezone or 'on the clock of the file'}")
+        st.metric(say("data.sensors"), number(series.network.n_sensors, 0), width="content")
+        st.metric(say("data.steps"), number(series.n_steps, 0), width="content")
+        st.metric(say("data.step"), widgets.span(series.step_minutes), width="content")
+        st.metric(say("data.measure_coverage"), f"{number(datasets.coverage(data).mean())} %", width="content")
+        st.metric(say("data.unit"), widgets.plain(series.unit) or say("data.no_unit"), width="content")
+    st.caption(f"{widgets.plain(series.quantity)}, {widgets.period(series)}, {series.timezone or say('data.clock_of_file')}")
 
 
-@st.fragment
-def where_and_when(series: SensorSeries) -> None:
-    """The map coloured by coverage beside the readings of chosen sensors, and the same as a table."""
-    coverage = datasets.coverage(session.data_id())
-    left, right = st.columns(2)
-    with left:
-        sensor = widgets.pick_sensor(series.network, "Sensor (or click one on the map)")
-    with left:
-        limits = (min(float(coverage.min()), 99.0), 100.0)
-        view = maps.sensor_map(series.network, coverage, "%", "Readings there", frame.theme(), sensor, limits=limits)
-        show.show_map(
-            view,
-            series.network,
-            "coverage",
-            f"Map of {series.network.n_sensors} sensors, coloured by the share of readings that are there.",
-        )
-    with right:
-        others = st.multiselect(
-            "Compare with",
-            [i for i in series.network.ids if i != series.network.ids[sensor]],
-            max_selections=MOST_LINES - 1,
-            format_func=widgets.sensor_labels(series.network).get,
-            key="compare",
-        )
-        nodes = [sensor, *(series.network.ids.index(i) for i in others)]
-        show.plot(
-            lines.readings_lines(series, nodes, frame.theme()),
-            "readings",
-            f"{series.quantity} over time of {', '.join(widgets.sensor_label(series.network, n) for n in nodes)}.",
-        )
-    with st.expander("The sensors as a table"):
-        widgets.table(
-            _sensor_rows(session.data_id()),
-            "One row for each sensor: place, share of readings, mean, least, most.",
-            column_config=_PLACES,
-        )
+def _origin(card: dict) -> None:
+    """The files and fixes that an uploaded network came from, and the way back to them."""
+    if card["fixes"]:
+        st.caption(say("data.fixes_applied", fixes=", ".join(assess.fix_label(fix) for fix in card["fixes"])))
+    upload = str(card.get("upload", ""))
+    if uploads.is_held(upload):
+        columns = tuple(tuple(entry) for entry in card.get("columns", ()))
+        back = (upload, tuple(card["fixes"]), columns)
+        st.button(say("data.back_to_files"), icon=":material/edit:", key="back-to-files", on_click=dropping.reopen, args=back)
 
 
 def quality_report() -> None:
     """What the checks say of the network in view."""
-    assess.problem_table(datasets.report(session.data_id()))
+    assess.findings(datasets.report(session.data_id()))
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking at each sensor …")
-def _sensor_rows(data: str) -> pd.DataFrame:
-    """One row for each sensor; numbers in the unit, rounded by the table that shows them."""
-    series, network = datasets.load(data), datasets.load(data).network
+@st.fragment
+def where_and_when(series: SensorSeries) -> None:
+    """The map coloured by what is known of each sensor, beside the readings of chosen ones, and the same as a table."""
+    network, data = series.network, session.data_id()
+    left, right = st.columns(2)
+    with left:
+        sensor = widgets.pick_sensor(network, say("common.sensor_or_map"))
+        measures.on_map(datasets.report(data), network, "coverage", sensor)
+    with right:
+        others = st.multiselect(
+            say("data.compare"),
+            [i for i in network.ids if i != network.ids[sensor]],
+            max_selections=MOST_LINES - 1,
+            format_func=widgets.sensor_labels(network).get,
+            key="compare",
+            placeholder=say("data.compare_none"),
+        )
+        nodes = [sensor, *(network.ids.index(i) for i in others)]
+        names = ", ".join(widgets.sensor_label(network, n) for n in nodes)
+        alt = say("data.readings_alt", quantity=series.quantity, names=names)
+        show.plot(lines.readings_lines(series, nodes, frame.theme()), "readings", alt)
+    with st.expander(say("data.as_table"), icon=":material/table:"):
+        measures.table(datasets.report(data), network, _levels(data, words.language()))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _levels(data: str, language: str) -> pd.DataFrame:
+    """Mean, least and most of each sensor in the unit, index = ids; remembered for each language of the page."""
+    series = datasets.load(data)
     unit = f", {series.unit}" if series.unit else ""
     silent = datasets.coverage(data) == 0
     with np.errstate(invalid="ignore", divide="ignore"):
         sums = np.nansum(series.values, axis=0, dtype="f8") / (datasets.coverage(data) / 100 * series.n_steps)
-    rows = {
-        "Sensor": list(network.ids),
-        "Name": [network.name(n) for n in range(network.n_sensors)],
-        "Latitude, °": network.lat,
-        "Longitude, °": network.lon,
-        "Readings there, %": datasets.coverage(data),
-        f"Mean{unit}": np.where(silent, np.nan, sums),
-        f"Least{unit}": np.where(silent, np.nan, np.fmin.reduce(series.values, axis=0)),
-        f"Most{unit}": np.where(silent, np.nan, np.fmax.reduce(series.values, axis=0)),
+    columns = {
+        say("data.mean") + unit: np.where(silent, np.nan, sums),
+        say("data.least") + unit: np.where(silent, np.nan, np.fmin.reduce(series.values, axis=0)),
+        say("data.most") + unit: np.where(silent, np.nan, np.fmax.reduce(series.values, axis=0)),
     }
-    return pd.DataFrame(rows)
+    return pd.DataFrame(columns, index=list(series.network.ids))

@@ -19,6 +19,7 @@ VIEW = (
     "channel",
     "modality",
     "source",
+    "measure",
     "show",
     "alarm",
     "group",

@@ -12,22 +12,38 @@ from pathlib import Path
 import streamlit as st
 
 from stvlm.data import quality
+from stvlm.data.columns import Header, read_header
+from stvlm.data.effects import Effect, try_fix
+from stvlm.data.files import Source
 from stvlm.data.formats import RawTables, read_tables
-from stvlm.jobs.run import workspace
+from stvlm.jobs.run import workspace, write_atomic
+from stvlm.ui import folders
 
-ROLES = {
-    "sensors": "sensor table",
-    "series": "readings",
-    "adjacency": "links between sensors",
-    "context": "context (weather, holidays, incidents)",
-    "base_layer": "base layer (roads, districts)",
-    "grid": "grid (elevation, land use)",
-}
+Columns = tuple[tuple[str, str, str], ...]  # (role, our word, column of the file)
+
+ROLES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
 TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz", "asc"]
 SENSORS_EXAMPLE = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 SERIES_EXAMPLE = (
     "timestamp,S1,S2,S3\n2025-01-01 00:00,12.1,11.8,\n2025-01-01 01:00,12.4,11.9,13.0\n2025-01-01 02:00,12.2,12.3,12.7\n"
 )
+LONG_EXAMPLE = "timestamp,sensor_id,value\n2025-01-01 00:00,S1,12.1\n2025-01-01 00:00,S2,11.8\n2025-01-01 01:00,S1,12.4\n"
+LINKS_EXAMPLE = "from,to,distance\nS1,S2,1.3\nS2,S1,1.3\nS1,S3,1.8\n"
+CONTEXT_EXAMPLE = (
+    "timestamp,rain_mm,holiday,news\n2025-01-01 00:00,0.4,1,\n2025-01-01 01:00,0.0,1,fire near Quay\n2025-01-01 02:00,0,1,\n"
+)
+ROADS_EXAMPLE = (
+    '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "Quay road"}, '
+    '"geometry": {"type": "LineString", "coordinates": [[-6.26, 53.35], [-6.25, 53.34], [-6.24, 53.36]]}}]}\n'
+)
+EXAMPLES = {  # what: file name, content, kind
+    "sensors": ("sensors.csv", SENSORS_EXAMPLE, "text/csv"),
+    "series": ("readings.csv", SERIES_EXAMPLE, "text/csv"),
+    "long": ("readings_long.csv", LONG_EXAMPLE, "text/csv"),
+    "adjacency": ("links.csv", LINKS_EXAMPLE, "text/csv"),
+    "context": ("context.csv", CONTEXT_EXAMPLE, "text/csv"),
+    "base_layer": ("roads.geojson", ROADS_EXAMPLE, "application/geo+json"),
+}
 _WORDS = {
     "sensors": r"sensor|station|location|node|site|stop",
     "adjacency": r"adj|edge|link|distance|graph",
@@ -84,6 +100,41 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
     return upload
 
 
+def hold_folder(files: dict[str, str]) -> str:
+    """Note which files of the workspace are meant; they stay where they are.
+
+    Args:
+        files: role -> path below the workspace, of files that `folders.find` vouches for.
+
+    Returns:
+        The id of the upload: a hash of paths, sizes and times of change.
+    """
+    digest = hashlib.sha256()
+    for role, path in sorted(files.items()):
+        state = folders.find(path).stat()
+        digest.update(f"{role}\0{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+    upload = digest.hexdigest()[:16]
+    place = workspace() / "uploads" / upload
+    place.mkdir(parents=True, exist_ok=True)
+    write_atomic(place / "paths.json", files)
+    write_atomic(place / "names.json", {role: path.rsplit("/", 1)[-1] for role, path in files.items()})
+    return upload
+
+
+def source(upload: str, role: str) -> Source | None:
+    """A file of an upload: (name as the user calls it, content), or the path of one that lies in the workspace; None for none.
+
+    Raises:
+        InputError: a file of the workspace that is not there any more, or leads out of it.
+    """
+    place = workspace() / "uploads" / upload
+    if role not in names(upload):
+        return None
+    if (place / "paths.json").is_file():
+        return folders.find(json.loads((place / "paths.json").read_text("utf-8"))[role])
+    return names(upload)[role], (place / role).read_bytes()
+
+
 def is_held(upload: str) -> bool:
     """Whether the workspace has this upload."""
     return bool(re.fullmatch(r"[0-9a-f]{16}", upload)) and (workspace() / "uploads" / upload / "names.json").is_file()
@@ -96,32 +147,70 @@ def names(upload: str) -> dict[str, str]:
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the files …")
 def tables(
-    upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None, grid_unit: str = ""
+    upload: str,
+    fixes: tuple[str, ...],
+    start: str | None = None,
+    step_minutes: float | None = None,
+    columns: Columns = (),
+    grid_unit: str = "",
 ) -> RawTables:
     """The tables of an upload after some fixes, shared: never change them in place.
 
     Args:
         upload: one that `is_held`. fixes: their names. start, step_minutes: the clock of readings that bring none (.npz).
-        grid_unit: unit of the grid, where there is one.
+        columns: (role, our word, column), as somebody says. grid_unit: unit of the grid, where there is one.
 
     Raises:
         InputError: what cannot be read, where, and what to do.
     """
-    place = workspace() / "uploads" / upload
-    given = {role: (name, (place / role).read_bytes()) for role, name in names(upload).items()}
-    tables = (given.get(role) for role in ("sensors", "series", "adjacency", "context"))
-    below = {"base_layer": given.get("base_layer"), "grid": given.get("grid"), "grid_unit": grid_unit}
-    raw = read_tables(*tables, start=start, step_minutes=step_minutes, **below)
-    return quality.apply_fixes(raw, fixes) if fixes else raw
+    if fixes:
+        return quality.apply_fixes(tables(upload, (), start, step_minutes, columns, grid_unit), fixes)
+    given = (source(upload, role) for role in ("sensors", "series", "adjacency", "context"))
+    below = {"base_layer": source(upload, "base_layer"), "grid": source(upload, "grid"), "grid_unit": grid_unit}
+    said = {role: said_of(columns, role) for role, _, _ in columns}
+    return read_tables(*given, start=start, step_minutes=step_minutes, columns=said, **below)
+
+
+def said_of(columns: Columns, role: str) -> dict[str, str]:
+    """Our word -> column, of one file."""
+    return {word: column for part, word, column in columns if part == role}
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def header(upload: str, role: str, columns: Columns) -> Header | None:
+    """The columns of one file of an upload and how they are read; None where they have no names.
+
+    Raises:
+        InputError: what cannot be read.
+    """
+    given = source(upload, role)
+    return None if given is None else read_header(given, role, said_of(columns, role))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def effect(
+    upload: str,
+    fixes: tuple[str, ...],
+    name: str,
+    start: str | None = None,
+    step_minutes: float | None = None,
+    columns: Columns = (),
+) -> Effect:
+    """What one fix more would change; arguments and errors are those of `tables`.
+
+    Raises:
+        InputError: what cannot be read, or a fix that cannot be applied.
+    """
+    return try_fix(tables(upload, (), start, step_minutes, columns), fixes, name)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Checking the readings …")
 def report(
-    upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None
+    upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None, columns: Columns = ()
 ) -> quality.QualityReport:
     """What is wrong with an upload after some fixes; arguments and errors are those of `tables`.
 
     Raises:
         InputError: what cannot be read.
     """
-    return quality.inspect(tables(upload, fixes, start, step_minutes))
+    return quality.inspect(tables(upload, fixes, start, step_minutes, columns))
