@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -24,6 +25,10 @@ import pytest
 
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
+from stvlm.data.windows import Window
+
+if TYPE_CHECKING:
+    from stvlm.model.stvlm import STVLM
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -62,6 +67,23 @@ def small_series() -> SensorSeries:
         facts=pd.DataFrame({"name": ["North gate", "Bridge", "Market", "Station", "Harbour", "Hill road"]}),
     )
     return SensorSeries(network, times, values, quantity="traffic speed", unit="km/h")
+
+
+@pytest.fixture(scope="session")
+def city_model() -> STVLM:
+    """The model that comes with the city; no test changes it."""
+    from stvlm.model.stvlm import STVLM
+
+    return STVLM.load(ROOT / "checkpoints" / "synthetic_city")
+
+
+@pytest.fixture(scope="session")
+def city_window() -> Window:
+    """A window of the city whose lookback has no incident."""
+    from stvlm.data.samples import SAMPLES, load_sample
+
+    sample = SAMPLES["synthetic_city"]
+    return Window(load_sample("synthetic_city"), 2400, sample.lookback, sample.horizon)
 
 
 @pytest.fixture(scope="session")

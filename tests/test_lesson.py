@@ -1,63 +1,47 @@
 """A forecast taken apart: the tensors are the model's own, and exercises are judged by numbers."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from stvlm.data.samples import SAMPLES, load_sample
-from stvlm.data.windows import Window
 from stvlm.lesson import is_misspelt, look_inside, mean_change, mean_error, suspects
-from stvlm.model.stvlm import STVLM
 from stvlm.predict import predict
 from stvlm.whatif import Change, imagine
 
-CITY = Path(__file__).resolve().parents[1] / "checkpoints" / "synthetic_city"
 
-
-@pytest.fixture(scope="module")
-def model() -> STVLM:
-    return STVLM.load(CITY)
-
-
-@pytest.fixture(scope="module")
-def window() -> Window:
-    sample = SAMPLES["synthetic_city"]
-    return Window(load_sample("synthetic_city"), 2400, sample.lookback, sample.horizon)
-
-
-def test_the_tokens_are_those_that_the_fusion_gets_and_nothing_stays_behind(model, window):
-    inside = look_inside(model, window)
-    inputs = model.builder(window.series).build(np.array([2400]))
+def test_the_tokens_are_those_that_the_fusion_gets_and_nothing_stays_behind(city_model, city_window):
+    inside = look_inside(city_model, city_window)
+    inputs = city_model.builder(city_window.series).build(np.array([2400]))
     with torch.no_grad():
-        assert inside.series_tokens == pytest.approx(model.token(inputs.series)[0].numpy(), abs=1e-6)
+        assert inside.series_tokens == pytest.approx(city_model.token(inputs.series)[0].numpy(), abs=1e-6)
     assert inside.image_tokens.shape == (inside.grid_side**2, inside.series_tokens.shape[1])
-    assert len(inside.text_tokens) == model.backbone.count_tokens(inputs.prompts[0])
-    assert not model.fusion._forward_pre_hooks
+    assert len(inside.text_tokens) == city_model.backbone.count_tokens(inputs.prompts[0])
+    assert not city_model.fusion._forward_pre_hooks
     assert np.abs(inside.fused - inside.series_tokens).max() > 0.01
 
 
-def test_the_scaled_past_and_the_anchor_are_what_the_forecast_is_made_of(model, window):
-    inside = look_inside(model, window)
-    assert np.array_equal(inside.observed, np.isfinite(window.past))
-    assert np.array_equal(inside.past, window.past, equal_nan=True)
-    assert inside.anchor == pytest.approx(model.anchor.forecast(window.series, np.array([2400]))[0])
-    usual = np.corrcoef(inside.scaled[inside.observed], (window.past - np.nanmean(window.past, axis=0))[inside.observed])[0, 1]
+def test_the_scaled_past_and_the_anchor_are_what_the_forecast_is_made_of(city_model, city_window):
+    inside = look_inside(city_model, city_window)
+    assert np.array_equal(inside.observed, np.isfinite(city_window.past))
+    assert np.array_equal(inside.past, city_window.past, equal_nan=True)
+    assert inside.anchor == pytest.approx(city_model.anchor.forecast(city_window.series, np.array([2400]))[0])
+    usual = np.corrcoef(inside.scaled[inside.observed], (city_window.past - np.nanmean(city_window.past, axis=0))[inside.observed])[
+        0, 1
+    ]
     assert usual > 0.3
 
 
-def test_the_pixel_of_a_sensor_has_its_own_reading(model, window):
-    inside = look_inside(model, window)
-    image = model.builder(window.series).build(np.array([2400])).images[0, 0, 0].numpy()
+def test_the_pixel_of_a_sensor_has_its_own_reading(city_model, city_window):
+    inside = look_inside(city_model, city_window)
+    image = city_model.builder(city_window.series).build(np.array([2400])).images[0, 0, 0].numpy()
     row, column = inside.pixel
     own = image[row, column]
     assert np.corrcoef(own, inside.scaled[-1])[0, 1] > 0.97
 
 
-def test_changes_and_errors_are_means_over_what_is_known(model, window):
-    before = predict(model, window)
-    after = imagine(model, window, Change(without=("series",))).forecast
+def test_changes_and_errors_are_means_over_what_is_known(city_model, city_window):
+    before = predict(city_model, city_window)
+    after = imagine(city_model, city_window, Change(without=("series",))).forecast
     change = np.abs(after.median - before.median)
     assert mean_change(before, after) == pytest.approx(change.mean())
     assert mean_change(before, after, 3) == pytest.approx(change[:, 3].mean())
@@ -68,8 +52,8 @@ def test_changes_and_errors_are_means_over_what_is_known(model, window):
     assert mean_error(before, truth) == pytest.approx(2, abs=1e-4)
 
 
-def test_suspects_go_from_the_sensor_itself_to_the_farthest(window):
-    network = window.series.network
+def test_suspects_go_from_the_sensor_itself_to_the_farthest(city_window):
+    network = city_window.series.network
     found = suspects(network, 0)
     distance = np.hypot(*(network.position_km - network.position_km[0]).T)
     assert found[0] == 0

@@ -1,43 +1,26 @@
 """What a change does: to the window, to the forecast of a model that heeds news, and as a word of an address."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.samples import SAMPLES, load_sample
 from stvlm.data.windows import Window
-from stvlm.model.stvlm import STVLM
 from stvlm.predict import explain, predict
 from stvlm.whatif import Change, apply, imagine, move_sensor, news_columns, usual_spread
 
-CITY = Path(__file__).resolve().parents[1] / "checkpoints" / "synthetic_city"
-QUIET = 2400  # a cutoff whose lookback has no incident
 
-
-@pytest.fixture(scope="module")
-def model() -> STVLM:
-    return STVLM.load(CITY)
-
-
-@pytest.fixture(scope="module")
-def window() -> Window:
-    sample = SAMPLES["synthetic_city"]
-    return Window(load_sample("synthetic_city"), QUIET, sample.lookback, sample.horizon)
-
-
-def test_no_change_forecasts_exactly_what_predict_does(model, window):
-    outcome = imagine(model, window, Change())
-    assert np.array_equal(outcome.forecast.values, predict(model, window).values)
+def test_no_change_forecasts_exactly_what_predict_does(city_model, city_window):
+    outcome = imagine(city_model, city_window, Change())
+    assert np.array_equal(outcome.forecast.values, predict(city_model, city_window).values)
     assert outcome.images.shape == (1, 3, 32, 32)
 
 
-def test_a_crash_in_the_text_slows_its_own_sensor_by_over_ten_and_hardly_any_other(model, window):
+def test_a_crash_in_the_text_slows_its_own_sensor_by_over_ten_and_hardly_any_other(city_model, city_window):
     node = 20
-    before = imagine(model, window, Change()).forecast.median
-    after = imagine(model, window, Change(event=f"crash near {window.series.network.name(node)}"))
+    before = imagine(city_model, city_window, Change()).forecast.median
+    after = imagine(city_model, city_window, Change(event=f"crash near {city_window.series.network.name(node)}"))
     change = (after.forecast.median - before)[0]
     assert node in after.named
     assert "crash near" in after.prompt
@@ -46,61 +29,63 @@ def test_a_crash_in_the_text_slows_its_own_sensor_by_over_ten_and_hardly_any_oth
     assert np.median(np.abs(np.delete(change, node))) < 1
 
 
-def test_the_same_crash_at_a_misspelt_place_slows_nobody(model, window):
-    before = imagine(model, window, Change()).forecast.median
-    after = imagine(model, window, Change(event="crash near Rimg eest 3"))
+def test_the_same_crash_at_a_misspelt_place_slows_nobody(city_model, city_window):
+    before = imagine(city_model, city_window, Change()).forecast.median
+    after = imagine(city_model, city_window, Change(event="crash near Rimg eest 3"))
     assert np.abs(after.forecast.median - before).max() < 3
     assert "Rimg eest 3" in after.prompt
 
 
-def test_taking_a_modality_away_agrees_with_the_explanation(model, window):
-    before = imagine(model, window, Change()).forecast.median
-    measured = explain(model, window).deletion
+def test_taking_a_modality_away_agrees_with_the_explanation(city_model, city_window):
+    before = imagine(city_model, city_window, Change()).forecast.median
+    measured = explain(city_model, city_window).deletion
     for modality in ("vision", "text", "series"):
-        after = imagine(model, window, Change(without=(modality,)))
+        after = imagine(city_model, city_window, Change(without=(modality,)))
         assert after.forecast.median - before == pytest.approx(measured[modality], abs=1e-4)
-    assert imagine(model, window, Change(without=("vision", "text"))).images is None
+    assert imagine(city_model, city_window, Change(without=("vision", "text"))).images is None
 
 
-def test_a_dropped_sensor_is_silent_in_the_lookback_and_only_there(window):
-    changed = apply(window, Change(dropped=("C002", "C005"))).series
-    assert np.isnan(changed.values[QUIET - 12 : QUIET, [1, 4]]).all()
+def test_a_dropped_sensor_is_silent_in_the_lookback_and_only_there(city_window):
+    changed = apply(city_window, Change(dropped=("C002", "C005"))).series
+    assert np.isnan(changed.values[city_window.cutoff - 12 : city_window.cutoff, [1, 4]]).all()
     assert np.array_equal(
-        np.delete(changed.values, [1, 4], axis=1), np.delete(window.series.values, [1, 4], axis=1), equal_nan=True
+        np.delete(changed.values, [1, 4], axis=1), np.delete(city_window.series.values, [1, 4], axis=1), equal_nan=True
     )
-    assert np.array_equal(changed.values[: QUIET - 12], window.series.values[: QUIET - 12], equal_nan=True)
-    assert np.isfinite(window.past[:, 1]).any()
+    assert np.array_equal(
+        changed.values[: city_window.cutoff - 12], city_window.series.values[: city_window.cutoff - 12], equal_nan=True
+    )
+    assert np.isfinite(city_window.past[:, 1]).any()
 
 
-def test_noise_has_the_size_that_was_asked_for_and_comes_again_the_same(window):
-    changed = apply(window, Change(noise=50))
-    push = (changed.past - window.past) / usual_spread(window)
+def test_noise_has_the_size_that_was_asked_for_and_comes_again_the_same(city_window):
+    changed = apply(city_window, Change(noise=50))
+    push = (changed.past - city_window.past) / usual_spread(city_window)
     assert np.nanstd(push) == pytest.approx(0.5, abs=0.06)
-    assert np.array_equal(changed.past, apply(window, Change(noise=50)).past, equal_nan=True)
-    assert np.nanmin(apply(window, Change(noise=300)).past) >= 0  # no speed was ever below 0
+    assert np.array_equal(changed.past, apply(city_window, Change(noise=50)).past, equal_nan=True)
+    assert np.nanmin(apply(city_window, Change(noise=300)).past) >= 0  # no speed was ever below 0
 
 
-def test_a_moved_sensor_stands_so_many_kilometres_off(window):
-    network = window.series.network
+def test_a_moved_sensor_stands_so_many_kilometres_off(city_window):
+    network = city_window.series.network
     moved = move_sensor(network, "C007", 3.0, -4.0)
     east, north = (moved.position_km - network.position_km)[6] - (moved.position_km - network.position_km)[0]
     assert (east, north) == pytest.approx((3.0, -4.0), abs=0.02)
     assert np.array_equal(np.delete(moved.lat, 6), np.delete(network.lat, 6))
 
 
-def test_moving_a_sensor_changes_the_image_and_its_forecast(model, window):
-    before = imagine(model, window, Change())
-    after = imagine(model, window, Change(moved="C007", east_km=4.0))
+def test_moving_a_sensor_changes_the_image_and_its_forecast(city_model, city_window):
+    before = imagine(city_model, city_window, Change())
+    after = imagine(city_model, city_window, Change(moved="C007", east_km=4.0))
     assert np.abs(after.images - before.images).max() > 0.05
     assert np.abs(after.forecast.median - before.forecast.median)[:, 6].max() > 0.01
 
 
-def test_news_go_before_what_the_context_tells_already(window):
-    told = np.flatnonzero(window.series.context["incident"] != "")[3]
-    here = replace(window, cutoff=int(told) + 1)
+def test_news_go_before_what_the_context_tells_already(city_window):
+    told = np.flatnonzero(city_window.series.context["incident"] != "")[3]
+    here = replace(city_window, cutoff=int(told) + 1)
     cells = apply(here, Change(event=" flood ")).series.context["incident"]
-    assert cells[told] == f"flood; {window.series.context['incident'][told]}"
-    assert (cells.drop(told) == window.series.context["incident"].drop(told)).all()
+    assert cells[told] == f"flood; {city_window.series.context['incident'][told]}"
+    assert (cells.drop(told) == city_window.series.context["incident"].drop(told)).all()
 
 
 def test_news_find_a_column_where_the_context_has_none_for_it(small_series):
@@ -114,25 +99,25 @@ def test_news_find_a_column_where_the_context_has_none_for_it(small_series):
     assert (changed["incident"] == 0).all()
 
 
-def test_a_prompt_of_ones_own_is_read_as_it_stands_unless_it_is_too_long(model, window):
-    outcome = imagine(model, window, Change(prompt="Nothing happens near North road 1."))
+def test_a_prompt_of_ones_own_is_read_as_it_stands_unless_it_is_too_long(city_model, city_window):
+    outcome = imagine(city_model, city_window, Change(prompt="Nothing happens near North road 1."))
     assert outcome.prompt == "Nothing happens near North road 1."
-    assert [window.series.network.name(n) for n in outcome.named] == ["North road 1"]
+    assert [city_window.series.network.name(n) for n in outcome.named] == ["North road 1"]
     with pytest.raises(ValueError, match=r"has \d+ tokens; the model reads 160"):
-        imagine(model, window, Change(prompt="crash " * 300))
+        imagine(city_model, city_window, Change(prompt="crash " * 300))
 
 
-def test_spoilt_pixels_change_the_image_and_a_foreign_prompt_the_text(model, window):
-    before = imagine(model, window, Change())
-    assert np.abs(imagine(model, window, Change(spoilt="noise image")).images - before.images).mean() > 0.1
-    foreign = imagine(model, window, Change(spoilt="foreign prompt"))
+def test_spoilt_pixels_change_the_image_and_a_foreign_prompt_the_text(city_model, city_window):
+    before = imagine(city_model, city_window, Change())
+    assert np.abs(imagine(city_model, city_window, Change(spoilt="noise image")).images - before.images).mean() > 0.1
+    foreign = imagine(city_model, city_window, Change(spoilt="foreign prompt"))
     assert foreign.prompt != before.prompt
     assert np.array_equal(foreign.images, before.images)
 
 
-def test_an_unknown_sensor_is_named(window):
+def test_an_unknown_sensor_is_named(city_window):
     with pytest.raises(ValueError, match="no sensor 'X1'"):
-        apply(window, Change(dropped=("X1",)))
+        apply(city_window, Change(dropped=("X1",)))
 
 
 @pytest.mark.parametrize(
