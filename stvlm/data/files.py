@@ -41,7 +41,20 @@ MAGIC = (
     (b"\x93NUMPY", "npy"),
     (b"\xd0\xcf\x11\xe0", "old Excel"),
     (b"SQLite format 3", "SQLite"),
+    (b"%PDF-", "PDF"),
+    (b"#!", "a script"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\0", "a program"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"7z\xbc\xaf\x27\x1c", "an archive"),
+    (b"\xfd7zXZ\0", "an archive"),
+    (b"BZh", "an archive"),
+    (b"\x28\xb5\x2f\xfd", "an archive"),
+    (codecs.BOM_UTF32_LE, "binary data"),  # begins as UTF-16 does
 )
+CHUNK = 1 << 22
 
 
 class InputError(ValueError):
@@ -62,17 +75,21 @@ class Limits:
 
     Attributes:
         file_bytes: as stored. unpacked_bytes: after decompression.
-        cells: rows times columns. columns: of one table.
+        cells: rows times columns. columns, rows: of one table. json_values: numbers, texts, lists and objects of one JSON file.
     """
 
     file_bytes: int
     unpacked_bytes: int
     cells: int
     columns: int = 100_000
+    rows: int = 1_000_000_000
+    json_values: int = 50_000_000
 
 
 FOR_PATHS = Limits(file_bytes=16 << 30, unpacked_bytes=32 << 30, cells=2_000_000_000)
-FOR_UPLOADS = Limits(file_bytes=256 << 20, unpacked_bytes=1 << 30, cells=200_000_000)
+FOR_UPLOADS = Limits(
+    file_bytes=256 << 20, unpacked_bytes=1 << 29, cells=100_000_000, columns=20_000, rows=10_000_000, json_values=3_000_000
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +120,10 @@ class SourceFile:
         """Refuse a table that is too large, before it is read.
 
         Raises:
-            InputError: more cells or columns than the limits allow.
+            InputError: more cells, rows or columns than the limits allow.
         """
+        if rows > self.limits.rows:
+            raise InputError(f"{self.name}: {rows:,} rows; at most {self.limits.rows:,} are read. Split the file.")
         if columns > self.limits.columns:
             raise InputError(f"{self.name}: {columns:,} columns; at most {self.limits.columns:,} are read. Split the file.")
         if rows * columns > self.limits.cells:
@@ -190,59 +209,79 @@ def read_text(file: SourceFile) -> tuple[bytes, tuple[str, ...]]:
         InputError: a gzip that is damaged, too large when unpacked, or holds no text; text without a known encoding.
     """
     data = _unpack(file) if file.kind == "gzip" else file.read()
-    if not data.strip():
+    if not data[:CHUNK].strip() and not data.strip():
         raise InputError(f"{file.name}: the file is empty. Export it again.")
     if file.kind == "gzip" and sniff(data[:4096]) != "text":
         raise InputError(f"{file.name}: unpacked, it holds {sniff(data[:4096])}, not CSV text. Only CSV may be gzipped.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace").encode(), (f"{file.name}: read as UTF-16.",)
+        return _recode(data, "utf-16"), (f"{file.name}: read as UTF-16.",)
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data:
         raise InputError(f"{file.name}: holds binary zeros, so it is no text. Export it again as CSV.")
     try:
-        data.decode()
+        check = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(data), CHUNK):  # in pieces: the whole text may need four times the memory
+            check.decode(data[start : start + CHUNK], final=start + CHUNK >= len(data))
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace").encode(), (f"{file.name}: not UTF-8; read as Latin-1 (Windows-1252).",)
+        return _recode(data, "cp1252"), (f"{file.name}: not UTF-8; read as Latin-1 (Windows-1252).",)
     return data, ()
+
+
+def _recode(data: bytes, encoding: str) -> bytes:
+    """Text of another encoding as UTF-8; what cannot be read becomes a question mark in a black diamond."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    starts = range(0, len(data), CHUNK)
+    return b"".join(decoder.decode(data[i : i + CHUNK], final=i + CHUNK >= len(data)).encode("utf-8", "replace") for i in starts)
 
 
 def _unpack(file: SourceFile) -> bytes:
     """Unpack a gzip piece by piece, so that a small file cannot fill the memory."""
-    pieces, total, unpacker = [], 0, zlib.decompressobj(wbits=31)
+    unpacked, unpacker = io.BytesIO(), zlib.decompressobj(wbits=31)
+    members, most_members = 1, 1000 + file.size // 1024
     with file.open() as handle:
-        rest = handle.read(1 << 20)
+        rest = handle.read(1 << 16)
         while rest:
             try:
-                piece = unpacker.decompress(rest, 1 << 24)
+                unpacked.write(unpacker.decompress(rest, CHUNK))
             except zlib.error:
                 raise InputError(f"{file.name}: the gzip data is damaged. Copy or export the file again.") from None
-            pieces.append(piece)
-            total += len(piece)
-            if total > file.limits.unpacked_bytes:
+            if unpacked.tell() > file.limits.unpacked_bytes:
                 raise InputError(
                     f"{file.name}: unpacks to more than {file.limits.unpacked_bytes >> 20:,} MiB. Split it or save it as Parquet."
                 )
             if unpacker.eof:  # a gzip may hold several members
-                rest = unpacker.unused_data.lstrip(b"\0") or handle.read(1 << 20)
+                rest = unpacker.unused_data.lstrip(b"\0") or handle.read(1 << 16)
+                members += 1
+                if members > most_members:
+                    raise InputError(f"{file.name}: the gzip data is in more than {most_members:,} pieces. Export the file again.")
                 unpacker = zlib.decompressobj(wbits=31) if rest else unpacker
             else:
-                rest = unpacker.unconsumed_tail or handle.read(1 << 20)
+                rest = unpacker.unconsumed_tail or handle.read(1 << 16)
     if not unpacker.eof:
         raise InputError(f"{file.name}: the gzip data ends too early. Copy or export the file again.")
-    return b"".join(pieces)
+    return unpacked.getvalue()
 
 
 def read_json(file: SourceFile) -> Any:
-    """Parse a JSON file of limited depth.
+    """Parse a JSON file of limited depth and size.
 
     Raises:
-        InputError: nested too deep, or not JSON.
+        InputError: nested too deep, too many values, or not JSON.
     """
     data, _ = read_text(file)
-    bare = np.frombuffer(re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data), dtype="uint8")
-    step = np.isin(bare, list(b"{[")).astype("int8") - np.isin(bare, list(b"}]")).astype("int8")
-    if np.cumsum(step, dtype="int32").max(initial=0) > JSON_DEPTH:
-        raise InputError(f"{file.name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON.")
+    bare = re.sub(rb'"(?:[^"\\]++|\\.)*+"?', b"", data, flags=re.DOTALL)  # the signs outside of texts; nothing is looked at twice
+    depth, values = 0, 0
+    for start in range(0, len(bare), CHUNK):
+        signs = np.frombuffer(bare[start : start + CHUNK], dtype="uint8")
+        opens = np.isin(signs, list(b"{["))
+        levels = depth + np.cumsum(opens.astype("int8") - np.isin(signs, list(b"}]")).astype("int8"), dtype="int32")
+        depth, values = int(levels[-1]), values + int(opens.sum() + (signs == ord(",")).sum())
+        if levels.max() > JSON_DEPTH:
+            raise InputError(f"{file.name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON.")
+        if values > file.limits.json_values:
+            raise InputError(
+                f"{file.name}: more than {file.limits.json_values:,} values. Leave out what is not needed, or use CSV."
+            )
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except ValueError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyproj
 
 from stvlm.data.checks import NICE_STEPS, usual_step, words_for
 from stvlm.data.files import FOR_PATHS, InputError, show
 from stvlm.data.formats import RawTables
 from stvlm.data.oddities import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
+from stvlm.data.points import to_degrees
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,13 @@ def _reproject(raw: RawTables, code: str) -> RawTables:
     if not code:
         raise InputError("--fix reproject: which coordinates? Write the EPSG code, such as reproject:25832.")
     try:
-        system = pyproj.CRS.from_epsg(int(code.upper().removeprefix("EPSG:")))
-    except (ValueError, pyproj.exceptions.CRSError):
-        raise InputError(f"--fix reproject:{show(code)}: no such EPSG code. Write it such as reproject:25832.") from None
-    points = gpd.GeoSeries(gpd.points_from_xy(raw.sensors["lon"], raw.sensors["lat"]), crs=system).to_crs(4326)
-    return replace(raw, sensors=raw.sensors.assign(lat=points.y.to_numpy(), lon=points.x.to_numpy()))
+        number = re.fullmatch(r"(?:EPSG:)?([0-9]{1,6})", code.upper())
+        if number is None:
+            raise ValueError("no such EPSG code")
+        lon, lat = to_degrees(raw.sensors["lon"].to_numpy(), raw.sensors["lat"].to_numpy(), int(number[1]))
+    except ValueError as error:
+        raise InputError(f"--fix reproject:{show(code)}: {error}. Write it such as reproject:25832.") from None
+    return replace(raw, sensors=raw.sensors.assign(lat=lat, lon=lon))
 
 
 def _keep_sensors(raw: RawTables, keep: np.ndarray) -> RawTables:

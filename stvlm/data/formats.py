@@ -16,10 +16,12 @@ from stvlm.data.columns import SPELLINGS, Said, find_columns
 from stvlm.data.exports import forecast_table, read_forecast, write_forecast
 from stvlm.data.files import InputError, Source, SourceFile, open_source, show
 from stvlm.data.geofiles import read_base_layer
+from stvlm.data.letters import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
 from stvlm.data.relations import read_adjacency
 from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_text
 from stvlm.data.times import Clock, parse_times
 
+MOST_FACTS = 500  # columns beside those that are needed
 __all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
 
 
@@ -127,8 +129,11 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
             "A sensor table needs sensor_id, lat, lon."
         )
     notes = [f"{file.name}: column '{show(c)}' is read as {word}." for word, c in found.items() if c != word]
-    cells = table.read([c for c in table.columns if c], [])
-    sensors = pd.DataFrame({"sensor_id": to_text(cells[found["sensor_id"]])})
+    columns = [c for c in table.columns if c and c not in found.values()]
+    _check_facts(file, columns, "beside id and place")
+    cells = table.read([*found.values(), *columns], [])
+    ids, more = _tidy_ids(file, table, cells[found["sensor_id"]])
+    sensors = pd.DataFrame({"sensor_id": ids})
     for word in ("lat", "lon"):
         values, bad = parse_numbers(cells[found[word]], table.decimal, table.mixed)
         if bad.any():
@@ -138,17 +143,42 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
                 f"'{show(cells[found[word]].iloc[i])}' is not a number. Write degrees such as 48.137."
             )
         sensors[word] = values
-    blank = sensors["sensor_id"] == ""
+    for column in columns:
+        fact = "fact " + column if column in sensors.columns else column
+        is_label = column.lower() in SPELLINGS["sensor_id"]  # a name such as 773869 is no quantity
+        sensors[fact], note = _fact(file, table, cells[column], is_label)
+        notes += note
+    return sensors, (*table.notes, *more, *notes)
+
+
+def _tidy_ids(file: SourceFile, table: Table, cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """A column of sensor ids, each there and of a sane length, without what nobody sees; and a note on what was left out."""
+    written = to_text(cells)
+    ids = tidy_column_of_names(written)
+    blank = ids == ""
     if blank.any():
         raise InputError(
             f"{file.name}, row {int(blank.argmax()) + table.first_row}: the sensor id is missing. Fill it in or delete the row."
         )
-    for column in table.columns:
-        if column and column not in found.values():
-            fact = "fact " + column if column in sensors.columns else column
-            is_label = column.lower() in SPELLINGS["sensor_id"]  # a name such as 773869 is no quantity
-            sensors[fact] = to_text(cells[column]) if is_label else tidy_column(cells[column], table.decimal, table.mixed)
-    return sensors, (*table.notes, *notes)
+    check_lengths(ids.unique(), f"{file.name}: an id")
+    odd = (ids != written).to_numpy()
+    return ids, told(f"{file.name}, column '{show(cells.name)}'", list(written[odd]), list(ids[odd]))
+
+
+def _check_facts(file: SourceFile, columns: Sequence[str], what: str) -> None:
+    if len(columns) > MOST_FACTS:
+        raise InputError(
+            f"{file.name}: {len(columns):,} columns {what}; at most {MOST_FACTS} are read. Leave out what is not needed."
+        )
+
+
+def _fact(file: SourceFile, table: Table, cells: pd.Series, is_label: bool = False) -> tuple[pd.Series, tuple[str, ...]]:
+    """A column of facts, its texts cut to a sane length; and a note where some were."""
+    fact = to_text(cells) if is_label else tidy_column(cells, table.decimal, table.mixed)
+    if pd.api.types.is_numeric_dtype(fact.dtype):
+        return fact, ()
+    fact, n_cut = cut_texts(fact)
+    return fact, (f"{file.name}, column '{show(cells.name)}': {n_cut} text(s) cut to {LONGEST_TEXT} characters.",) if n_cut else ()
 
 
 def _list(columns: Sequence[str]) -> str:
@@ -202,12 +232,7 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: st
         )
     cells = table.read([time, sensor], [value])
     clock = parse_times(cells[time], file.name, table.first_row)
-    cells[sensor] = to_text(cells[sensor])
-    blank = cells[sensor] == ""
-    if blank.any():
-        raise InputError(
-            f"{file.name}, row {int(blank.argmax()) + table.first_row}: the sensor id is missing. Fill it in or delete the row."
-        )
+    cells[sensor], more = _tidy_ids(file, table, cells[sensor])
     node, ids = pd.factorize(cells[sensor])
     step, times = pd.factorize(clock.times, sort=True)
     repeat = cells.groupby([step, node]).cumcount().to_numpy()  # the same time and sensor again: a further row
@@ -216,7 +241,8 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: st
     values = np.full((len(keys), len(ids)), np.nan, dtype="float32")
     values[row, node] = cells[value].to_numpy()
     index = pd.DatetimeIndex(np.asarray(times)[keys // (int(repeat.max()) + 1)], name="timestamp")
-    notes = (*table.notes, *clock.notes, f"{file.name}: read as a long table ({time}, {sensor}, {value}).")
+    words = ", ".join(show(c) for c in (time, sensor, value))
+    notes = (*table.notes, *more, *clock.notes, f"{file.name}: read as a long table ({words}).")
     left = [c for c in others if c != value]
     if left:
         notes += (f"{file.name}: columns {_list(left)} left out.",)
@@ -236,16 +262,19 @@ def _read_context(source: Source, said: Said | None) -> tuple[pd.DataFrame, Cloc
     columns = [c for c in table.columns if c and c != time]
     if not columns:
         raise InputError(f"{file.name}, header: nothing beside the times. Context needs at least one more column.")
+    _check_facts(file, columns, "beside the time")
     cells = table.read([time, *columns], [])
     clock = parse_times(cells[time], file.name, table.first_row)
-    facts = pd.DataFrame({c: tidy_column(cells[c], table.decimal, table.mixed) for c in columns})
+    read = {c: _fact(file, table, cells[c]) for c in columns}
+    facts = pd.DataFrame({c: fact for c, (fact, _) in read.items()})
+    cut = tuple(note for _, notes in read.values() for note in notes)
     facts.index = pd.DatetimeIndex(clock.times, name="timestamp")
     order = facts.index.argsort(kind="stable")
     facts = facts.iloc[order]
     twice = facts.index.duplicated(keep=False)
     if twice.any():
         raise InputError(f"{file.name}: the time {facts.index[twice.argmax()]} stands there more than once. Keep one row per time.")
-    return facts, Clock(clock.times, clock.zoned, clock.timezone, table.notes + clock.notes)
+    return facts, Clock(clock.times, clock.zoned, clock.timezone, table.notes + clock.notes + cut)
 
 
 def _same_clock(facts: tuple[pd.DataFrame, Clock], readings: Clock, name: str) -> tuple[pd.DataFrame, Clock]:

@@ -20,6 +20,7 @@ MOST_BYTES = 32 << 20
 MOST_VERTICES = 500_000
 MOST_AREAS = 5_000
 MOST_CELLS = 2_000_000
+FINEST = 1e-8  # degrees a cell, a millimetre
 LONGEST_NUMBER = 40  # characters
 Places = list[np.ndarray]  # (K, 2) longitude, latitude in degrees each
 
@@ -158,9 +159,10 @@ def _read_grid(file: SourceFile, unit: str) -> Grid:
             break
         header[match[1].decode().lower()], end = match[2].decode("ascii", "replace"), match.end()
     n_rows, n_columns, bounds = _frame(header, file)
-    tokens = data[end:].split()
+    tokens = data[end:].split(maxsplit=n_rows * n_columns)  # no more than that, for each token takes memory
     if len(tokens) != n_rows * n_columns:
-        raise InputError(f"{file.name}: {len(tokens):,} values, but its header says {n_rows:,} x {n_columns:,}. Export it again.")
+        count = f"{len(tokens):,}" if len(tokens) < n_rows * n_columns else "more"
+        raise InputError(f"{file.name}: {count} values, but its header says {n_rows:,} x {n_columns:,}. Export it again.")
     if max(len(token) for token in tokens) > LONGEST_NUMBER:
         raise InputError(f"{file.name}: a value has more than {LONGEST_NUMBER} characters. Export it again.")
     try:
@@ -196,7 +198,7 @@ def _frame(header: dict[str, str], file: SourceFile) -> tuple[int, int, tuple[fl
     south -= height / 2 if "yllcorner" not in header else 0
     bounds = west, south, west + width * n_columns, south + height * n_rows
     if (
-        min(width, height) <= 0
+        min(width, height) < FINEST
         or bounds[0] < -360
         or bounds[2] > 360
         or width * n_columns > 360.01

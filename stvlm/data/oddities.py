@@ -13,6 +13,7 @@ from stvlm.data.checks import Problem, some, usual_step, words_for
 from stvlm.data.files import show
 from stvlm.data.formats import RawTables
 from stvlm.data.land import COARSE, FINE, load
+from stvlm.data.letters import look_alike
 from stvlm.data.network import SensorNetwork
 
 BLOCK = 4_000_000  # cells looked at in one go
@@ -208,6 +209,10 @@ def _odd_places(raw: RawTables) -> Iterator[Problem]:
     if len(ids) == 1:
         yield Problem("one-sensor", "note", "one sensor only.", file, "Nothing can be learnt from neighbours.", None, tuple(ids))
         return
+    twins = look_alike(tuple(ids))
+    if twins:
+        what = f"{len(twins)} id(s) look alike but differ: '{show(twins[0][0], 24)}' and '{show(twins[0][1], 24)}'."
+        yield Problem("look-alike", "warning", what, file, "Letters of two alphabets are two names.", None, twins[0])
     null = (lat == 0) & (lon == 0)
     if null.any():
         what = f"{int(null.sum())} sensors lie at 0, 0 in the Atlantic: {some(tuple(ids[null]))}."

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from stvlm.data.files import InputError, SourceFile, show
+from stvlm.data.letters import tidy_column_of_names
 from stvlm.data.tables import Table, check_columns, open_table, parse_numbers, to_text
 
 FROM = ("from", "source", "src", "start", "from_id", "u", "i")
@@ -67,7 +68,11 @@ def _read_edges(
     column = weight or distance
     cells = table.read([start, end], [column] if column else [])
     edges = pd.DataFrame(
-        {"from": to_text(cells[start]), "to": to_text(cells[end]), "weight": cells[column].astype("float64") if column else 1.0}
+        {
+            "from": tidy_column_of_names(to_text(cells[start])),
+            "to": tidy_column_of_names(to_text(cells[end])),
+            "weight": cells[column].astype("float64") if column else 1.0,
+        }
     )
     if weight:
         return edges, (f"{file.name}: a list of edges with closeness '{show(weight)}'.",)
@@ -103,7 +108,7 @@ def _read_matrix(file: SourceFile, table: Table, ids: tuple[str, ...]) -> tuple[
     labelled = columns[0] not in ids
     targets = columns[1:] if labelled else columns
     cells = table.read([columns[0]] if labelled else [], targets)
-    sources = list(to_text(cells[columns[0]])) if labelled else targets
+    sources = list(tidy_column_of_names(to_text(cells[columns[0]]))) if labelled else targets
     if len(sources) != len(cells):
         raise InputError(
             f"{file.name}: {len(cells)} rows but {len(targets)} columns. A matrix needs one row and one column per sensor."
@@ -115,10 +120,14 @@ def _read_matrix(file: SourceFile, table: Table, ids: tuple[str, ...]) -> tuple[
 def _bare_matrix(file: SourceFile, table: Table) -> np.ndarray:
     if table.frame is not None:
         return table.read([], list(table.columns))[list(table.columns)].to_numpy("float64")
+    table.file.check_cells(table.text.count(b"\n"), len(table.columns))
+    options = {"sep": table.delimiter, "header": None, "keep_default_na": False}
     try:
-        frame = pd.read_csv(io.BytesIO(table.text), sep=table.delimiter, header=None, dtype="str", keep_default_na=False)
+        return pd.read_csv(io.BytesIO(table.text), decimal=table.decimal, dtype="float64", **options).to_numpy()
     except pd.errors.ParserError:
         raise InputError(f"{file.name}: its rows differ in length. A matrix needs one row and one column per sensor.") from None
+    except ValueError:  # some cell is no number: read all as text to say which
+        frame = pd.read_csv(io.BytesIO(table.text), dtype="str", **options)
     parsed = [parse_numbers(frame[c], table.decimal) for c in frame]
     bad = np.stack([b for _, b in parsed], axis=1)
     if bad.any():

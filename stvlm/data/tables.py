@@ -8,18 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stvlm.data.files import InputError, SourceFile, read_json, read_text, show
+from stvlm.data.columnar import read_parquet
+from stvlm.data.files import InputError, SourceFile, read_text, show
+from stvlm.data.letters import check_lengths, tidy, told, writable
+from stvlm.data.points import read_points
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "-")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+BLOCK = 1_000_000  # cells looked at in one go
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +51,24 @@ class Table:
             InputError: rows of unequal length, or a cell among the numbers that is none.
         """
         if self.frame is not None:
-            columns = {c: _keep_times(self.frame[c]) for c in texts}
-            columns |= {c: self._numbers(self.frame[c]) for c in numbers}
+            columns = {c: _keep_times(self.frame[c]) for c in texts} | self._numbers(numbers)
             return pd.DataFrame(columns, index=pd.RangeIndex(len(self.frame)))
         missing = {c: [] if c in texts else list(MISSING) for c in self.columns}
         types = dict.fromkeys(self.columns, "str") | dict.fromkeys(numbers, "float32")
         try:
             table = self._parse(types, missing)
-        except ValueError:  # some cell is no number: read all as text to say which
-            table = self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns})
-            return self._as_frame(table).read(texts, numbers)
-        if any(np.isinf(table[c].to_numpy()).any() for c in numbers):
-            return self._as_frame(table).read(texts, numbers)
+        except ValueError as error:  # some cell is no number: read all as text to say which
+            if isinstance(error, InputError):
+                raise
+            return self._as_frame().read(texts, numbers)
+        if numbers and np.isinf([table[numbers].min(axis=None), table[numbers].max(axis=None)]).any():
+            return self._as_frame().read(texts, numbers)
         for column in texts:
             table[column] = table[column].fillna("").str.strip()
         return table[[*texts, *numbers]]
 
-    def _as_frame(self, table: pd.DataFrame) -> Table:
+    def _as_frame(self) -> Table:
+        table = self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns})
         return Table(self.file, self.columns, frame=table, decimal=self.decimal, first_row=self.first_row, mixed=self.mixed)
 
     def _parse(self, types: dict[str, str], missing: dict[str, list[str]]) -> pd.DataFrame:
@@ -95,17 +96,39 @@ class Table:
             )
             raise InputError(f"{self.file.name}{where}. Check delimiters and quotes.") from None
 
-    def _numbers(self, column: pd.Series) -> np.ndarray:
-        values, bad = parse_numbers(column, self.decimal, self.mixed)
-        bad |= np.isinf(values)
+    def _numbers(self, names: list[str]) -> dict[str, np.ndarray]:
+        """Columns of the frame as float32. Texts are looked at many columns at a time, for each look takes a millisecond."""
+        is_number = {c: pd.api.types.is_numeric_dtype(kind) for c, kind in self.frame[names].dtypes.items()}
+        columns = {c: self._checked(self.frame[c], c) for c in names if is_number[c]}
+        words, n_rows = [c for c in names if not is_number[c]], len(self.frame)
+        width = max(1, BLOCK // max(n_rows, 1))
+        for start in range(0, len(words), width):
+            block = words[start : start + width]
+            cells = pd.Series(self.frame[block].to_numpy(dtype="object").ravel(order="F"))
+            values, bad = parse_numbers(cells, self.decimal, self.mixed)
+            with np.errstate(over="ignore"):
+                numbers = values.astype("float32")
+            wrong = (bad | np.isinf(numbers)).reshape(-1, n_rows).any(axis=1)
+            if wrong.any():
+                i = int(wrong.argmax())
+                self._checked(cells[i * n_rows : (i + 1) * n_rows], block[i])
+            columns |= zip(block, numbers.reshape(-1, n_rows), strict=True)
+        return {c: columns[c] for c in names}
+
+    def _checked(self, cells: pd.Series, name: str) -> np.ndarray:
+        """(n,) float32 of one column."""
+        values, bad = parse_numbers(cells, self.decimal, self.mixed)
+        with np.errstate(over="ignore"):
+            numbers = values.astype("float32")
+        bad |= np.isinf(numbers)
         if bad.any():
             i, n = int(bad.argmax()), int(bad.sum())
             more = f" (and {n - 1} more in this column)" if n > 1 else ""
             raise InputError(
-                f"{self.file.name}, row {i + self.first_row}, column '{show(column.name)}': "
-                f"'{show(column.iloc[i])}' is not a number{more}. Correct it or leave the cell empty."
+                f"{self.file.name}, row {i + self.first_row}, column '{show(name)}': "
+                f"'{show(cells.iloc[i])}' is not a number{more}. Correct it or leave the cell empty."
             )
-        return values.astype("float32")
+        return numbers
 
 
 def parse_numbers(column: pd.Series, decimal: str = ".", mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +158,7 @@ def to_text(column: pd.Series) -> pd.Series:
         whole = (column.dropna() % 1 == 0).all()
         column = column.astype("Int64" if whole else "object")
     empty = column.isna()
-    values = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in column.astype("object")]
+    values = [writable(v) for v in column.astype("object")]
     return pd.Series(values, dtype="object", name=column.name).where(~empty.to_numpy(), "").astype("str").str.strip()
 
 
@@ -162,21 +185,20 @@ def open_table(file: SourceFile, has_header: bool = True) -> Table:
     Raises:
         InputError: a file that holds no table, is too large, or has columns twice.
     """
-    if file.kind == "Parquet":
-        return _open_parquet(file)
-    if file.kind == "JSON":
-        return _open_geojson(file)
+    if file.kind in ("Parquet", "JSON"):
+        return _open_whole(file)
     if file.kind in ("text", "gzip"):
         return _open_csv(file, has_header)
     raise InputError(f"{file.name}: {file.kind} files hold no table of this kind. Use CSV, Parquet or GeoJSON.")
 
 
 def check_columns(file: SourceFile, columns: Sequence[str]) -> None:
-    """Refuse a table that names a column twice.
+    """Refuse a table that names a column twice, or too long.
 
     Raises:
-        InputError: naming the first such column.
+        InputError: naming the first such column, or one with a name without end.
     """
+    check_lengths(columns, f"{file.name}, header: a column name")
     twice = [c for c, count in Counter(columns).items() if c and count > 1]
     if twice:
         raise InputError(
@@ -186,19 +208,21 @@ def check_columns(file: SourceFile, columns: Sequence[str]) -> None:
 
 def _open_csv(file: SourceFile, has_header: bool) -> Table:
     text, notes = read_text(file)
-    hint = re.match(rb"sep=(.)\r?\n", text)  # spreadsheets may put this before the header
+    hint = re.match(rb"sep=([,;\t|])\r?\n", text)  # spreadsheets may put this before the header
     text = (text[hint.end() :] if hint else text).lstrip(b"\r\n")
     delimiter = hint[1].decode("latin-1") if hint else _find_delimiter(text)
     sample = io.StringIO(text[: 1 << 22].decode("utf-8", "replace"))
     rows = csv.reader(sample, delimiter=delimiter, skipinitialspace=True)
     try:
-        header = [c.strip() for c in next(rows)]
+        written = [c.strip() for c in next(rows)]
         second = next((r for r in rows if r), None)
     except csv.Error as error:
         raise InputError(f"{file.name}: the first rows cannot be read ({show(error)}). Check delimiters and quotes.") from None
+    header = [tidy(c) for c in written]
     file.check_cells(max(text.count(b"\n"), text.count(b"\r")), len(header))
     if has_header:
         check_columns(file, header)
+    notes += told(f"{file.name}, header", written, header)
     if second is None:
         raise InputError(f"{file.name}: there are no rows below the header. Export it again.")
     if len(second) > len(header):
@@ -216,11 +240,12 @@ def _open_csv(file: SourceFile, has_header: bool) -> Table:
 
 def _decimals(file: SourceFile, text: bytes, delimiter: str) -> tuple[str, bool, tuple[str, ...]]:
     """The usual decimal sign of the cells, whether some have the other one, and then where the first of these stands."""
-    parting = (delimiter.encode(),) * 2
-    comma = rb'"[+-]?\d+,\d+"' if delimiter == "," else rb"(?:^|[%b\n\"])\s*[+-]?\d+,\d+\s*(?=[%b\r\n\"]|$)" % parting
+    sign = delimiter.encode()
+    number = rb"[ \t]{0,20}[+-]?\d{1,40}%b\d{1,40}[ \t]{0,20}"  # bounded, so that no text makes the search long
+    comma = rb'"[+-]?\d{1,40},\d{1,40}"' if sign == b"," else rb"(?:^|[%b\n\"])%b(?=[%b\r\n\"]|$)" % (sign, number % b",", sign)
     if not re.search(comma, text):
         return ".", False, ()
-    point = rb"(?:[%b\n\"])\s*[+-]?\d+\.\d+\s*(?=[%b\r\n\"]|$)" % parting
+    point = rb"(?:[%b\n\"])%b(?=[%b\r\n\"]|$)" % (sign, number % rb"\.", sign)
     if not re.search(point, text):
         return ",", False, ()
     start = text[: 1 << 22]
@@ -260,79 +285,13 @@ def _find_delimiter(text: bytes) -> str:
     return max(counts, key=lambda d: (counts[d][0] > 0, len(set(counts[d])) == 1, counts[d][0]))
 
 
-def _open_parquet(file: SourceFile) -> Table:
-    try:
-        with file.open() as handle:
-            stored = pq.ParquetFile(handle)
-            meta, schema = stored.metadata, stored.schema_arrow
-            columns = [str(c) for c in schema.names]
-        unpacked = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        if unpacked > file.limits.unpacked_bytes:
-            raise InputError(f"{file.name}: unpacks to more than {file.limits.unpacked_bytes >> 20:,} MiB. Split it.")
-        file.check_cells(meta.num_rows, len(columns))
-        check_columns(file, columns)
-        with file.open() as handle:
-            is_geo = b"geo" in (schema.metadata or {})
-            frame = gpd.read_parquet(handle) if is_geo else pd.read_parquet(handle)
-    except InputError:
-        raise
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{file.name}: damaged Parquet ({show(error, 60)}). Export it again.") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index()
-    notes: tuple[str, ...] = ()
-    if is_geo:
-        frame, notes = _places_of(frame, file)
-    frame.columns = [str(c).strip() for c in frame.columns]
-    check_columns(file, list(frame.columns))
+def _open_whole(file: SourceFile) -> Table:
+    """A table that comes with all its cells: Parquet, GeoJSON points."""
+    frame, notes = read_parquet(file) if file.kind == "Parquet" else read_points(file)
+    names = [tidy(str(c).strip()) for c in frame.columns]
+    notes += told(f"{file.name}, header", list(frame.columns), names)
+    frame.columns = names
+    check_columns(file, names)
     if not len(frame):
         raise InputError(f"{file.name}: the table has no rows. Export it again.")
-    return Table(file, tuple(frame.columns), notes, frame=frame, first_row=1)
-
-
-def _places_of(frame: gpd.GeoDataFrame, file: SourceFile) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Points of a GeoParquet as columns lat and lon in WGS84."""
-    if not (frame.geometry.geom_type == "Point").all():
-        raise InputError(f"{file.name}: every geometry must be a point. Export the sensors' places only.")
-    notes: tuple[str, ...] = ()
-    if frame.crs is not None and frame.crs.to_epsg() != 4326:
-        notes = (f"{file.name}: places converted from {frame.crs.to_string()} to WGS84.",)
-        frame = frame.to_crs(4326)
-    table = pd.DataFrame(frame.drop(columns=[frame.geometry.name, "lat", "lon"], errors="ignore"))
-    return table.assign(lat=frame.geometry.y.to_numpy(), lon=frame.geometry.x.to_numpy()), notes
-
-
-def _open_geojson(file: SourceFile) -> Table:
-    data = read_json(file)
-    features = data.get("features") if isinstance(data, dict) else None
-    if not isinstance(features, list) or not features:
-        raise InputError(f"{file.name}: holds no GeoJSON FeatureCollection with points. Export the sensors as GeoJSON points.")
-    file.check_cells(len(features), 3)
-    rows = [_point(feature, i + 1, file) for i, feature in enumerate(features)]
-    frame = pd.DataFrame(rows)
-    frame.columns = [str(c).strip() for c in frame.columns]
-    check_columns(file, list(frame.columns))
-    notes: tuple[str, ...] = ()
-    crs = re.search(r"EPSG:+(\d+)$", str(data.get("crs") or "").rstrip("'}] "))
-    if crs and crs[1] not in ("4326",):
-        points = gpd.GeoSeries(gpd.points_from_xy(frame["lon"], frame["lat"]), crs=int(crs[1])).to_crs(4326)
-        frame["lon"], frame["lat"] = points.x, points.y
-        notes = (f"{file.name}: places converted from EPSG:{crs[1]} to WGS84.",)
-    return Table(file, tuple(frame.columns), notes, frame=frame, first_row=1)
-
-
-def _point(feature: Any, number: int, file: SourceFile) -> dict[str, Any]:
-    """One GeoJSON feature as a row."""
-    where = f"{file.name}, feature {number}"
-    geometry = feature.get("geometry") if isinstance(feature, dict) else None
-    if not isinstance(geometry, dict) or geometry.get("type") != "Point":
-        raise InputError(f"{where}: is not a point. Export the sensors' places only.")
-    place = geometry.get("coordinates")
-    if not isinstance(place, list) or len(place) < 2 or not all(isinstance(x, int | float) for x in place[:2]):
-        raise InputError(f"{where}: the coordinates are not [longitude, latitude]. Export it again.")
-    facts = feature.get("properties") or {}
-    if not isinstance(facts, dict):
-        raise InputError(f"{where}: the properties are not names and values. Export it again.")
-    flat = {k: v for k, v in facts.items() if not isinstance(v, list | dict) and k not in ("lat", "lon")}
-    own_id = {"id": feature["id"]} if "id" in feature and "id" not in flat else {}
-    return own_id | flat | {"lat": float(place[1]), "lon": float(place[0])}
+    return Table(file, tuple(names), notes, frame=frame, first_row=1)

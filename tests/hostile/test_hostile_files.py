@@ -1,0 +1,53 @@
+"""Hostile files are refused, or read for what they are: within five seconds and one gigabyte, in words that a user can follow."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.cases import fill
+
+CASES = fill()
+MOST_SECONDS = 5.0  # of the processor, which another load on the machine does not change
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def results():
+    """What became of each case, all read in one process under limits; a process that a case ends is started again behind it."""
+    found, waiting = {}, list(CASES)
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    while waiting:
+        command = [sys.executable, "-m", "tests.hostile.limits", *waiting]
+        made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+        lines = [json.loads(line) for line in made.stdout.splitlines()]
+        found |= {line["name"]: line for line in lines}
+        waiting = waiting[len(lines) :]
+        if waiting:
+            found[waiting[0]] = {"outcome": f"the process ended with {made.returncode}", "words": [made.stderr[-500:]]}
+            waiting = waiting[1:]
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_hostile_file_is_refused_or_read_for_what_it_is(results, name):
+    case, found = CASES[name], results[name]
+    assert found["outcome"] == case.outcome, found["words"]
+    assert any(case.words in line for line in found["words"]), found["words"]
+    assert found["seconds"] < MOST_SECONDS
+    assert found["peak"] < 1 << 30
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.outcome == "refused"])
+def test_a_refusal_is_one_short_printable_line(results, name):
+    for line in results[name]["words"]:
+        assert line.isprintable()
+        assert len(line) < 400
+        assert "Traceback" not in line
+
+
+def test_there_are_at_least_120_of_them():
+    assert len(CASES) >= 120
