@@ -15,7 +15,8 @@ from stvlm.data import quality
 from stvlm.data.columns import Header, read_header
 from stvlm.data.effects import Effect, try_fix
 from stvlm.data.files import Source
-from stvlm.data.formats import RawTables, read_tables
+from stvlm.data.formats import RawTables
+from stvlm.data.guarded import read_uploads
 from stvlm.jobs.run import workspace, write_atomic
 from stvlm.ui import folders
 
@@ -168,7 +169,7 @@ def tables(
     given = (source(upload, role) for role in ("sensors", "series", "adjacency", "context"))
     below = {"base_layer": source(upload, "base_layer"), "grid": source(upload, "grid"), "grid_unit": grid_unit}
     said = {role: said_of(columns, role) for role, _, _ in columns}
-    return read_tables(*given, start=start, step_minutes=step_minutes, columns=said, **below)
+    return read_uploads(*given, start=start, step_minutes=step_minutes, columns=said, **below)
 
 
 def said_of(columns: Columns, role: str) -> dict[str, str]:
