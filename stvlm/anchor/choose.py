@@ -15,10 +15,11 @@ from stvlm.anchor.blend import Anchor, Replay, blend
 from stvlm.anchor.features import Departures, Neighbourhood
 from stvlm.anchor.folds import profile_folds
 from stvlm.anchor.past import Past
-from stvlm.anchor.recall import PLAIN, Recall, recalls
+from stvlm.anchor.recall import recalls
 from stvlm.anchor.ridge import Member, departures, numeric_context, offset_of, shifts
 from stvlm.anchor.solve import normal_equations, solve
 from stvlm.anchor.transform import candidates
+from stvlm.anchor.tried import REPLAYED, Tried, in_seconds, kept, place_of_plain, taken, try_recalls
 from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, since_block, thin
@@ -27,8 +28,6 @@ TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sen
 FEWEST = 50  # windows, where there are so many
 MAX_MEMBERS = 8  # that are refined
 MAX_RIDGES, MAX_RECALLS = 6, 4  # of the blend
-REPLAYED = 10  # windows that share no reading, at least
-SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes
 BASE = ("constant", "own", "lags", "ahead")
 KINDS = {
     "own past": BASE,
@@ -49,20 +48,6 @@ class Rows:
     val: np.ndarray  # (V, N, F)
     val_cutoffs: np.ndarray
     val_truth: np.ndarray  # (V, H, N) in the unit of the series
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """A forecaster and what it is worth on the validation part.
-
-    Attributes:
-        mae: in the unit of the series. label: what it is. member: itself. forecast: (V, H, N) in the unit.
-    """
-
-    mae: float
-    label: str
-    member: Member | Recall
-    forecast: np.ndarray
 
 
 def fit_anchor(
@@ -118,7 +103,7 @@ def fit_anchor(
         ridges.append(Tried(mae, label, member, _val_forecast(member, rows)))
     truth, cutoffs = best[0][3].val_truth, best[0][3].val_cutoffs
     told = _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, asked)
-    found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *_kept(told)]
+    found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *kept(told, MAX_RECALLS)]
     anchor = _blend(found, min(len(ridges), MAX_RIDGES), truth, cutoffs)
     both = [(found.mae, found.label) for found in (*ridges, *told)]
     tried = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
@@ -143,22 +128,11 @@ def _refined(member: Member, mae: float, label: str, rows: Rows) -> tuple[float,
 
 def _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, context_steps) -> list[Tried]:
     """What the past tells by itself at the validation cutoffs, the best way to read it first."""
-    if context_steps == 0:
+    if context_steps == 0 or not np.isfinite(truth).any():
         return []
-    seasons = tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
-    found, past = [], Past(series, horizon)
-    for recall in recalls(series, split.train_start, split.val_end, lookback, horizon, seasons, context_steps):
-        forecast = recall.forecast_from(past, cutoffs)
-        error = float(np.nanmean(np.abs(forecast - truth), dtype="f8"))
-        if np.isfinite(error):
-            found.append(Tried(error, recall.rule.words, recall, forecast))
-    return sorted(found, key=lambda tried: tried.mae)
-
-
-def _kept(told: list[Tried]) -> list[Tried]:
-    """The best different ways to read the past, and plain repeating: it is the one to fall back on where all changes."""
-    different = [one for i, one in enumerate(told) if i == 0 or one.mae > told[i - 1].mae * (1 + 1e-6)]
-    return [one for i, one in enumerate(different) if i < MAX_RECALLS or one.label == PLAIN.words]
+    seasons = in_seconds(seasons_minutes)
+    ways = recalls(series, split.train_start, split.val_end, lookback, horizon, seasons, context_steps)
+    return try_recalls(ways, Past(series, horizon), cutoffs, truth)
 
 
 def _replay(series: SensorSeries, split: Split, lookback: int, horizon: int, context_steps: int | None) -> Replay:
@@ -177,13 +151,13 @@ def _blend(found: list[Tried], n_ridges: int, truth: np.ndarray, cutoffs: np.nda
             `cutoffs` (V,).
     """
     frame = found[0].member
-    plain = next((i for i, one in enumerate(found) if one.label == PLAIN.words), None)
-    shares, mae = blend([one.forecast for one in found], truth, cutoffs, frame.lookback + frame.horizon, plain)
+    length = frame.lookback + frame.horizon
+    shares, mae = blend([one.forecast for one in found], truth, cutoffs, length, place_of_plain(found))
     order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, -shares[i], found[i].mae))
     if not any(shares[:n_ridges]):  # the network's frame is that of a ridge forecaster, whether it counts or not
         order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, found[i].mae))
-    taken = [{"kind": found[i].label, "share": shares[i], "val_mae": found[i].mae} for i in order if shares[i]]
-    return Anchor(tuple(found[i].member for i in order), tuple(shares[i] for i in order), choice={"taken": taken, "val_mae": mae})
+    found, shares = [found[i] for i in order], tuple(shares[i] for i in order)
+    return Anchor(tuple(one.member for one in found), shares, choice={"taken": taken(found, shares), "val_mae": mae})
 
 
 def val_mae(member: Member, rows: Rows) -> float:
@@ -202,7 +176,7 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
     train = thin(train, max(TRAIN_ROWS // n, FEWEST))
     val = thin(val, max(VAL_ROWS // n, FEWEST))
     columns, column_scale = _known_ahead(series, split)
-    seasons = [season for season, minutes in SEASONS if minutes in seasons_minutes]
+    seasons = in_seconds(seasons_minutes)
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
     span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood(series.network)
     for transform in candidates(series.values[span]):
@@ -298,7 +272,7 @@ def _own_weights(member: Member, rows: Rows) -> Iterator[Member]:
         yield replace(member, own=own)
 
 
-def _lags(seasons: list[int], step_seconds: int, lookback: int, horizon: int, split: Split) -> tuple[int, ...]:
+def _lags(seasons: tuple[int, ...], step_seconds: int, lookback: int, horizon: int, split: Split) -> tuple[int, ...]:
     """Steps back to the same phase: the first whole number of seasons that clears the horizon, where it lies before the lookback."""
     lags = []
     for season in seasons:

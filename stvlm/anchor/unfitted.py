@@ -9,16 +9,15 @@ import numpy as np
 from stvlm.anchor.blend import Anchor, Replay, blend
 from stvlm.anchor.features import Neighbourhood
 from stvlm.anchor.past import Past
-from stvlm.anchor.recall import PLAIN, Recall, recalls
+from stvlm.anchor.recall import Recall, recalls
 from stvlm.anchor.ridge import Member
 from stvlm.anchor.transform import Transform
-from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.anchor.tried import REPLAYED, in_seconds, kept, place_of_plain, taken, try_recalls
+from stvlm.data.scaler import YEAR, SeasonalProfile, local_seconds, scale_of
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import thin
 
-SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes
 KEPT = 8  # ways to read the past, beside plain repeating
-REPLAYED = 10  # windows that share no reading, at least
 WINDOWS, CELLS = 48, 400_000  # replayed, and (window, step, sensor) in them
 
 
@@ -47,7 +46,6 @@ def unfitted_anchor(
     values = series.values[start:stop]
     if not np.isfinite(values).any():
         raise ValueError("There is no reading at all before the forecast.")
-    seasons = tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
     first = int(series.times[start].astype("int64"))
     span = max((stop - start) // 5, REPLAYED * (lookback + horizon))
     whole = first + lookback * series.step_seconds  # from here on a window has its past
@@ -55,26 +53,16 @@ def unfitted_anchor(
     cutoffs = np.arange(max(start + lookback, stop - span), stop - horizon + 1)
     cutoffs = thin(cutoffs, int(np.clip(CELLS // (horizon * series.network.n_sensors), 4, WINDOWS)))
     truth, past = series.values[cutoffs[:, None] + np.arange(horizon)], Past(series.slice(0, stop), horizon)
-    found = []
-    for recall in recalls(series, start, stop, lookback, horizon, seasons):
-        forecast = recall.forecast_from(past, cutoffs)
-        error = np.abs(forecast - truth)
-        found.append((float(np.nanmean(error)) if np.isfinite(error).any() else 0.0, recall, forecast))
-    found.sort(key=lambda one: one[0])
-    different = [one for i, one in enumerate(found) if i == 0 or one[0] > found[i - 1][0] * (1 + 1e-6)]
-    kept = [one for i, one in enumerate(different) if i < KEPT or one[1].rule == PLAIN]
-    frame = _frame(series, start, stop, kept[0][1], lookback, horizon)
-    shares, mae = (1.0, *[0.0] * (len(kept) - 1)), kept[0][0]
+    told = try_recalls(recalls(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth)
+    found = kept(told, KEPT)
+    frame = _frame(series, start, stop, found[0].member, lookback, horizon)
+    shares, mae = (1.0, *[0.0] * (len(found) - 1)), found[0].mae
     if np.isfinite(truth).any():
-        plain = next((i for i, one in enumerate(kept) if one[1].rule == PLAIN), None)
-        shares, mae = blend([one[2] for one in kept], truth, cutoffs, lookback + horizon, plain)
-    taken = [
-        {"kind": one[1].rule.words, "share": share, "val_mae": one[0]} for share, one in zip(shares, kept, strict=True) if share
-    ]
-    tried = [{"kind": one[1].rule.words, "val_mae": one[0]} for one in found[:12]]
-    choice = {"taken": taken, "val_mae": mae, "tried": tried, "n_tried": len(found)}
+        shares, mae = blend([one.forecast for one in found], truth, cutoffs, lookback + horizon, place_of_plain(found))
+    tried = [{"kind": one.label, "val_mae": one.mae} for one in told[:12]]
+    choice = {"taken": taken(found, shares), "val_mae": mae, "tried": tried, "n_tried": len(told)}
     low = np.nanmin(values)
-    return Anchor((frame, *(one[1] for one in kept)), (0.0, *shares), 0.0 if low >= 0 else None, choice, replay)
+    return Anchor((frame, *(one.member for one in found)), (0.0, *shares), 0.0 if low >= 0 else None, choice, replay)
 
 
 def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: int, horizon: int) -> Member:
