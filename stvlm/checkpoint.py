@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 
@@ -21,23 +22,41 @@ class State:
 
 
 def write(folder: Path, state: State) -> None:
-    """Save a state into `folder`; the state before stays until the new one is whole."""
+    """Save a state into `folder`; the state before stays until the new one is whole and on the disk.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full; the state before is untouched.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{state.numbers['step']:08d}"
     work = folder / f".{name}.{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.tensors.items()}, work / "state.safetensors")
-    (work / "state.json").write_text(json.dumps(state.numbers))
-    for file in work.iterdir():
-        with open(file, "rb") as handle:
-            os.fsync(handle.fileno())
-    if not (folder / name).exists():  # else the same state is there already, and whole
-        os.replace(work, folder / name)
+    try:
+        work.mkdir()
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.tensors.items()}, work / "state.safetensors")
+        (work / "state.json").write_text(json.dumps(state.numbers))
+        for file in (*work.iterdir(), work):
+            _sync(file)
+        if not (folder / name).exists():  # else the same state is there already, and whole
+            os.replace(work, folder / name)
+            _sync(folder)
+    except SafetensorError as error:  # what it says of the disk is in its text alone
+        raise OSError(str(error)) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     for old in folder.iterdir():
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file, or the names in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(folder: Path) -> State | None:

@@ -27,7 +27,7 @@ from stvlm.modalities.series import SeriesConfig
 from stvlm.model import backbone as backbones
 from stvlm.model.adapters import pick
 from stvlm.model.stvlm import STVLM, ModelConfig
-from stvlm.training import CHECKPOINT_EVERY, FitConfig, Training
+from stvlm.training import CHECKPOINT_EVERY, CHECKPOINT_SECONDS, FitConfig, Training
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def fit(
     state = checkpoints.read(checkpoint) if checkpoint else None
     if state is not None:
         training.restore(state)
-    spent = training.seconds
+    spent, saved = training.seconds, started
 
     def where(phase: str, message: str = "", model: STVLM | None = None) -> FitStep:
         training.seconds = seconds = spent + time.monotonic() - started
@@ -108,13 +108,14 @@ def fit(
     if training.step == 0:
         training.validate()
     while True:
-        yield where("train")
+        yield where("train", training.message)
         out_of_time = config.max_minutes is not None and training.seconds > config.max_minutes * 60 * 0.85
         if training.step >= training.total or out_of_time or training.hopeless:
             break
         training.advance()
-        if checkpoint and training.step % CHECKPOINT_EVERY == 0:
+        if checkpoint and (training.step % CHECKPOINT_EVERY == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS):
             checkpoints.write(checkpoint, training.state())
+            saved = time.monotonic()
     training.validate()
     yield where("calibrate")
     taken = training.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,16 +17,17 @@ from stvlm.modalities.facts import has_news
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import calibrated_spread, pinball_loss, score_windows, shrunk, usual_spread, window_odds
+from stvlm.model.micro import backward, make_quick, with_room
+from stvlm.model.objective import calibrated_spread, score_windows, shrunk, usual_spread, window_odds
 from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
+from stvlm.model.schedule import default_rate, needed_gain, planned_steps, schedule
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
 
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
 PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
-CHECKPOINT_EVERY = 25  # steps
-ENOUGH = 50  # training windows that share no reading
+CHECKPOINT_EVERY, CHECKPOINT_SECONDS = 25, 60.0  # steps, and time where steps are slow
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
 
 
@@ -47,6 +48,7 @@ class FitConfig:
         seasons_minutes: None: found in the training part. context_steps: as in fit_anchor.
         device: "auto", "cpu", "cuda", "mps". seed: of everything random.
         max_minutes: of wall time. max_steps: of training; None: by the amount of data. batch_size: windows a step.
+        micro_batch: windows in memory at once; None: all of the step, and fewer where memory runs out.
         learning_rate: None: by the backbone. min_gain: share by which the network must beat the anchor on validation, and more where
             there is little to learn from (`needed_gain`); below 0 the network is taken whatever it is worth. disturb: how its inputs are
             spoilt on purpose (modalities/disturb.py), or "".
@@ -78,6 +80,7 @@ class FitConfig:
     max_minutes: float | None = None
     max_steps: int | None = None
     batch_size: int = 16
+    micro_batch: int | None = None
     learning_rate: float | None = None
     min_gain: float = 0.01
     disturb: str = ""
@@ -127,7 +130,8 @@ class Training:
         for name, parameter in ((n, p) for n, p in model.named_parameters() if p.requires_grad):
             (decay if parameter.ndim > 1 and name not in PLACE_PARAMETERS else plain).append(parameter)
         groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=rate)
+        make_quick(device)
+        self.optimiser = torch.optim.AdamW(groups, lr=rate, fused=device.type == "cuda")
         self.rate = rate
         self.generator = np.random.default_rng(config.seed)
         self.odds = window_odds(has_news(builder.series, self.cutoffs))
@@ -138,7 +142,8 @@ class Training:
         if config.gradient_checkpointing:
             model.backbone.spare_memory()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.message = 0, 0.0, ""
+        self.micro = min(config.micro_batch or config.batch_size, config.batch_size)
 
     def _training_numbers(self, split: Split) -> dict[str, np.ndarray]:
         """All training windows, each with the profile that leaves it out."""
@@ -160,17 +165,16 @@ class Training:
     def advance(self) -> None:
         """One optimiser step on a random batch; validates about twelve times over the training."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        inputs = self._draw().to(self.device)
+        inputs = self._draw()
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * schedule(self.step, self.total)
         self.model.train()
-        with half_precision(self.device):
-            loss = pinball_loss(self.model, inputs) / self.scale
-        self.optimiser.zero_grad(set_to_none=True)
-        (loss + ORTHOGONAL * orthogonality(self.budget.parts) if self.budget else loss).backward()
+        self.loss, size = with_room(lambda size: self._backward(inputs, size), self.micro, self.device)
+        if size < self.micro:
+            self.message = f"Memory ran out with {self.micro} windows at once: goes on with {size} at once, to the same result."
+            self.micro = size
         torch.nn.utils.clip_grad_norm_(self.named.values(), 1.0)
         self.optimiser.step()
-        self.loss = float(loss.detach())
         if not np.isfinite(self.loss):
             raise ValueError(
                 f"The training diverged at step {self.step}: the loss is no longer a number. Take a smaller learning rate."
@@ -186,6 +190,22 @@ class Training:
         if self.step % max(self.total // 12, 10) == 0:
             self.validate()
 
+    def _backward(self, inputs: ModelInputs, size: int) -> float:
+        """The loss of a batch, and its gradient; the same whenever it is done again."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        penalty = (lambda: ORTHOGONAL * orthogonality(self.budget.parts)) if self.budget else None
+        return backward(self.model, inputs, size, self.device, self.scale, penalty)
+
+    def _in_blocks(self, work: Callable[[], list | dict | np.ndarray]) -> list | dict | np.ndarray:
+        """Work through many windows, in smaller blocks where memory runs out."""
+
+        def sized(size: int) -> list | dict | np.ndarray:
+            self.builder.block_size = size
+            return work()
+
+        return with_room(sized, self.builder.block_size, self.device)[0]
+
     @property
     def hopeless(self) -> bool:
         """Whether over a third of the steps brought nothing: the anchor is all there is to learn."""
@@ -198,12 +218,12 @@ class Training:
     def validate(self) -> None:
         """Score the averaged weights with every shrinkage; keep the best."""
         if self.step == 0:
-            self.anchor_mae = self.val_mae = self._val_errors(only_anchor=True)[0]
+            self.anchor_mae = self.val_mae = self._in_blocks(lambda: self._val_errors(only_anchor=True))[0]
             self.best_mae = self.anchor_mae if self.config.min_gain >= 0 else np.inf
             return
         live = {n: p.detach().clone() for n, p in self.named.items()}
         self._load(self.averaged)
-        errors = self._val_errors()
+        errors = self._in_blocks(self._val_errors)
         pick = int(np.argmin(errors))
         self.val_mae = errors[pick]
         if self.val_mae < self.best_mae:
@@ -246,13 +266,15 @@ class Training:
         taken = self.config.min_gain < 0 or self.is_better()
         self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
         self.model.eval()
-        set_spread(self.model, calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device))
+        set_spread(self.model, self._in_blocks(lambda: calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device)))
         return taken
 
     def test_scores(self, split: Split) -> dict[str, float]:
         """What the finished model is worth on the test part, as `score_windows` says: up to MAX_VAL_WINDOWS windows, evenly spread."""
         cutoffs = split.cutoffs("test", self.config.lookback, self.config.horizon)
-        return score_windows(self.model, self.builder, thin(cutoffs, MAX_VAL_WINDOWS), self.device) if len(cutoffs) else {}
+        if len(cutoffs) == 0:
+            return {}
+        return self._in_blocks(lambda: score_windows(self.model, self.builder, thin(cutoffs, MAX_VAL_WINDOWS), self.device))
 
     @property
     def ranks_now(self) -> dict[str, int] | None:
@@ -279,6 +301,7 @@ class Training:
             "anchor_mae": self.anchor_mae, "val_mae": self.val_mae, "loss": self.loss,
             "config": asdict(self.config), "generator": self.generator.bit_generator.state,
             "data": self.builder.series.fingerprint, "ranks": self.budget.history if self.budget else [],
+            "micro": self.micro, "block_size": self.builder.block_size, "message": self.message,
         }  # fmt: skip
         return checkpoints.State(tensors, numbers)
 
@@ -289,7 +312,7 @@ class Training:
             ValueError: the state belongs to other settings or other data.
         """
         numbers = state.numbers
-        free = {"max_minutes": None}  # a run may be resumed with more time
+        free = {"max_minutes": None, "micro_batch": None}  # a run may be resumed with more time, or in smaller parts
         if (
             numbers["config"] | free != checkpoints.plain(asdict(self.config)) | free
             or numbers["data"] != self.builder.series.fingerprint
@@ -309,40 +332,7 @@ class Training:
         if self.budget:
             self.budget.restore({k.removeprefix("budget."): v for k, v in state.tensors.items()}, numbers["ranks"])
         self.generator.bit_generator.state = numbers["generator"]
+        self.micro = min(self.micro, numbers["micro"])
+        self.builder.block_size, self.message = numbers["block_size"], numbers["message"]
         for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
             setattr(self, name, numbers[name])
-
-
-def needed_gain(min_gain: float, apart: float) -> float:
-    """Share by which the network must lower the validation error: more where it learnt from few windows that share no reading.
-
-    A short validation part beside a short training part is of the same weather, and flatters what was learnt by heart.
-
-    Args:
-        min_gain: with ENOUGH such windows or more. apart: how many there are.
-    """
-    return min_gain * max(1.0, ENOUGH / max(apart, 1.0))
-
-
-def default_rate(backbone_name: str) -> float:
-    """The learning rate: higher for a small random backbone than for one with something to keep."""
-    small = backbone_name in ("tiny", "plain") or backbone_name.startswith("random:")
-    return 2e-3 if small else 3e-4
-
-
-def planned_steps(n_windows: int, batch_size: int) -> int:
-    """Steps by the amount of data: about ten passes, between 60 and 900."""
-    return int(np.clip(10 * n_windows / batch_size, 60, 900))
-
-
-def schedule(step: int, total: int) -> float:
-    """Share of the learning rate: a warm-up over the first tenth, then a cosine to 0."""
-    warm = max(total // 10, 1)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(total - warm, 1))))
-
-
-def half_precision(device: torch.device) -> AbstractContextManager:
-    """bfloat16 where it is quick and safe, on cuda; nothing changes on other devices."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

@@ -78,9 +78,17 @@ class ModelInputs:
     target: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> ModelInputs:
-        """The same batch on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        return replace(self, **moved)
+        """The same batch on another device; to a GPU from pinned memory, beside the work there."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        if torch.device(device).type == "cuda":
+            pinned = {name: value if value.is_cuda else value.pin_memory() for name, value in tensors.items()}
+            return replace(self, **{name: value.to(device, non_blocking=True) for name, value in pinned.items()})
+        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+
+    def rows(self, start: int, stop: int) -> ModelInputs:
+        """The windows from `start` up to `stop` of the batch."""
+        windows = {name: value for name, value in vars(self).items() if name not in ("places", "scale") and value is not None}
+        return replace(self, **{name: value[start:stop] for name, value in windows.items()})
 
     def without(self, modality: str) -> ModelInputs:
         """The same batch with one modality taken away. Without the series the anchor too falls back to the profile."""
@@ -119,6 +127,7 @@ class InputBuilder:
         self._count_tokens = count_tokens
         self._prompts = {} if prompts is None else prompts
         self._mentions: dict[str, tuple[Mention, ...]] = {}
+        self.block_size = int(np.clip(CELLS // network.n_sensors, 1, 64))  # less where memory turns out to be short
 
     def numbers(self, cutoffs: np.ndarray, anchor: Anchor | None = None) -> dict[str, np.ndarray]:
         """Everything of many windows but images and prompts, as arrays with the windows first.
@@ -177,9 +186,8 @@ class InputBuilder:
 
     def blocks(self, cutoffs: np.ndarray) -> Iterator[np.ndarray]:
         """Cutoffs in blocks small enough to run at once."""
-        size = int(np.clip(CELLS // self.series.network.n_sensors, 1, 64))
-        for start in range(0, len(cutoffs), size):
-            yield cutoffs[start : start + size]
+        for start in range(0, len(cutoffs), self.block_size):
+            yield cutoffs[start : start + self.block_size]
 
     def build(self, cutoffs: np.ndarray) -> ModelInputs:
         """The batch of windows at cutoffs (B,)."""
