@@ -60,11 +60,9 @@ def check_quota(runs: Iterable[RunStatus]) -> None:
     gigabytes = sum(size_of(run_folder(run.run_id)) for run in runs) / 1e9
     if len(runs) < max_runs and gigabytes < max_gigabytes:
         return
-    full = (
-        f"{len(runs)} runs are kept, and {max_runs} may be"
-        if len(runs) >= max_runs
-        else (f"the runs take {gigabytes:.3g} GB, and {max_gigabytes:g} GB are allowed")
-    )
+    full = f"{len(runs)} of at most {max_runs} are kept"
+    if len(runs) < max_runs:
+        full = f"they take {gigabytes:.3g} GB of the {max_gigabytes:g} GB allowed"
     ended = sorted((run for run in runs if not run.is_live), key=lambda run: (run.state == "done", run.created))
     advice = (
         f"Delete one that has ended, for instance {ended[0].title!r} ({ended[0].state})" if ended else "Wait until one has ended"
