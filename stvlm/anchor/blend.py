@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stvlm.anchor.features import Departures, Neighbourhood
+from stvlm.anchor.greedy import greedy_counts
 from stvlm.anchor.past import Past, mean_seen
 from stvlm.anchor.recall import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
@@ -191,14 +192,7 @@ def blend(
     """
     seen = np.isfinite(truth)
     rows, wanted = [f[seen] for f in forecasts], truth[seen]
-    total, counts, lowest = np.zeros_like(wanted), np.zeros(len(rows), int), np.inf
-    for done in range(ROUNDS):
-        errors = [float(np.abs((total + row) / (done + 1) - wanted).mean(dtype="f8")) for row in rows]
-        if counts.sum() and min(errors) > lowest * 0.9999:
-            break
-        pick = int(np.argmin(errors))
-        total, lowest = total + rows[pick], errors[pick]
-        counts[pick] += 1
+    counts = greedy_counts(rows, wanted, ROUNDS, 0.9999, len(rows))
     apart = max((cutoffs[-1] - cutoffs[0] + 1) / length, 0.5)
     sure = 0.5 * apart / (apart + DOUBT)
     shares = sure * counts / counts.sum() + (1 - sure) * _hedge(forecasts, truth, apart, plain)

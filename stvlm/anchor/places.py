@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stvlm.anchor.greedy import greedy_counts
 from stvlm.anchor.sites import Sites, apart, columns_of, sites_of
 from stvlm.anchor.transform import Transform, candidates
 from stvlm.anchor.weights import KERNELS, Kernel, mixing_weights, unexplained, weighted_median
@@ -242,14 +243,9 @@ def error_of(forecast: np.ndarray, truth: np.ndarray) -> float:
 
 def blend(found: list[tuple[float, Way, np.ndarray]], truth: np.ndarray) -> tuple[tuple[Way, ...], tuple[float, ...], np.ndarray]:
     """Add the way that lowers the error most, with repetition (Caruana et al. 2004): ways, their shares, and their forecast."""
-    total, counts, mae = 0.0, np.zeros(len(found), int), np.inf
-    for done in range(ROUNDS):
-        errors = [error_of((total + forecast) / (done + 1), truth) for _, _, forecast in found]
-        pick = int(np.argmin(errors))
-        if errors[pick] > mae * 0.999 or ((counts > 0).sum() == MAX_WAYS and not counts[pick]):
-            break
-        total, mae = total + found[pick][2], errors[pick]
-        counts[pick] += 1
+    seen = np.isfinite(truth)
+    counts = greedy_counts([forecast[seen] for _, _, forecast in found], truth[seen], ROUNDS, 0.999, MAX_WAYS)
+    total = sum(np.float32(count) * forecast for count, (_, _, forecast) in zip(counts, found, strict=True) if count)
     used = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], found[i][0]))
     shares = tuple(float(counts[i] / counts.sum()) for i in used)
     return tuple(found[i][1] for i in used), shares, total / counts.sum()
