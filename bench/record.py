@@ -82,25 +82,25 @@ def _cpu() -> list[str]:
 
 
 def seconds_of(work: Callable[[], object], rounds: int) -> list[float]:
-    """Seconds of each of some runs, after one that is not counted."""
-    work()
-    found = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return found
+    """Processor seconds of each of some runs, after one that is not counted."""
+    return in_turn({"work": work}, rounds)["work"]
 
 
-def in_turn(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of several works that take turns, so that what else the machine does hits all alike; one round is not counted."""
+def in_turn(
+    works: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, list[float]]:
+    """Seconds of several works that take turns, so that what else the machine does hits all alike; one round is not counted.
+
+    Args:
+        works: by name. rounds: runs of each. clock: processor time, which waits for nobody; or wall time.
+    """
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
-            start = time.perf_counter()
+            start = clock()
             work()
             if turn:
-                found[name].append(time.perf_counter() - start)
+                found[name].append(clock() - start)
     return found
 
 
@@ -115,7 +115,8 @@ def page(store: dict) -> str:
         "# What is fast, and how we know",
         "",
         "Made by `python -m bench.record` from `bench/results.json`, which the benches write; each section names its command. Ratios",
-        "are medians of runs that took turns in one process, on one thread unless said otherwise. *Not met* is a result like another.",
+        "are medians of runs that took turns in one process, in processor time and on one thread unless said otherwise. *Not met* is a",
+        "result like another.",
     ]
     for bench, found in store.items():
         w = found["where"]

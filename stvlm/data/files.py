@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from stvlm.data.memory import BYTES_PER_CELL, MemoryShortError, need
+
 Source = Path | str | tuple[str, bytes]
 
 JSON_DEPTH = 32
@@ -120,7 +122,7 @@ class SourceFile:
         """Refuse a table that is too large, before it is read.
 
         Raises:
-            InputError: more cells, rows or columns than the limits allow.
+            InputError: more cells, rows or columns than the limits allow, or than memory has room for.
         """
         if rows > self.limits.rows:
             raise InputError(f"{self.name}: {rows:,} rows; at most {self.limits.rows:,} are read. Split the file.")
@@ -130,6 +132,10 @@ class SourceFile:
             raise InputError(
                 f"{self.name}: {rows:,} rows x {columns:,} columns is over {self.limits.cells:,} cells. Split the file."
             )
+        try:
+            need(rows * columns * BYTES_PER_CELL, f"{self.name}: reading {rows:,} rows x {columns:,} columns", "Split the file.")
+        except MemoryShortError as error:
+            raise InputError(str(error)) from None
 
 
 def open_source(source: Source) -> SourceFile:
