@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 from stvlm.charts.scale import Scale, format_ticks, nice_ticks, with_unit
+from stvlm.data.escape import html as escape
 
 _MISSING_MARK = (
     '<span style="display:inline-block;width:8px;height:8px;border-radius:50%;border:2px dotted currentColor;vertical-align:-1px">'

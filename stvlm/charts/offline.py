@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from folium.template import Template
 
 from stvlm.charts.basemap import Bounds, land_around
 from stvlm.charts.palette import Theme
+from stvlm.data.escape import html as escape
 
 ASSET_BASE = "../stvlm.ui.webassets.stvlm_webassets"  # seen from the map's own frame: a route of the same server
 PANES = {"land": 200, "image": 300, "arcs": 350}  # all below the points, which are in Leaflet's own pane at 400

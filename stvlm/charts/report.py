@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,8 @@ from stvlm.charts.scene import scene_svg
 from stvlm.charts.still import map_scene
 from stvlm.charts.still_lines import lines_scene
 from stvlm.charts.weights import prompt_html
+from stvlm.data.escape import html as escape
+from stvlm.data.escape import script
 from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 
@@ -174,8 +174,7 @@ def _payload(report: Report, steps: list[str]) -> str:
         "text": [[format_value(float(x), scale.decimals, forecast.unit) for x in row] for row in forecast.median],
         "times": steps,
     }
-    text = json.dumps(data, allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return script(data)
 
 
 def _list(heading: str, sentences: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +11,7 @@ from stvlm.charts.figure import plain, say, style
 from stvlm.charts.images import image_png
 from stvlm.charts.palette import MODALITY_COLOURS, theme_of
 from stvlm.charts.scale import with_unit
+from stvlm.data.escape import html as escape
 from stvlm.data.forecast import MODALITIES, FusionExplanation
 
 __all__ = ["deletion_bars", "image_png", "prompt_html", "shares_bars"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stvlm.data.escape import FORMULA
+from stvlm.data.escape import cells as cells_of_csv
 from stvlm.data.files import InputError, open_source, show
 from stvlm.data.forecast import Forecast
 from stvlm.data.tables import open_table
 from stvlm.data.times import parse_times
 
 COLUMNS = ("timestamp", "sensor_id", "value", "lower_80", "upper_80")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
 
 
 def forecast_table(forecast: Forecast) -> pd.DataFrame:
@@ -55,14 +56,9 @@ def write_forecast(forecast: Forecast, path: Path | str) -> None:
     os.replace(part, path)
 
 
-def defuse(column: pd.Series) -> pd.Series:
-    """Text that no spreadsheet takes for a formula: an apostrophe stands before a first = + - @, tab or return."""
-    return column.where(~column.str.startswith(FORMULA), "'" + column)
-
-
 def _write_csv(forecast: Forecast, path: Path) -> None:
     table = forecast_table(forecast)
-    table["sensor_id"] = defuse(table["sensor_id"])
+    table["sensor_id"] = cells_of_csv(table["sensor_id"])
     table["timestamp"] = _iso(table["timestamp"])
     table.to_csv(path, index=False)
 
@@ -108,6 +104,6 @@ def read_forecast(path: Path | str) -> pd.DataFrame:
     times = pd.DatetimeIndex(clock.times)
     cells["timestamp"] = times.tz_localize("UTC") if clock.zoned else times
     if file.kind == "text":
-        armed = cells["sensor_id"].str.match(r"'[=+\-@\t\r]")
+        armed = cells["sensor_id"].str.startswith(tuple("'" + sign for sign in FORMULA))
         cells["sensor_id"] = cells["sensor_id"].where(~armed, cells["sensor_id"].str.slice(1))
     return cells[list(COLUMNS)]

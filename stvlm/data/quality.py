@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stvlm.data.checks import Problem, find_errors, usual_step, words_for
-from stvlm.data.exports import defuse
+from stvlm.data.escape import cells
 from stvlm.data.files import InputError, Source, show
 from stvlm.data.fixes import FIXES, Fix, apply_fixes
 from stvlm.data.formats import RawTables, read_tables
@@ -74,12 +74,12 @@ class QualityReport:
         keys = ("severity", "code", "where", "what", "why", "fix", "sensors")
         rows = [[p.severity, p.code, p.where, p.what, p.why, p.fix or "", " ".join(p.sensors)] for p in self.problems]
         table = pd.DataFrame(rows, columns=list(keys), dtype="str")
-        return table.apply(defuse).to_csv(index=False)
+        return table.apply(cells).to_csv(index=False)
 
     def sensors_csv(self) -> str:
         """The figures of each sensor as CSV, one row each."""
         table = self.per_sensor.reset_index()
-        texts = {c: defuse(table[c].astype("str")) for c in ("sensor_id", "findings")}
+        texts = {c: cells(table[c].astype("str")) for c in ("sensor_id", "findings")}
         return table.assign(**texts).to_csv(index=False, float_format="%.6g")
 
 

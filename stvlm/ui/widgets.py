@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from stvlm.data.escape import markdown
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries, to_local
 from stvlm.ui import datasets, frame, session
@@ -166,4 +166,4 @@ def _nearest(series: SensorSeries, local: datetime) -> int:
 
 def plain(text: str) -> str:
     """Text of a user inside markdown: every sign that markdown would act on is escaped, so no link or image comes of it."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$:~])", r"\\\1", text.replace("\n", " "))
+    return markdown(text)
