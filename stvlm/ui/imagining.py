@@ -60,13 +60,11 @@ def token_texts(choice: models.Choice, series: SensorSeries, prompt: str) -> tup
 def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outcome:
     from stvlm.whatif import imagine
 
-    with models.lock:
-        return imagine(_model, _window, _change)
+    return models.ask("imagined", key, lambda: imagine(_model, _window, _change))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _inside(key: str, _model: STVLM, _window: Window) -> Inside:
     from stvlm.lesson import look_inside
 
-    with models.lock:
-        return look_inside(_model, _window)
+    return models.ask("inside", key, lambda: look_inside(_model, _window))

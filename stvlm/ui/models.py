@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -19,6 +20,7 @@ from stvlm.data.forecast import Forecast, FusionExplanation
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.jobs import board
+from stvlm.jobs.resident import BusyError, Resident
 from stvlm.ui import datasets, frame, session, widgets
 from stvlm.ui.words import say
 
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
     from stvlm.predict import Seen
 
+T = TypeVar("T")
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
-lock = threading.Lock()  # one model answers one question at a time: all sessions share it
+forecaster = Resident()  # all sessions share it and its models: one question at a time
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,19 @@ def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
     return _seen(key(choice, window), ready(choice, window.series), window, views, silent)
 
 
+def ask(kind: str, key: str, work: Callable[[], T]) -> T:
+    """Put a question to the resident forecaster; where it has no time, say so and end the page.
+
+    Args:
+        kind: of question. key: what else its answer depends on. work: that gives the answer; calls nothing of Streamlit.
+    """
+    try:
+        return forecaster.ask(f"{kind} {key}", work)
+    except BusyError as error:
+        st.warning(widgets.plain(str(error)), icon=":material/hourglass_top:")
+        st.stop()
+
+
 def is_anchor(choice: Choice, series: SensorSeries) -> bool:
     """Whether the forecasts are the closed-form anchor's, because no network was trained or it was not accepted."""
     return ready(choice, series).is_anchor
@@ -216,9 +232,15 @@ def device_label(device: str) -> str:
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model …")
 def _load(fingerprint: str, _folder: Path) -> STVLM:
+    import torch
+
     from stvlm.model.stvlm import STVLM
 
-    return STVLM.load(_folder)
+    model = STVLM.load(_folder)
+    if torch.cuda.is_available():
+        with suppress(torch.OutOfMemoryError):  # a training may have taken the GPU's memory: then the CPU answers
+            return model.to("cuda")
+    return model.cpu()
 
 
 @st.cache_resource(max_entries=4, show_spinner="Fitting the closed-form forecaster to this network …")
@@ -265,8 +287,7 @@ def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> S
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     from stvlm.predict import predict
 
-    with lock:
-        made = predict(_model, _window)
+    made = ask("forecast", key, lambda: predict(_model, _window))
     return replace(made, name="anchor") if _model.is_anchor else made
 
 
@@ -274,16 +295,14 @@ def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
 def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
     from stvlm.predict import explain
 
-    with lock:
-        return explain(_model, _window)
+    return ask("explanation", key, lambda: explain(_model, _window))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> Seen:
     from stvlm.predict import model_inputs
 
-    with lock:
-        return model_inputs(_model, _window, views, silent)
+    return ask("seen", f"{key} {views} {silent}", lambda: model_inputs(_model, _window, views, silent))
 
 
 def _of_folder(name: str, label: str, folder: Path) -> Choice:

@@ -68,8 +68,7 @@ def forecast_at(choice: models.Choice, window: Window, name: str, place: tuple[f
 def _forecast_at(key: str, _model: STVLM, _window: Window, _lat: float, _lon: float) -> Forecast:
     from stvlm import places
 
-    with models.lock:
-        return places.forecast_at(_model, _window, _lat, _lon)
+    return models.ask("place", key, lambda: places.forecast_at(_model, _window, _lat, _lon))
 
 
 def place_words(here: Forecast, forecast: Forecast) -> str:

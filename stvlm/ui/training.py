@@ -119,11 +119,14 @@ def _submit(series: SensorSeries, config: dict[str, object]) -> None:
     sample = datasets.sample(data)
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{datasets.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
+    known = {run.run_id for run in board.list_runs()}
     try:
         run = board.submit(RunSpec(title=title, data=source, config=config), dedupe=True)
     except (RunError, WorkspaceError) as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         return
+    if run in known:
+        st.toast("A run with the same data and settings is there already: it is shown.", icon=":material/content_copy:")
     session.put("run", run)
     st.rerun()
 
@@ -231,8 +234,10 @@ def _try(change: Callable[[str], None], run: RunStatus) -> None:
         change(run.run_id)
     except (RunError, WorkspaceError) as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
-    else:
-        st.rerun(scope="app")
+        return
+    if change is board.delete:
+        session.put("run", "")
+    st.rerun(scope="app")
 
 
 def _use(run: RunStatus) -> None:

@@ -1,0 +1,16 @@
+"""kill -9 at any step, then resume: as if it had never been stopped, bit by bit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_worker_killed_at_random_moments_ends_with_the_losses_and_weights_of_one_never_stopped():
+    command = [sys.executable, "-m", "bench.resume", "--rounds", "2", "--tunings", "adalora", "--steps", "16", "--seed", "4"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "2 of 2 rounds equal to a run never stopped, bit by bit" in made.stdout
