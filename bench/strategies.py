@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace) -> dict:
     sample, series = SAMPLES[options.sample], load_sample(options.sample)
     config = FitConfig(
         sample.lookback, sample.horizon, tuple(sample.split), options.few_shot, options.backbone, options.layers, options.only,
-        max_steps=options.steps, seed=options.seed, min_gain=-1.0,
+        max_steps=options.steps, seed=options.seed, min_gain=-1.0, shared="",
     )  # fmt: skip
     seconds, before, mark, step = [], None, 0.0, None
     for step in fit(series, config):

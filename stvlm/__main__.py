@@ -31,6 +31,7 @@ from stvlm.cli.inputs import (
 )
 from stvlm.cli.outputs import write_json
 from stvlm.cli.parser import parse
+from stvlm.cli.pretrain import pretrain
 from stvlm.cli.progress import Progress, Stage
 from stvlm.data.files import InputError
 
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
         os.environ.setdefault(name, value)
     verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest}
-    verbs |= {"benchmark": benchmark, "backbones": backbones, "serve": serve}
+    verbs |= {"benchmark": benchmark, "pretrain": pretrain, "backbones": backbones, "serve": serve}
     try:
         return verbs[options.verb](options) or 0
     except InputError as error:
@@ -90,7 +91,9 @@ def fit(options: argparse.Namespace) -> None:
     from stvlm.fit import FitConfig, split_of
     from stvlm.fit import fit as train
 
-    names = "lookback horizon split few_shot backbone n_layers dtype tuning modalities others views context_steps device seed"
+    names = (
+        "lookback horizon split few_shot backbone n_layers dtype tuning modalities others views shared context_steps device seed"
+    )
     chosen = {name: getattr(options, name) for name in [*names.split(), "max_minutes", "max_steps"]} | {
         "seasons_minutes": options.seasons
     }
@@ -180,7 +183,7 @@ def backtest(options: argparse.Namespace) -> None:
     from stvlm.evaluation.backtest import MODELS, QUICK, check_models, protocol_table, score_table
     from stvlm.evaluation.backtest import backtest as score
 
-    words = "context_steps", "views", "backbone", "max_steps"
+    words = "context_steps", "views", "backbone", "max_steps", "shared"
     more = {name: getattr(options, name) for name in words if getattr(options, name) is not None}
     names = [re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK]
     stage = Stage()

@@ -26,6 +26,7 @@ from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig
 from stvlm.model import backbone as backbones
 from stvlm.model.adapters import pick
+from stvlm.model.shared import BUNDLED, SharedWeights
 from stvlm.model.stvlm import STVLM, ModelConfig
 from stvlm.training import CHECKPOINT_EVERY, CHECKPOINT_SECONDS, FitConfig, Training
 
@@ -85,11 +86,12 @@ def fit(
     started = time.monotonic()
     device = pick_device(config.device)
     split = split_of(series, config)
-    backbone = load_backbone(config)  # before the long work: it may not be here
+    shared = shared_weights(config)
+    backbone = None if shared else load_backbone(config)  # before the long work: it may not be here
     if anchor is None:
         yield FitStep("anchor", 0, 0, device=str(device), message="Fitting the closed-form anchor.")
         anchor = fit_anchor(series, split, config.lookback, config.horizon, seasons_of(series, config, split), config.context_steps)
-    model, builder = make_model(since_block(series, split), config, split, anchor, prompts, backbone)
+    model, builder = make_model(since_block(series, split), config, split, anchor, prompts, backbone, shared)
     model.to(device)
     training = Training(model, builder, config, split, device, numbers)
     state = checkpoints.read(checkpoint) if checkpoint else None
@@ -172,6 +174,36 @@ def load_backbone(config: FitConfig) -> backbones.Backbone:
     return backbones.load(config.backbone, config.n_layers, config.seed, config.dtype, config.kernel)
 
 
+def shared_weights(config: FitConfig) -> SharedWeights | None:
+    """The weights that a training begins with, learnt on many networks; None: it begins anew.
+
+    Raises:
+        ValueError: a folder is named that holds none, or settings that those weights cannot have.
+    """
+    usual = FitConfig(shared=config.shared)
+    settings = (
+        "backbone",
+        "n_layers",
+        "tuning",
+        "modalities",
+        "views",
+        "image_size",
+        "template",
+        "fusion",
+        "others",
+        "glimpse",
+        "disturb",
+    )
+    other = [name for name in settings if getattr(config, name) != getattr(usual, name)]
+    if config.shared is None:
+        return SharedWeights.load(BUNDLED) if config.few_shot is not None and not other and BUNDLED.is_dir() else None
+    if config.shared and other:
+        raise ValueError(
+            f"Shared weights come with their own settings: leave out {', '.join(other)}, or the weights to start with."
+        )
+    return SharedWeights.load(Path(config.shared)) if config.shared else None
+
+
 def make_model(
     series: SensorSeries,
     config: FitConfig,
@@ -179,8 +211,12 @@ def make_model(
     anchor: Anchor,
     prompts: dict[int, str] | None = None,
     backbone: backbones.Backbone | None = None,
+    shared: SharedWeights | None = None,
 ) -> tuple[STVLM, InputBuilder]:
-    """An untrained model, whose forecast is the anchor, and the builder of its batches."""
+    """The model before its training, and the builder of its batches: without `shared` weights its forecast is the anchor."""
+    if shared is not None:
+        model = shared.model(series, anchor, split.train_start, split.train_end)
+        return model, InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens, prompts)
     backbone = backbone or load_backbone(config)
     n_readings = int(np.isfinite(series.values[split.train_start : split.train_end]).sum())
     prompt = PromptConfig(max_tokens=min(config.prompt_tokens, backbone.max_text_tokens))

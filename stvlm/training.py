@@ -28,6 +28,7 @@ MAX_FLOATS = 120_000_000  # of the training windows kept ready
 MAX_VAL_WINDOWS = 160
 PLACE_PARAMETERS = {f"fusion.{name}" for name in ("direction", "log_width", "strength", "lift")}  # 0 is nothing special
 CHECKPOINT_EVERY, CHECKPOINT_SECONDS = 25, 60.0  # steps, and time where steps are slow
+STARTED_RATE = 5e-4  # where the weights have learnt something before
 ORTHOGONAL = 0.1  # weight of ranks.orthogonality beside the loss
 
 
@@ -52,6 +53,8 @@ class FitConfig:
         learning_rate: None: by the backbone. min_gain: share by which the network must beat the anchor on validation, and more where
             there is little to learn from (`needed_gain`); below 0 the network is taken whatever it is worth. disturb: how its inputs are
             spoilt on purpose (modalities/disturb.py), or "".
+        shared: folder of weights that networks share, to begin with; "" begins anew; None: those that ship where it is a few-shot training
+            with usual settings, else anew.
     """
 
     lookback: int = 12
@@ -84,6 +87,7 @@ class FitConfig:
     learning_rate: float | None = None
     min_gain: float = 0.01
     disturb: str = ""
+    shared: str | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.modalities) - set(MODALITIES)
@@ -125,7 +129,7 @@ class Training:
         self.scale = max(float(np.nanmean(np.abs(self.numbers["target"] - self.numbers["anchor"]))), 1e-9)
         set_spread(model, self._spread())
         self.total = config.max_steps if config.max_steps is not None else planned_steps(len(cutoffs), config.batch_size)
-        rate = config.learning_rate or default_rate(config.backbone)
+        rate = config.learning_rate or (STARTED_RATE if model.config.slots else default_rate(config.backbone))
         decay, plain = [], []
         for name, parameter in ((n, p) for n, p in model.named_parameters() if p.requires_grad):
             (decay if parameter.ndim > 1 and name not in PLACE_PARAMETERS else plain).append(parameter)
@@ -220,7 +224,8 @@ class Training:
         if self.step == 0:
             self.anchor_mae = self.val_mae = self._in_blocks(lambda: self._val_errors(only_anchor=True))[0]
             self.best_mae = self.anchor_mae if self.config.min_gain >= 0 else np.inf
-            return
+            if not self.model.config.slots:
+                return  # an untrained network is the anchor
         live = {n: p.detach().clone() for n, p in self.named.items()}
         self._load(self.averaged)
         errors = self._in_blocks(self._val_errors)

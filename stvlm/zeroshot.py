@@ -2,58 +2,149 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from stvlm.anchor.blend import Anchor
 from stvlm.anchor.unfitted import unfitted_anchor
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, thin
 from stvlm.fit import FitConfig, make_model
-from stvlm.model.objective import calibrated_spread
+from stvlm.modalities.inputs import InputBuilder
+from stvlm.model.head import MEDIAN
+from stvlm.model.objective import calibrated_spread, shrunk
+from stvlm.model.shared import BUNDLED, SharedWeights, places_of
 from stvlm.model.stvlm import STVLM, set_spread
+from stvlm.training import SHRINKAGES
 
 MOST_WINDOWS = 100  # of the recent past that the bands are learnt from
 FRESH = 5  # of so many parts of the past, the last one is replayed
+CELLS = 15_000  # windows times sensors that are replayed with the network, at most
+FEWEST_WINDOWS = 8  # that say what the network is worth
+KNOWN = 0.2  # share of the sensors from which on a network is one that the weights were trained on
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How far the shared network is believed.
+
+    Attributes:
+        shrinkage: share of its shift that counts, 0 for none. mae, anchor_mae: on the replayed windows, in the unit; None: not replayed.
+    """
+
+    shrinkage: float = 0.0
+    mae: float | None = None
+    anchor_mae: float | None = None
 
 
 def zero_shot(
-    series: SensorSeries, stop: int, lookback: int, horizon: int, seasons_minutes: tuple[int, ...] | None = None
+    series: SensorSeries,
+    stop: int,
+    lookback: int,
+    horizon: int,
+    seasons_minutes: tuple[int, ...] | None = None,
+    shared: Path | None = BUNDLED,
 ) -> STVLM:
     """A model that forecasts a network it was never trained on.
 
-    Its forecast is that of `unfitted_anchor`; its network stays closed. The bands are as wide as the errors were when the last fifth of the
-    past, up to its last reading, was replayed.
+    Its anchor is that of `unfitted_anchor`; the weights of its network were trained on other networks. The last fifth of the past, up to
+    its last reading, is replayed: it says how far the network is believed (`open_shared`), and how wide the bands are.
 
     Args:
         series: readings; only the steps before `stop` are looked at. lookback, horizon: L, H in steps.
         seasons_minutes: lengths of the seasons; None: found in the past.
+        shared: folder of weights that were trained on many networks; None, or where nothing is there: the anchor alone.
 
     Raises:
-        ValueError: too few steps before `stop` for one window, no reading among them, or a `stop` past the end.
+        ValueError: too few steps before `stop` for one window, no reading among them, a `stop` past the end, or a damaged folder.
     """
     if stop > series.n_steps:
         raise ValueError(
             f"A forecast begins right after the {series.n_steps} steps that there are at the latest, not at step {stop}."
         )
-    if stop < lookback + horizon:
-        raise ValueError(
-            f"{stop} steps are too few to forecast {horizon} steps from {lookback}. Take more data or a shorter window."
-        )
-    if seasons_minutes is None:
+    if seasons_minutes is None and stop >= lookback + horizon:
         seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
-    anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes)
-    told = int(np.flatnonzero(np.isfinite(series.values[:stop]).any(axis=1))[-1]) + 1  # of a silent end no errors are known
-    end = max(told, lookback + horizon)
-    fresh = max(lookback, min(end - end // FRESH, end - horizon))
-    split = Split(0, max(fresh, 1), stop, stop, series.n_steps)
-    config = FitConfig(lookback=lookback, horizon=horizon, seasons_minutes=tuple(seasons_minutes), device="cpu", max_steps=0)
-    model, builder = make_model(series, config, split, anchor)
-    model.shrinkage.fill_(0.0)
-    cutoffs = thin(np.arange(fresh, end - horizon + 1), MOST_WINDOWS)
+    anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
+    cutoffs, gate = replayed(series, 0, stop, lookback, horizon), Gate()
+    if shared is not None and shared.is_dir():
+        model, gate = open_shared(SharedWeights.load(shared), series, anchor, 0, stop)
+    else:
+        model = _closed(series, anchor, max(int(cutoffs[0]), 1), stop)
+    builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens)
+    if model.is_anchor:
+        builder.config = replace(builder.config, modalities=("series",))
     set_spread(model, calibrated_spread(model.eval(), builder, cutoffs, torch.device("cpu")))
+    mae = anchor.choice["val_mae"]
     model.manifest = {
-        "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": False,
-        "anchor": anchor.choice, "scores": {"val_mae": anchor.choice["val_mae"], "anchor_val_mae": anchor.choice["val_mae"]},
+        "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": not model.is_anchor,
+        "anchor": anchor.choice, "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
     }  # fmt: skip
+    return model
+
+
+def replayed(series: SensorSeries, start: int, stop: int, lookback: int, horizon: int) -> np.ndarray:
+    """(W,) cutoffs of the last fifth of the steps start .. stop - 1, up to the last reading; W > 0."""
+    told = int(np.flatnonzero(np.isfinite(series.values[start:stop]).any(axis=1))[-1]) + 1 + start  # a silent end tells nothing
+    end = max(told, start + lookback + horizon)
+    fresh = max(start + lookback, min(end - (end - start) // FRESH, end - horizon))
+    return thin(np.arange(fresh, end - horizon + 1), MOST_WINDOWS)
+
+
+def open_shared(weights: SharedWeights, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> tuple[STVLM, Gate]:
+    """A model with shared weights, believed as far as replaying the recent past of its network says.
+
+    Of the shrinkages of its shift (0: the anchor alone) the one of lowest mean absolute error on the replayed windows counts; nothing is
+    trained. Windows that are forecast were not replayed.
+
+    Args:
+        weights: of many networks. series: of which the steps start .. stop - 1 are looked at. anchor: of the series.
+    """
+    model = weights.model(series, anchor, start, stop)
+    builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens)
+    cutoffs = replayed(series, start, stop, anchor.frame.lookback, anchor.frame.horizon)
+    gate = _gate(model, builder, thin(cutoffs, max(CELLS // series.network.n_sensors, FEWEST_WINDOWS)))
+    model.shrinkage.fill_(gate.shrinkage)
+    return model, gate
+
+
+def knows(weights: SharedWeights, series: SensorSeries) -> bool:
+    """Whether the weights were trained on this network, by where its sensors stand: then its scores would say nothing of other networks."""
+    trained = set(weights.manifest.get("places", ()))
+    return float(np.mean([place in trained for place in places_of(series)])) > KNOWN
+
+
+@torch.no_grad()
+def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> Gate:
+    """The shrinkage of lowest error on windows whose futures are known; the anchor's on a tie or with fewer than FEWEST_WINDOWS."""
+    shrinkages, errors = (0.0, *SHRINKAGES), []
+    model.shrinkage.fill_(1.0)
+    for block in builder.blocks(cutoffs):
+        inputs = builder.build(block)
+        seen, output = torch.isfinite(inputs.target), model(inputs)
+        medians = [model.quantiles(shrunk(output, share), inputs, (MEDIAN,))[0] for share in shrinkages]
+        errors.append(torch.stack([_mean_seen((m - inputs.target).abs(), seen) for m in medians]).numpy())
+    by_window = np.concatenate(errors, axis=1).astype("f8")  # (shrinkages, W)
+    by_window = by_window[:, np.isfinite(by_window).all(axis=0)]
+    if by_window.shape[1] < FEWEST_WINDOWS:
+        return Gate()
+    mean = by_window.mean(axis=1)
+    pick = int(np.argmin(mean))
+    return Gate(shrinkages[pick], float(mean[pick]), float(mean[0]))
+
+
+def _mean_seen(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """(B,) mean over the cells (B, H, N) that were observed; NaN where none was."""
+    return torch.where(seen, values, 0).sum(dim=(1, 2)) / seen.sum(dim=(1, 2))
+
+
+def _closed(series: SensorSeries, anchor: Anchor, fresh: int, stop: int) -> STVLM:
+    """A model without shared weights: its network is untrained, and stays closed."""
+    frame = anchor.frame
+    config = FitConfig(frame.lookback, frame.horizon, device="cpu", max_steps=0)
+    model, _ = make_model(series, config, Split(0, fresh, stop, stop, series.n_steps), anchor)
+    model.shrinkage.fill_(0.0)
     return model

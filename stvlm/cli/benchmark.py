@@ -27,7 +27,7 @@ def benchmark(options: argparse.Namespace) -> int:
     from stvlm.fit import pick_device
 
     names = tuple(re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK)
-    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "budget_minutes"
+    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "shared", "budget_minutes"
     with about_input():
         more = {name: getattr(options, name) for name in words}
         config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)

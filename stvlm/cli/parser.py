@@ -16,6 +16,7 @@ VERBS = {
     "explain": "write what a forecast drew on: modalities, image, prompt, sensors",
     "backtest": "score models beside the simple methods on past windows",
     "benchmark": "score models beside the simple methods on every network of a folder, and say how they stand over all",
+    "pretrain": "train weights that networks share on a folder of networks and on made-up fields",
     "backbones": "list the backbones: which are here, how large they are, and how to get the others",
     "serve": "start the app in the browser (the same as: streamlit run app.py)",
 }
@@ -24,6 +25,9 @@ MODELS_HELP = (
     "minutes more, boosting,dlinear,stid,graph-wavenet"
 )
 PRESET_HELP = "usual files and terms of metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes their distances"
+SHARED_HELP = (
+    "weights that were learnt on many networks, as pretrain writes them; none: begin anew; by default those that ship, in few-shot"
+)
 VIEWS_HELP = "images, one for each name: some of field,frames,spread,relations,space-time,geography"
 
 
@@ -56,6 +60,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made["explain"].add_argument("--out", type=Path, required=True, metavar="FILE.json")
     _add_backtest(made["backtest"])
     _add_benchmark(made["benchmark"])
+    _add_pretrain(made["pretrain"])
     made["serve"].epilog = "Further options go to streamlit, such as --server.port 8600."
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
@@ -69,7 +74,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def _missing(options: argparse.Namespace) -> list[str]:
     """Options that a verb needs: files unless there is a sample, a sensor table unless a preset may do without, terms unless named."""
     wanted: list[str] = []
-    if options.verb not in ("serve", "backbones", "benchmark") and not getattr(options, "sample", None):
+    if options.verb not in ("serve", "backbones", "benchmark", "pretrain") and not getattr(options, "sample", None):
         wanted += ["series"] if options.preset else ["sensors", "series"]
     if options.verb == "backtest" and not (options.protocol or options.preset):
         wanted += ["lookback", "horizon", "split"]
@@ -119,6 +124,7 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--tuning", metavar="STRATEGY", help="auto, adaptive, frozen, norm, lora, adalora or full")
     parser.add_argument("--modalities", type=_words, metavar="NAME,…", help="some of vision,text,series")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
+    parser.add_argument("--shared", type=_folder_or_none, metavar="DIR", help=SHARED_HELP)
     parser.add_argument(
         "--context-steps", type=_count, metavar="K", help="steps of the longer past that may be used; 0: the lookback only"
     )
@@ -149,6 +155,7 @@ def _add_backtest(parser: Parser) -> None:
         help=MODELS_HELP,
     )
     parser.add_argument("--few-shot", metavar="P")
+    parser.add_argument("--shared", type=_folder_or_none, metavar="DIR", help=SHARED_HELP + "; also those of zero-shot")
     parser.add_argument("--context-steps", type=_count, metavar="K")
     parser.add_argument("--views", type=_words, metavar="NAME,…", help=VIEWS_HELP)
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
@@ -177,6 +184,7 @@ def _add_benchmark(parser: Parser) -> None:
     parser.add_argument("--datasets", type=_words, default=(), metavar="NAME,…", help="some of them; by default all")
     parser.add_argument("--models", type=_words, metavar="NAME,…", help=MODELS_HELP)
     parser.add_argument("--few-shot", metavar="P", help="learn from the last block only: 0.1, 5days or 5windows")
+    parser.add_argument("--shared", type=_folder_or_none, metavar="DIR", help="as in backtest")
     parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="how often to train, with other seeds")
     parser.add_argument("--max-minutes", type=_positive_number, metavar="M", help="for each training")
     budget = "for all trainings of one network together, shared evenly among models and seeds"
@@ -204,6 +212,10 @@ def _positive(text: str) -> int:
     return value
 
 
+def _folder_or_none(text: str) -> str:
+    return "" if text == "none" else text
+
+
 def _count(text: str) -> int:
     return 0 if text == "0" else _positive(text)
 
@@ -227,6 +239,17 @@ def _share(text: str) -> float:
 
 def _minutes(text: str) -> tuple[int, ...]:
     return tuple(_positive(word) for word in _words(text))
+
+
+def _add_pretrain(parser: Parser) -> None:
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="DIR", help="with datasets.json; may be given again"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the weights")
+    parser.add_argument("--leave-out", type=_words, default=(), metavar="NAME,…", help="networks that are not learnt from")
+    parser.add_argument("--fields", type=_count, default=6, metavar="N", help="made-up networks of each kind")
+    parser.add_argument("--steps", type=_positive, default=2000, metavar="N", help="of the training")
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -64,7 +64,14 @@ def run_ablations(
 
     names = ablation_names(names)
     course = lay_course(series, lookback, horizon, split, few_shot, seasons)
-    own = {"lookback": lookback, "horizon": horizon, "split": split, "few_shot": few_shot, "device": device}
+    own = {
+        "lookback": lookback,
+        "horizon": horizon,
+        "split": split,
+        "few_shot": few_shot,
+        "device": device,
+        "shared": "",
+    }  # all begin anew
     base = starting_point(FitConfig(**((fit_options or {}) | own | {"seasons_minutes": course.seasons})))
     plan = {(name, seed): replace(changed(base, name), seed=seed) for name in (FULL, *names) for seed in range(seeds)}
     work = _Work(course, base, partial, progress or (lambda message, share: None), is_apart)

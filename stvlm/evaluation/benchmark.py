@@ -30,7 +30,8 @@ class BenchmarkConfig:
 
     Attributes:
         models: some of MODELS. seeds: how often each network's models are trained. max_minutes, max_steps: of each training.
-        few_shot: as in `backtest`. device: "auto", "cpu", "cuda", "mps". context_steps, backbone, views: of FitConfig; None: as usual.
+        few_shot: as in `backtest`. device: "auto", "cpu", "cuda", "mps". context_steps, backbone, views, shared: of FitConfig; None: as
+            usual.
         budget_minutes: of all trainings of one network together: each gets an even share, so far as max_minutes does not say less.
     """
 
@@ -43,6 +44,7 @@ class BenchmarkConfig:
     context_steps: int | None = None
     backbone: str | None = None
     views: tuple[str, ...] | None = None
+    shared: str | None = None
     budget_minutes: float | None = None
 
     def __post_init__(self) -> None:
@@ -58,12 +60,12 @@ class BenchmarkConfig:
     @property
     def fit_options(self) -> dict[str, Any]:
         """Settings of FitConfig that are other than usual."""
-        words = "max_steps", "context_steps", "backbone", "views"
+        words = "max_steps", "context_steps", "backbone", "views", "shared"
         return {name: getattr(self, name) for name in words if getattr(self, name) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and the version of the program, as they come back from JSON; newer settings only where they are given."""
-        newer = "context_steps", "backbone", "views", "budget_minutes"
+        newer = "context_steps", "backbone", "views", "shared", "budget_minutes"
         plain = {name: value for name, value in asdict(self).items() if name not in newer or value is not None}
         plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return plain | {"version": __version__}

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from stvlm.data.windows import Split, thin
 from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
 from stvlm.evaluation.coverage import ConformalBands
 from stvlm.evaluation.deep import DEEP
+
+if TYPE_CHECKING:
+    from stvlm.model.shared import SharedWeights
+    from stvlm.model.stvlm import STVLM
 
 BOOSTING = "boosting"
 ZERO_SHOT = "zero-shot"  # nothing is trained on the network
@@ -102,7 +107,7 @@ def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dic
             done += 1
     if ZERO_SHOT in models:
         report("Reading the past.", done / n_stages)
-        yield _zero_shot(course)
+        yield _zero_shot(course, options.get("shared"))
         done += 1
     if LOOKBACK_ONLY in models:
         report("Fitting the closed-form anchor.", done / n_stages)
@@ -173,12 +178,46 @@ def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
     return _banded(_anchor_contender(anchor, course, time.perf_counter() - started), course)
 
 
-def _zero_shot(course: Course) -> Contender:
-    from stvlm.anchor.unfitted import unfitted_anchor
+def _zero_shot(course: Course, folder: str | None) -> Contender:
+    """The anchor that nothing was fitted for, and the weights that were learnt on other networks.
 
-    started, split = time.perf_counter(), course.split
-    anchor = unfitted_anchor(course.series, split.train_start, split.val_end, course.lookback, course.horizon, course.seasons)
-    return _banded(replace(_anchor_contender(anchor, course, time.perf_counter() - started), name=ZERO_SHOT), course)
+    Args:
+        course: what is scored. folder: of such weights; "": none; None: those that ship, where they do not know this network.
+    """
+    from stvlm.anchor.unfitted import unfitted_anchor
+    from stvlm.model.stvlm import count_parameters
+    from stvlm.zeroshot import open_shared
+
+    started, (start, stop) = time.perf_counter(), (course.split.train_start, course.split.val_end)
+    anchor = unfitted_anchor(course.series, start, stop, course.lookback, course.horizon, course.seasons)
+    made = replace(_anchor_contender(anchor, course, 0.0), name=ZERO_SHOT)
+    weights, known = _shared(course, folder)
+    facts: dict[str, Any] = {"shared": None if weights is None else weights.folder.name, "knows_network": known, "shrinkage": 0.0}
+    if weights is not None and not (known and folder is None):
+        model, gate = open_shared(weights, course.series, anchor, start, stop)
+        facts["shrinkage"] = gate.shrinkage
+        if not model.is_anchor:
+            medians = partial(_medians, model)
+            size = count_parameters(model)[0] + anchor.n_parameters
+            made = replace(made, forecast=medians(course.series), on=medians, parameters=size)
+    return _banded(replace(made, seconds_fit=time.perf_counter() - started, facts=facts), course)
+
+
+def _shared(course: Course, folder: str | None) -> tuple[SharedWeights | None, bool]:
+    """Weights that were learnt on many networks, as `_zero_shot` takes them; and whether the network scored was among those."""
+    from stvlm.model.shared import BUNDLED, SharedWeights
+    from stvlm.zeroshot import knows
+
+    path = Path(folder) if folder else BUNDLED
+    weights = SharedWeights.load(path) if folder or (folder is None and path.is_dir()) else None
+    return weights, weights is not None and knows(weights, course.series)
+
+
+def _medians(model: STVLM, series: SensorSeries) -> Callable[[np.ndarray], np.ndarray]:
+    """The medians (W, H, N) that a model forecasts of a series."""
+    from stvlm.predict import predict_many
+
+    return lambda cutoffs: predict_many(model, series, cutoffs)[LEVELS.index(0.5)]
 
 
 def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
@@ -187,6 +226,8 @@ def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[C
     from stvlm.model.stvlm import count_parameters
     from stvlm.predict import predict_many
 
+    if options.get("few_shot") is not None and options.get("shared") is None and _shared(course, None)[1]:
+        options = options | {"shared": ""}  # what learnt from this network before is no few-shot
     config = FitConfig(**(options | {"lookback": course.lookback, "horizon": course.horizon, "seasons_minutes": course.seasons}))
     started = time.perf_counter()
     seconds_anchor = step = None

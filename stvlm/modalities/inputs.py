@@ -156,11 +156,11 @@ class InputBuilder:
             "target": target,
         }
 
-    def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray]) -> ModelInputs:
-        """The batch of windows whose `numbers` are at hand."""
+    def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray], shown: tuple[str, ...] | None = None) -> ModelInputs:
+        """The batch of windows whose `numbers` are at hand; with the modalities `shown`, None for all that the model sees."""
         tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in numbers.items()}
         past, observed = tensors.pop("past"), tensors.pop("observed")
-        shown = self.config.modalities
+        shown = self.config.modalities if shown is None else shown
         if "series" not in shown:
             tensors["series"] = torch.zeros_like(tensors["series"])
         prompts = tuple(self.prompt(int(c)) for c in cutoffs) if "text" in shown else None

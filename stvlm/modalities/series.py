@@ -11,6 +11,7 @@ from stvlm.anchor.features import Departures
 from stvlm.anchor.ridge import Member
 from stvlm.data.scaler import DAY, WEEK, YEAR
 from stvlm.data.series import SensorSeries
+from stvlm.modalities.slots import slot_features
 
 CALENDAR = ((DAY, 3), (WEEK, 4), (YEAR, 4))  # a cycle may be an input once training covers so many: else it names single days
 FREQUENCIES = (1, 2, 4, 8)
@@ -23,12 +24,14 @@ class SeriesConfig:
     Attributes:
         cycles: calendar cycles in seconds. columns: numeric context columns seen up to the cutoff.
         column_mean, column_std: their mean and spread on the training part.
+        character: of the network, where the tokens have the layout that all networks share (modalities/slots.py); else None.
     """
 
     cycles: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     column_mean: tuple[float, ...] = ()
     column_std: tuple[float, ...] = ()
+    character: tuple[float, ...] | None = None
 
     @classmethod
     def fit(cls, series: SensorSeries, start: int, stop: int) -> SeriesConfig:
@@ -63,9 +66,12 @@ def series_features(
 
     Returns:
         (W, N, F) float32: past L, observed L, same phase of earlier seasons K H, known ahead H C, longer past 3, anchor H,
-        calendar 2 a cycle, context 2 C, place 16, spread 1.
+        calendar 2 a cycle, context 2 C, place 16, spread 1. With a character: as `slot_features`.
     """
     w, _, n = past.shape
+    place = np.concatenate([fourier(places(view)), np.log(frame.scale / np.median(frame.scale))[:, None]], axis=1)
+    if config.character is not None:
+        return slot_features(view, frame, cutoffs, anchor, config.character, place)
     per_sensor = [past, observed.astype("f4"), view.lagged(cutoffs, frame.profile, frame.scale)]
     if view.context_steps > view.lookback:
         per_sensor.append(view.long_past(cutoffs, frame.profile, frame.scale))
@@ -76,7 +82,6 @@ def series_features(
         _recent_context(context, cutoffs, view.lookback),
     ]
     shared = np.concatenate(per_window, axis=1)[:, None].repeat(n, axis=1)  # (W, N, .)
-    place = np.concatenate([fourier(places(view)), np.log(frame.scale / np.median(frame.scale))[:, None]], axis=1)
     fixed = np.broadcast_to(place.astype("f4"), (w, n, place.shape[1]))
     return np.concatenate([np.concatenate(per_sensor, axis=1).swapaxes(1, 2), shared, fixed], axis=2).astype("f4")
 

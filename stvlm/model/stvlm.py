@@ -25,6 +25,7 @@ from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
 from stvlm.modalities.mentions import Mention
 from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig, fourier
+from stvlm.modalities.slots import from_slots
 from stvlm.model import backbone as backbones
 from stvlm.model import folder as folders
 from stvlm.model.adapters import AdapterConfig, adapt
@@ -46,7 +47,8 @@ class ModelConfig:
         backbone: name. n_layers: decoder layers kept, None for all. seed: of a random backbone and of the new parts.
         inputs: what it sees. adapter: how the backbone was tuned. fusion: decoder layer that fuses.
         others: whether a sensor learns of the others by their "series" tokens, or by the "image" (and words) alone.
-        dropout: of the series tokens. glimpse: whether each token also holds what the images show just where its sensor stands.
+        dropout: of the series tokens. slots: of the horizon, where the layout is the one that all networks share; 0: one for each step.
+        glimpse: whether each token also holds what the images show just where its sensor stands.
     """
 
     lookback: int
@@ -61,6 +63,7 @@ class ModelConfig:
     others: str = "series"
     dropout: float = 0.2
     glimpse: bool = False
+    slots: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ class STVLM(nn.Module):
             self.fusion = FirstLayerFusion(size, backbone.n_heads)
             self.image_place = nn.Linear(16, size, bias=False)
             nn.init.zeros_(self.image_place.weight)
-            self.head = QuantileHead(size, config.horizon, backbone.attended_size)
+            self.head = QuantileHead(size, config.slots or config.horizon, backbone.attended_size)
             if config.glimpse:
                 self.glimpse = nn.Linear(glimpse_size(config.inputs.image), size, bias=False)
                 nn.init.zeros_(self.glimpse.weight)
@@ -164,6 +167,8 @@ class STVLM(nn.Module):
 
     def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:
         shift, low, high = self.head(hidden, token, fused.drawn)
+        if self.config.slots:
+            shift, low, high = (from_slots(part, self.config.horizon) for part in (shift, low, high))
         open_ = (self.shrinkage > 0).to(low)  # a network that was not taken says nothing of the bands either
         return ModelOutput(shift * self.shrinkage, low * open_, high * open_, fused)
 
