@@ -16,7 +16,7 @@ from bench.record import Figure, in_turn, keep, ratio
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.model.backbone import Backbone
 
-ROUNDS = 9
+ROUNDS = 5
 HOW = (
     "`tiny` (0.3 M parameters), {batch} windows a step, {n} sensors ({name}), images of 32 pixels, prompts of 160 tokens kept "
     "from an earlier pass. Bare: the same backbone reads image, prompt and one token a sensor, each token each other, in every layer. "

@@ -10,7 +10,7 @@ import numpy as np
 
 from stvlm.anchor.features import Departures, Neighbourhood
 from stvlm.anchor.greedy import greedy_counts
-from stvlm.anchor.past import Past, mean_seen
+from stvlm.anchor.past import MOST_READ, Past, mean_seen
 from stvlm.anchor.recall import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
 from stvlm.data.kept import Kept
@@ -149,7 +149,8 @@ class Anchor:
 
     def _look_back(self, views: Views, edge: int) -> Known:
         """What the readings before step `edge` say of the members."""
-        readings = views.past.values[max(edge - self.replay.reach, views.past.index(self.replay.start_second), 0) : max(edge, 0)]
+        reach = min(self.replay.reach, MOST_READ // views.n_sensors)
+        readings = views.past.values[max(edge - reach, views.past.index(self.replay.start_second), 0) : max(edge, 0)]
         known = Known(self.shares)
         if len(readings) >= 2 * (self.frame.lookback + self.frame.horizon):
             low, high = np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)

@@ -14,7 +14,7 @@ import numpy as np
 from stvlm.anchor.blend import Anchor, Replay, blend
 from stvlm.anchor.features import Departures, Neighbourhood
 from stvlm.anchor.folds import profile_folds
-from stvlm.anchor.past import Past
+from stvlm.anchor.past import MOST_READ, Past
 from stvlm.anchor.recall import recalls
 from stvlm.anchor.ridge import Member, departures, numeric_context, offset_of, shifts
 from stvlm.anchor.solve import normal_equations, solve
@@ -62,7 +62,7 @@ def fit_anchor(
 
     Args:
         series: readings; only the training and validation parts are looked at, nothing before the training part.
-        split: the parts.
+        split: the parts; of a training part of more than MOST_READ readings the last ones are read.
         lookback, horizon: L, H in steps.
         seasons_minutes: seasons whose profile is tried (1440, 10080, 525600).
         context_steps: how many steps of the longer past may be used; None: as far as pays, 0: only the lookback.
@@ -79,9 +79,13 @@ def fit_anchor(
             f"The training part ({split.train_end - split.train_start} steps) holds no window of {lookback} + {horizon} steps. "
             "Take more data, or a shorter lookback or horizon."
         )
+    series, val = since_block(series, split), split.cutoffs("val", lookback, horizon)
+    most = max(MOST_READ // series.network.n_sensors, lookback + horizon)
+    if split.train_end - split.train_start > most:
+        split = replace(split, train_start=split.train_end - most)
+        train = split.cutoffs("train", lookback, horizon)
     if not np.isfinite(series.values[split.train_start : split.train_end]).any():
         raise ValueError("The training part holds no reading at all.")
-    series, val = since_block(series, split), split.cutoffs("val", lookback, horizon)
     if len(val) == 0 or not np.isfinite(series.values[split.train_end : split.val_end]).any():
         keep = max(1, len(train) - max(len(train) // 5, 1))
         train, val = train[:keep], train[keep:] if len(train) > 1 else train
@@ -107,7 +111,7 @@ def fit_anchor(
     anchor = _blend(found, min(len(ridges), MAX_RIDGES), truth, cutoffs)
     both = [(found.mae, found.label) for found in (*ridges, *told)]
     tried = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
-    low = np.nanmin(series.values[split.train_start : split.train_end])
+    low = np.nanmin(np.asarray(series.values[split.train_start : split.train_end]))
     return replace(
         anchor,
         floor=0.0 if low >= 0 else None,
@@ -178,7 +182,7 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
     columns, column_scale = _known_ahead(series, split)
     seasons = in_seconds(seasons_minutes)
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
-    span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood(series.network)
+    span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood.of(series.network)
     for transform in candidates(series.values[span]):
         view = departures(series, neighbourhood, transform, lookback, horizon, context_steps, lags, columns, column_scale)
         for season in (0, *seasons):

@@ -15,6 +15,7 @@ from stvlm.data.scaler import CLIP, SeasonalProfile
 
 RECENT = 8  # steps of the neighbours' and the network's mean
 DIRECTION_STEPS = 3
+NEAREST, NEAREST_OF_MANY, MANY = 512, 128, 2048  # sensors that have a direction; fewer where there are more than MANY
 DIRECTION_REACH = (0.35, 1.0)  # of the median distance between sensors
 LONG_SPANS = (1, 4, 16, 64)  # longer past as means between these multiples of the lookback
 NETWORKS, NETWORK_BYTES = 4, 400_000_000  # whose operators are kept: those of 10,000 sensors take 160 MB
@@ -51,7 +52,7 @@ class Neighbourhood:
     def directions(self) -> sparse.csr_matrix:
         """(8 N, N): means of the sensors to the east, north, west and south, for a near and a far reach."""
         network, n = self.network, self.network.n_sensors
-        index, distance = network.neighbours(min(n - 1, 512))
+        index, distance = network.neighbours(min(n - 1, NEAREST if n <= MANY else NEAREST_OF_MANY))
         place = network.position_km
         median = np.median(distance) if distance.size else 1.0
         blocks = []
@@ -200,11 +201,14 @@ def fill_forward(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     Args:
         values: (W, L, N) float32. observed: (W, L, N) bool.
     """
-    if observed.all():
+    gaps = ~observed.all(axis=1)  # (W, N)
+    if not gaps.any():
         return values
-    last = np.where(observed, np.arange(values.shape[1])[None, :, None], -1)
-    np.maximum.accumulate(last, axis=1, out=last)
-    return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=1), 0).astype("f4")
+    rows, seen = values.swapaxes(1, 2)[gaps], observed.swapaxes(1, 2)[gaps]  # (K, L)
+    last = np.maximum.accumulate(np.where(seen, np.arange(values.shape[1]), -1), axis=1)
+    filled = values.astype("f4")
+    filled.swapaxes(1, 2)[gaps] = np.where(last >= 0, np.take_along_axis(rows, np.maximum(last, 0), axis=1), 0)
+    return filled
 
 
 def over(operator: sparse.csr_matrix, past: np.ndarray) -> np.ndarray:
@@ -220,9 +224,10 @@ def _spread(operator: sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
 
 
 def _stacked(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
-    """Operators one below the other, float32, each row sorted: as they are multiplied."""
+    """Operators one below the other, float32, each row sorted and without zeros: as they are multiplied."""
     stacked = sparse.vstack(blocks, format="csr").astype("f4")
     stacked.sum_duplicates()
+    stacked.eliminate_zeros()
     return stacked
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from stvlm.anchor.blend import Anchor
 from stvlm.anchor.features import Departures
+from stvlm.anchor.past import MOST_READ
 from stvlm.data.scaler import YEAR, SeasonalProfile
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split
@@ -18,16 +19,21 @@ MAX_FOLDS = 8
 
 
 def profile_folds(view: Departures, split: Split, season: int, step_seconds: int) -> Iterator[tuple[int, int, SeasonalProfile]]:
-    """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles."""
+    """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles.
+
+    Of a training part of more than MOST_READ readings the last ones tell what is usual.
+    """
     start, stop = split.train_start, split.train_end
+    most = max(MOST_READ // view.values.shape[1], 1)
     cycles = (stop - start) * step_seconds // season if season else 0
     n_folds = int(min(cycles, MAX_FOLDS))
     if n_folds < 2 or season == YEAR:  # a mean or a smooth curve over many readings: leaving out changes nothing
-        yield start, stop, SeasonalProfile.fit(view.values[start:stop], view.seconds[start:stop], season, step_seconds)
+        last = slice(max(start, stop - most), stop)
+        yield start, stop, SeasonalProfile.fit(view.values[last], view.seconds[last], season, step_seconds)
         return
     edges = np.linspace(start, stop, n_folds + 1).astype(int)
     for first, last in itertools.pairwise(edges):
-        keep = np.r_[start:first, last:stop]
+        keep = np.r_[start:first, last:stop][-most:]
         yield first, last, SeasonalProfile.fit(view.values[keep], view.seconds[keep], season, step_seconds)
 
 

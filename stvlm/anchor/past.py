@@ -12,8 +12,10 @@ from stvlm.anchor.transform import Transform
 from stvlm.data.scaler import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
 from stvlm.data.series import SensorSeries
 
+MOST_READ = 60_000_000  # readings that are looked at, the last ones: 6,000 steps of 10,000 sensors
 MOST_SENSORS = 96  # whose autocorrelation is averaged
 LEAST_COUNT = 1e-290  # of faded readings: a network long silent has the mean that it had
+LONG_ROW = 512  # numbers of a cycle from which on a loop over the cycles is quicker than a filter
 PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
@@ -97,12 +99,21 @@ def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory
     shape = (int(cycle.max()) + 1, n_phases, values.shape[1])
     total, count = np.zeros(shape, "f8"), np.zeros(shape, "f8")
     total[cycle, phase], count[cycle, phase] = np.where(seen, values, 0), seen
-    fade = [1.0, -(0.5 ** (1 / memory))] if memory else [1.0, -1.0]
-    total, count = (signal.lfilter([1.0], fade, a, axis=0) for a in (total, count))  # up to and with each cycle
+    for each in (total, count):
+        _gather(each, 0.5 ** (1 / memory) if memory else 1.0)  # up to and with each cycle
     level = _level(total.sum(axis=1, keepdims=True), count.sum(axis=1, keepdims=True))  # (C, 1, N)
     table = (total + PRIOR * level) / (count + PRIOR)
     before = np.concatenate([table[:1], table[:-1]])  # the first cycle knows no better than itself
     return before[cycle, phase].astype("f4"), table[-1].astype("f4")
+
+
+def _gather(cycles: np.ndarray, kept: float) -> None:
+    """Add to each of the cycles (C, P, N), in place, what is kept of those before."""
+    if cycles[0].size < LONG_ROW:
+        cycles[:] = signal.lfilter([1.0], [1.0, -kept], cycles, axis=0)
+        return
+    for c in range(1, len(cycles)):
+        cycles[c] += kept * cycles[c - 1]
 
 
 def _level(total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from stvlm.anchor.blend import Anchor, Replay, blend
 from stvlm.anchor.features import Neighbourhood
-from stvlm.anchor.past import Past
+from stvlm.anchor.past import MOST_READ, Past
 from stvlm.anchor.recall import Recall, recalls
 from stvlm.anchor.ridge import Member
 from stvlm.anchor.transform import Transform
@@ -30,8 +30,8 @@ def unfitted_anchor(
     is decided by replaying the recent past.
 
     Args:
-        series: readings; those of the steps start .. stop - 1 may be looked at. lookback, horizon: L, H in steps.
-        seasons_minutes: seasons that usual readings may have (1440, 10080, 525600).
+        series: readings; those of the steps start .. stop - 1 may be looked at, at most the last MOST_READ of them.
+        lookback, horizon: L, H in steps. seasons_minutes: seasons that usual readings may have (1440, 10080, 525600).
 
     Returns:
         The forecaster; its frame says what is usual and how far readings stray from it, and has no weights.
@@ -43,7 +43,8 @@ def unfitted_anchor(
         raise ValueError(
             f"{stop - start} steps are too few to forecast {horizon} steps from {lookback}. Take more data or a shorter window."
         )
-    values = series.values[start:stop]
+    start = max(start, stop - max(MOST_READ // series.network.n_sensors, lookback + horizon))
+    values = np.asarray(series.values[start:stop])
     if not np.isfinite(values).any():
         raise ValueError("There is no reading at all before the forecast.")
     first = int(series.times[start].astype("int64"))
@@ -70,11 +71,11 @@ def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: 
     transform: Transform = best.rule.transform
     season = best.rule.season_seconds
     span, seconds = slice(start, stop), local_seconds(series)
-    values = transform.forward(series.values)
+    values = transform.forward(series.values[span])
     if season != YEAR and season > (stop - start) * series.step_seconds // 2:
         season = 0
-    profile = SeasonalProfile.fit(values[span], seconds[span], season, series.step_seconds)
-    scale = scale_of(values[span] - profile.at(seconds[span]))
+    profile = SeasonalProfile.fit(values, seconds[span], season, series.step_seconds)
+    scale = scale_of(values - profile.at(seconds[span]))
     bare = Member(lookback, horizon, 0, transform, profile, scale, (), (), np.zeros((2, 0)), "none", np.zeros((1, horizon), "f4"))
-    n_features = max(group.stop for group in bare.view(series, Neighbourhood(series.network)).groups().values())
+    n_features = max(group.stop for group in bare.view(series, Neighbourhood.of(series.network)).groups().values())
     return replace(bare, weights=np.zeros((n_features, horizon), "f4"))
