@@ -146,17 +146,6 @@ def test_a_cutoff_at_the_end_forecasts_what_nobody_knows_yet(app, finished_run, 
     assert app.dataframe[0].value["Forecast, km/h"].notna().all()
 
 
-def test_the_prompt_is_shown_with_its_budget_and_a_broken_template_is_refused_in_place(app, finished_run):
-    app = visit(app, "prompts", data=finished_run[0])
-    assert "km/h" in app.code[0].value
-    assert app.get("progress")[0].proto.text.endswith("of 160 tokens")
-    app.text_area(key="tied-template").set_value("task: {{ nothing_like_it }}").run()
-    assert len(app.error) == 1
-    assert "nothing" in app.error[0].value
-    app.text_area(key="tied-template").set_value("task: {{ n_sensors }} sensors.").run()
-    assert app.code[1].value == "6 sensors."
-
-
 def test_the_page_names_the_device_before_the_button(app):
     app = visit(app, "train", data="sample:irish_wind")
     assert "It will run on " in words(app)

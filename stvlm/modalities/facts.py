@@ -35,12 +35,15 @@ class Number:
     Attributes:
         text: as it stands in the prompt. value: the same, unrounded. what: kind of the sentence.
         sensor: id of the sensor it is of; "" for the whole network or the context.
+        first, last: steps of the lookback, 0 .. L - 1, that it is of: twice the same, or those that are compared.
     """
 
     text: str
     value: float
     what: str
     sensor: str = ""
+    first: int = 0
+    last: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,9 @@ def _picture(known: _Known, window: Window, n_standouts: int, numbers: list[Numb
     facts: dict = dict.fromkeys(("level", "level_age", "trend", "spread", "missing"), "")
     facts |= {"highest": [], "lowest": [], "movers": []}
 
-    def tell(value: float, what: str, sensor: str = "") -> str:
+    def tell(value: float, what: str, sensor: str = "", steps: tuple[int, int] | None = None) -> str:
         text = with_unit(value, unit)
-        numbers.append(Number(text, float(value), what, sensor))
+        numbers.append(Number(text, float(value), what, sensor, *(steps or (int(row), int(row)))))
         return text
 
     share = 1 - seen.mean()
@@ -162,8 +165,8 @@ def _picture(known: _Known, window: Window, n_standouts: int, numbers: list[Numb
     ends = min(n_standouts, len(nodes) // 2)
     order = np.argsort(values, kind="stable")
 
-    def standout(node: int, value: float, what: str, sign: str = "") -> Standout:
-        text = sign + tell(abs(value) if sign else value, what, ids[node])
+    def standout(node: int, value: float, what: str, sign: str = "", steps: tuple[int, int] | None = None) -> Standout:
+        text = sign + tell(abs(value) if sign else value, what, ids[node], steps)
         return Standout(ids[node], known.names[node], known.directions[node], float(value), text)
 
     facts["highest"] = [standout(nodes[i], values[i], "highest") for i in order[::-1][:ends]]
@@ -174,10 +177,14 @@ def _picture(known: _Known, window: Window, n_standouts: int, numbers: list[Numb
         first = seen[:, twice].argmax(axis=0)
         last = len(past) - 1 - seen[::-1, twice].argmax(axis=0)
         change = past[last, twice].astype("f8") - past[first, twice]
-        facts["trend"] = _trend(change.mean(), tell)
+        facts["trend"] = _trend(change.mean(), lambda *told: tell(*told, steps=(int(first.min()), int(last.max()))))
         if len(twice) > 1:
             ends = {int(change.argmax()): "+", int(change.argmin()): "-"}
-            facts["movers"] = [standout(twice[i], change[i], "movers", "-" if change[i] < 0 else "+") for i in ends if change[i]]
+            facts["movers"] = [
+                standout(twice[i], change[i], "movers", "-" if change[i] < 0 else "+", (int(first[i]), int(last[i])))
+                for i in ends
+                if change[i]
+            ]
     return facts
 
 

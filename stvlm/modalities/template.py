@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
@@ -120,12 +121,13 @@ class TemplateError(ValueError):
     """A template that cannot be used, with its place.
 
     Attributes:
-        line: 1 is the first; 0 where the place is not known.
+        line: 1 is the first; 0 where the place is not known. field: the name that is not known or not allowed; "" for none.
+        near: known names that are spelt much like it.
     """
 
-    def __init__(self, message: str, line: int = 0) -> None:
+    def __init__(self, message: str, line: int = 0, field: str = "", near: tuple[str, ...] = ()) -> None:
         super().__init__(f"Line {line} of the template: {message}" if line else f"The template: {message}")
-        self.line = line
+        self.line, self.field, self.near = line, field, near
 
 
 def render_template(template: str, facts: dict) -> list[tuple[str, str]]:
@@ -150,7 +152,10 @@ def render_template(template: str, facts: dict) -> list[tuple[str, str]]:
             if length > LONGEST_PROMPT:
                 raise TemplateError(f"it makes more than {LONGEST_PROMPT} characters.")
     except UndefinedError as error:
-        raise TemplateError(f"{error.message}. Known facts: {', '.join(sorted(facts))}.", _line_of(error)) from error
+        name = (re.match(r"'([^']+)' is undefined", error.message or "") or ("", ""))[1]
+        near = tuple(get_close_matches(name, facts, 3, 0.5))
+        known = f"{error.message}. Known facts: {', '.join(sorted(facts))}."
+        raise TemplateError(known, _line_of(error), name, near) from error
     except SecurityError as error:
         raise TemplateError(f"not allowed: {error}", _line_of(error)) from error
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -179,7 +184,8 @@ def _check(node: nodes.Node, depth: int = 0) -> None:
         raise TemplateError(f"{_NAMES.get(type(node), type(node).__name__)} is not allowed.", node.lineno)
     for kind, known, word in ((nodes.Filter, _FILTERS, "filter"), (nodes.Test, _TESTS, "test")):
         if isinstance(node, kind) and node.name not in known:
-            raise TemplateError(f"The {word} '{node.name}' is not allowed; allowed are {', '.join(known)}.", node.lineno)
+            message = f"The {word} '{node.name}' is not allowed; allowed are {', '.join(known)}."
+            raise TemplateError(message, node.lineno, node.name, tuple(get_close_matches(node.name, known, 3, 0.5)))
     if isinstance(node, nodes.For):
         depth += 1
         if depth > DEEPEST_LOOP or node.recursive:

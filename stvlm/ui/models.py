@@ -174,16 +174,22 @@ def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int
     if choice.folder is not None:
         model = ready(choice, series)
         return model.backbone.count_tokens, model.config.inputs.prompt
-    return _plain_text_side()
+    return _plain_text_side()[:2]
+
+
+def token_texts(choice: Choice, series: SensorSeries) -> Callable[[str], tuple[str, ...]]:
+    """How a model cuts a text into tokens; without a trained model the small backbone."""
+    return ready(choice, series).backbone.token_texts if choice.folder is not None else _plain_text_side()[2]
 
 
 @st.cache_resource(show_spinner="Loading the words of the small backbone …")
-def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig]:
+def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig, Callable[[str], tuple[str, ...]]]:
     warm_up().join()
     from stvlm.modalities.prompt import PromptConfig
     from stvlm.model import backbone
 
-    return backbone.load("tiny").count_tokens, PromptConfig()
+    tiny = backbone.load("tiny")
+    return tiny.count_tokens, PromptConfig(), tiny.token_texts
 
 
 def manifest(choice: Choice, series: SensorSeries) -> dict:

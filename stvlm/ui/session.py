@@ -20,6 +20,7 @@ VIEW = (
     "modality",
     "source",
     "measure",
+    "reading",
     "show",
     "alarm",
     "group",
