@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from stvlm.anchor import files as anchor_files
@@ -28,6 +28,7 @@ from stvlm.modalities.series import SeriesConfig, fourier
 from stvlm.modalities.slots import from_slots
 from stvlm.model import backbone as backbones
 from stvlm.model import folder as folders
+from stvlm.model import vetting
 from stvlm.model.adapters import AdapterConfig, adapt
 from stvlm.model.blocks import sensor_order
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
@@ -232,16 +233,16 @@ class STVLM(nn.Module):
         """
         folder = folders.find(Path(folder))
         try:
-            stored = json.loads((folder / "config.json").read_text())
-            manifest = json.loads((folder / "manifest.json").read_text())
+            stored, manifest = vetting.read_folder(folder)
             made_on = stored.pop("base", None)
-            config = config_from_dict(stored)
+            config, anchor = config_from_dict(stored), anchor_files.load(folder)
             if made_on is None:
+                vetting.compare(lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder)
                 backbone = backbones.build_empty(folder / "backbone", config.backbone)
             else:
                 backbone = folders.load_base(folder, made_on, base or config.backbone, config.n_layers)
-            model = cls(config, anchor_files.load(folder), backbone)
-            folders.fill(model, load_file(folder / "model.safetensors"), made_on is not None)
+            model = cls(config, anchor, backbone)
+            folders.fill(model, vetting.read_weights(folder), made_on is not None)
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-ROOMS = ("texts", "jsons", "arrays", "parquets", "layers", "names")
+ROOMS = ("texts", "jsons", "arrays", "parquets", "layers", "names", "results")
 
 
 @dataclass(frozen=True)

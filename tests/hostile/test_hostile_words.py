@@ -18,9 +18,10 @@ from stvlm.data.printed import table_csv, table_latex, table_markdown
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "app.py", *sorted(ROOT.glob("pages/*.py")), *sorted(ROOT.glob("stvlm/**/*.py"))]
 NASTY = (
-    "</script><script>alert(1)</script>", '" onload="alert(1)', "' onerror='x", "<img src=x onerror=alert(1)>", "<!--", "]]>", "&lt;b&gt;",
-    "=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(1)", "\t=1", "＝1+1", "\\input{/etc/passwd}", "^^5cinput", "$x$", "100 %", "a|b\n|c|", "[5cm]",
-    "*", "![x](http://evil.example/a.png)", "[x](javascript:alert(1))", ":red[x]", ":material/home:", "http://evil.example",
+    "</script><script>alert(1)</script>",
+    '" onload="alert(1)', "' onerror='x", "<img src=x onerror=alert(1)>", "<!--", "]]>", "&lt;b&gt;",
+    "=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(1)", "\t=1", "＝1+1", "\\input{/etc/passwd}", "^^5cinput", "$x$", "100 %",
+    "a|b\n|c|", "[5cm]", "*", "![x](http://evil.example/a.png)", "[x](javascript:alert(1))", ":red[x]", ":material/home:", "http://evil.example",
     "`x`", "# x", "1. x", "../../etc/passwd", "..\\..\\x", "CON", ".bashrc", "a\0b", "\u202egpj.exe", "{{ 7 * 7 }}", "%{x}", "",
 )  # fmt: skip
 texts = st.one_of(st.sampled_from(NASTY), st.text(max_size=30), st.lists(st.sampled_from(NASTY), max_size=3).map("".join))
@@ -128,7 +129,8 @@ def calls(path: Path):
 
 FORBIDDEN = (
     "eval", "exec", "compile", "os.system", "os.popen", "pd.read_pickle", "pd.read_hdf", "torch.load", "gpd.read_file",
-    "geopandas.read_file", "pickle.loads", "pickle.load", "marshal.loads", "yaml.load", "yaml.unsafe_load", "fiona.open", "pyogrio.read_dataframe", "__import__",
+    "geopandas.read_file", "pickle.loads", "pickle.load", "marshal.loads", "yaml.load",
+    "yaml.unsafe_load", "fiona.open", "pyogrio.read_dataframe", "__import__",
 )  # fmt: skip
 
 

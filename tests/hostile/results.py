@@ -1,0 +1,34 @@
+"""Result files of backtests from strangers, as the Compare page takes them."""
+
+import json
+
+from stvlm.data.files import InputError
+from stvlm.evaluation.results import read_result
+from tests.hostile.cases import add
+
+ROW = {"model": "m", "mae": 1.0, "rmse": 2.0, "mae_per_step": [1.0, 1.0]}
+FILE = {"title": "t", "lookback": 2, "horizon": 2, "windows": {"train": 1, "val": 1, "test": 1}, "scores": [ROW]}
+
+
+def compare(content: bytes) -> tuple[str, list[str]]:
+    """What a user sees who gives this file."""
+    try:
+        result = read_result("x.json", content)
+        return "read", [result.title, *(row["model"] for row in result.scores)]
+    except InputError as error:
+        return "refused", list(error.problems)
+
+
+for _name, _content, _words in (
+    ("JSON 100,000 levels deep", b"[" * 100_000 + b"]" * 100_000, "is no"),
+    ("17 MB", b" " * 17_000_001, "holds more than 16 MB"),
+    ("half a letter", b"\xff\xfe{", "is no JSON"),
+    ("a list", b"[1, 2]", "is no result of a backtest"),
+    ("a number of 5,000 digits", b'{"horizon": ' + b"9" * 5000 + b"}", "x.json"),
+    ("a horizon of 10^18", json.dumps(FILE | {"horizon": 10**18}).encode(), "is no result of a backtest"),
+    ("a score that is a text", json.dumps(FILE | {"scores": [ROW | {"mae": "<b>"}]}).encode(), "is no result of a backtest"),
+    ("scores that are a text", json.dumps(FILE | {"scores": "many"}).encode(), "is no result of a backtest"),
+    ("no scores", json.dumps(FILE | {"scores": []}).encode(), "is no result of a backtest"),
+    ("a pickle", b"\x80\x04K\x01.", "is no JSON"),
+):
+    add("refused", f"result: {_name}", _words, lambda content=_content: {"content": content}, compare)

@@ -1,0 +1,139 @@
+"""A model folder from a stranger is loaded as it should be, or refused before it can take memory, run code or tell lies."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from stvlm.model.stvlm import STVLM
+from stvlm.zeroshot import zero_shot
+
+
+@pytest.fixture(scope="module")
+def honest(small_series, tmp_path_factory):
+    """A model folder as this program writes it."""
+    folder = tmp_path_factory.mktemp("models") / "honest"
+    part = small_series.slice(0, 120)
+    zero_shot(part, 120, 6, 3).save(folder, {"sensors": list(part.network.ids)})
+    return folder
+
+
+@pytest.fixture
+def folder(honest, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(honest, tmp_path / "model")
+
+
+def settings(folder, file, **changed):
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def weights(folder, change):
+    kept = load_file(folder / "model.safetensors")
+    change(kept)
+    save_file(kept, folder / "model.safetensors")
+
+
+class Bomb:
+    def __reduce__(self):
+        return open, ("pickle-was-run", "w")
+
+
+def _with_pickle(folder):
+    (folder / "model.safetensors").unlink()
+    for name in ("model.bin", "pytorch_model.bin", "model.safetensors.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Bomb()))
+
+
+def _as_pickle(folder):
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
+
+
+def _with_code(folder):
+    (folder / "backbone" / "evil.py").write_text("open('code-was-run', 'w')")
+    settings(folder, "backbone/config.json", auto_map={"AutoConfig": "evil.X", "AutoModel": "evil.X"}, model_type="evil")
+
+
+def _deep(folder):
+    (folder / "config.json").write_text("[" * 100_000 + "]" * 100_000)
+
+
+def _long_head(folder):
+    (folder / "model.safetensors").write_bytes((2**63 - 1).to_bytes(8, "little") + b"{}")
+
+
+def _lying_head(folder):
+    head = json.dumps({"a": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(64))
+
+
+def _text_config(folder, **changed):
+    stated = json.loads((folder / "backbone" / "config.json").read_text())
+    settings(folder, "backbone/config.json", text_config=stated["text_config"] | changed)
+
+
+SPOILED = {
+    "weights as a pickle under their name": (_as_pickle, "not a whole model folder"),
+    "pickles instead of weights": (_with_pickle, "not a whole model folder"),
+    "code beside the backbone": (_with_code, "brings code of its own, which is never run"),
+    "settings 100,000 levels deep": (_deep, "nested too deep"),
+    "settings that are a list": (lambda f: (f / "config.json").write_text("[1]"), "holds no settings"),
+    "settings of 20 MB": (
+        lambda f: (f / "config.json").write_text('{"a": "' + "x" * (20 << 20) + '"}'),
+        "settings have at most 16",
+    ),
+    "a horizon of a thousand million": (
+        lambda f: settings(f, "config.json", horizon=10**9),
+        "horizon is 1e+09, but must be",
+    ),
+    "no lookback": (lambda f: settings(f, "config.json", lookback=0), "lookback is 0"),
+    "features without end": (lambda f: settings(f, "config.json", n_features=10**12), "n_features is 1e+12"),
+    "a size that is a word": (lambda f: settings(f, "config.json", n_features="many"), "n_features must be a number"),
+    "a setting that nobody knows": (lambda f: settings(f, "config.json", run="rm -rf"), "not a whole model folder"),
+    "another format": (lambda f: settings(f, "config.json", format=99), "another format"),
+    "a strategy that nobody knows": (lambda f: settings(f, "config.json", adapter={"strategy": "evil"}), "fine-tuning strategy"),
+    "a hidden size of 16,000": (lambda f: _text_config(f, hidden_size=16_000), "the settings ask for"),
+    "a hidden size of a million": (lambda f: _text_config(f, hidden_size=10**6), "hidden_size is 1e+06"),
+    "a thousand layers": (lambda f: _text_config(f, num_hidden_layers=1000), "num_hidden_layers is 1000"),
+    "a vocabulary of 200 million": (lambda f: _text_config(f, vocab_size=2 * 10**8), "vocab_size is 2e+08"),
+    "a weight of another shape": (
+        lambda f: weights(f, lambda w: w.update(shrinkage=torch.zeros(7))),
+        "shrinkage has the shape [7]",
+    ),
+    "a weight less": (lambda f: weights(f, lambda w: w.pop("spread")), "spread is missing"),
+    "a weight more": (lambda f: weights(f, lambda w: w.update(evil=torch.zeros(1))), "unknown weights: ['evil']"),
+    "weights that are no numbers": (lambda f: weights(f, lambda w: w["spread"].fill_(np.nan)), "not finite"),
+    "a head of weights without end": (_long_head, "not a whole model folder"),
+    "a head that promises 4 TB": (_lying_head, "not a whole model folder"),
+    "an anchor that is a list": (lambda f: (f / "anchor.json").write_text("[]"), "not a whole model folder"),
+    "no anchor": (lambda f: (f / "anchor.safetensors").unlink(), "not a whole model folder"),
+    "a base that is elsewhere": (
+        lambda f: settings(f, "config.json", base={"name": "/etc", "weights_id": "0" * 64}, backbone="/etc"),
+        "cannot be loaded",
+    ),
+    "a base with other weights": (
+        lambda f: settings(f, "config.json", base={"name": "tiny", "weights_id": "0" * 64}, backbone="tiny"),
+        "holds other weights",
+    ),
+}
+
+
+def test_an_honest_folder_is_loaded(honest):
+    assert STVLM.load(honest).config.horizon == 3
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_spoiled_folder_is_refused_in_words_and_nothing_of_it_is_run(folder, name, tmp_path, monkeypatch):
+    spoil, words = SPOILED[name]
+    monkeypatch.chdir(tmp_path)
+    spoil(folder)
+    with pytest.raises(ValueError) as caught:
+        STVLM.load(folder)
+    assert words in str(caught.value)
+    assert not (tmp_path / "pickle-was-run").exists()
+    assert not (tmp_path / "code-was-run").exists()
