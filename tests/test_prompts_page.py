@@ -7,9 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from stvlm.ui import templates
-from tests.test_pages import SECONDS, param, visit, words
+from tests.test_pages import param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 240  # the first visit imports the libraries of the model
 
 
 @pytest.fixture

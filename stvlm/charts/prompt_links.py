@@ -15,7 +15,7 @@ from stvlm.data.escape import script
 from stvlm.data.network import SensorNetwork
 
 SIDE = 300  # pixels of the map
-MOST_TITLES = 3000  # sensors that carry their name
+MOST_DOTS = 3000  # sensors drawn; of a larger network those that the text names, and an even choice of the others
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def prompt_links_html(
         f"<style>{_style(colours)}</style><div class='row'><div class='read'>"
         f"<div class='prompt' aria-label='{escape(words['text'], quote=True)}'>{body}</div>"
         f"<p class='told' role='status' aria-live='polite'>{escape(words['hint'])}</p></div>"
-        f"{_map(network, names, colours, words['map'])}</div><script>const told={told};{_SCRIPT}</script>"
+        f"{_map(network, names, _drawn(network, marks), colours, words['map'])}</div><script>const told={told};{_SCRIPT}</script>"
     )
 
 
@@ -85,7 +85,13 @@ def _text(text: str, tokens: Sequence[str], marks: Sequence[Mark], word: str) ->
     return "".join(pieces)
 
 
-def _map(network: SensorNetwork, names: Sequence[str], colours: Theme, label: str) -> str:
+def _drawn(network: SensorNetwork, marks: Sequence[Mark]) -> list[int]:
+    """The nodes that stand on the map."""
+    every = -(-network.n_sensors // MOST_DOTS)
+    return sorted({*range(0, network.n_sensors, every), *(m.node for m in marks if m.node is not None)})
+
+
+def _map(network: SensorNetwork, names: Sequence[str], nodes: Sequence[int], colours: Theme, label: str) -> str:
     """Land and sensors as SVG, north up; degrees of longitude are as wide as they are at the middle latitude."""
     lat, lon = network.lat, network.lon
     squeeze = max(np.cos(np.radians(float(lat.mean()))), 0.05)
@@ -103,10 +109,8 @@ def _map(network: SensorNetwork, names: Sequence[str], colours: Theme, label: st
     rings = [place(*np.asarray(ring, "f8").T[:2]) for area in areas for ring in area]
     path = " ".join("M" + "L".join(f"{x:g},{y:g}" for x, y in ring) + "Z" for ring in rings)
     dots = "".join(
-        f"<circle cx='{x:g}' cy='{y:g}' r='4' data-node='{n}'>"
-        + (f"<title>{names[n]}</title>" if n < MOST_TITLES else "")
-        + "</circle>"
-        for n, (x, y) in enumerate(place(lon, lat))
+        f"<circle cx='{x:g}' cy='{y:g}' r='4' data-node='{n}'><title>{names[n]}</title></circle>"
+        for n, (x, y) in zip(nodes, place(lon[nodes], lat[nodes]), strict=True)
     )
     return (
         f"<svg viewBox='0 0 {SIDE} {SIDE}' role='img' aria-label='{escape(label, quote=True)}'>"

@@ -11,7 +11,7 @@ from stvlm.data import quality
 from stvlm.data.effects import Effect
 from stvlm.ui import session, trying, widgets
 from stvlm.ui.trying import fix_label, show_problems, slug
-from stvlm.ui.words import say
+from stvlm.ui.words import is_said, say
 
 __all__ = ["Bench", "findings", "fix_label", "show_problems", "undo_buttons"]
 
@@ -65,36 +65,33 @@ def findings(report: quality.QualityReport, bench: Bench | None = None) -> None:
 
 def _row(problem: quality.Problem, bench: Bench | None, is_offered: bool) -> None:
     """One finding; a fix that an earlier row offers already is named, not offered again."""
-    left, right = st.columns([7, 3], vertical_alignment="center")
-    with left:
-        st.markdown(_sentence(problem))
-        st.caption(_where(problem))
+    st.markdown(_sentence(problem))
+    st.caption(_where(problem))
     if not problem.fix:
         return
-    with right:
-        if bench is None or is_offered:
-            st.caption(say("data.fix_offered", fix=fix_label(problem.fix)))
-            return
-        st.button(
-            fix_label(problem.fix),
-            key=f"fix-{problem.fix}",
-            icon=":material/build:",
-            help=say(f"fix.{slug(problem.fix)}.note"),
-            on_click=session.keep,
-            args=("tried", (problem.code, problem.fix)),
-            width="stretch",
-        )
+    if bench is None or is_offered:
+        st.caption(say("data.fix_offered", fix=fix_label(problem.fix)))
+        return
+    tried = ("tried", (problem.code, problem.fix))
+    note = say(f"fix.{slug(problem.fix)}.note")
+    key = f"fix-{problem.fix}"
+    st.button(fix_label(problem.fix), key=key, icon=":material/build:", help=note, on_click=session.keep, args=tried)
     _tried(problem.code, bench)
 
 
 def _sentence(problem: quality.Problem) -> str:
     severity = say(f"data.severity_{problem.severity}")
     badge = f":{_COLOURS[problem.severity]}-badge[:material/{_ICONS[problem.severity]}: {severity}]"
-    return f"{badge} {widgets.plain(problem.what)}"
+    code = slug(problem.code)
+    title = f"**{say(f'finding.{code}.title')}** · " if is_said(f"finding.{code}.title") else ""
+    return f"{badge} {title}{widgets.plain(problem.what)}"
 
 
 def _where(problem: quality.Problem) -> str:
-    return " · ".join(widgets.plain(part) for part in (problem.where, problem.why) if part)
+    """Place and reason; the reason in the language in view where it is said there."""
+    code = slug(problem.code)
+    why = say(f"finding.{code}.why") if is_said(f"finding.{code}.why") else problem.why
+    return " · ".join(widgets.plain(part) for part in (problem.where, why) if part)
 
 
 def _tried(code: str | None, bench: Bench) -> None:

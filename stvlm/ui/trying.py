@@ -30,15 +30,16 @@ def attempt(name: str, try_it: Callable[[str], Effect], apply: Callable[[str], N
         return
     told = f"{name}:{parameter}" if parameter else name
     try:
-        effect = try_it(told)
+        with st.spinner(say("data.trying")):
+            effect = try_it(told)
     except InputError as error:
         show_problems(error)
     else:
-        left, right = st.columns([2, 3])
-        with left:
-            _figures(effect)
-        with right:
-            _picture(effect)
+        with st.container(horizontal=True):  # beside each other where there is room, else below each other
+            with st.container(width=300):
+                _figures(effect)
+            with st.container(width=420):
+                _picture(effect)
         with st.container(horizontal=True):
             st.button(say("data.apply"), key=f"apply-{name}", type="primary", icon=":material/check:", on_click=apply, args=(told,))
             st.button(say("data.close"), key="close-fix", on_click=session.keep, args=("tried", None))
@@ -96,6 +97,7 @@ def _picture(effect: Effect) -> None:
     if effect.places is not None:
         figure = effects.places_before_after(*effect.places, names, (say("data.lon"), say("data.lat")), frame.theme())
         show.plot(figure, "effect-places", say("data.effect_places_alt"), 300)
+        st.caption(say("data.effect_places_alt"))
     if effect.readings is not None:
         figure = effects.readings_before_after(*effect.readings, names, ("", effect.sensor), frame.theme())
         show.plot(figure, "effect-readings", say("data.effect_readings_alt", sensor=effect.sensor), 300)

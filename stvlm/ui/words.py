@@ -32,6 +32,11 @@ def say(key: str, **fields: object) -> str:
     return sentences(language())[key].format(**fields)
 
 
+def is_said(key: str) -> bool:
+    """Whether the files of the languages have a sentence of this key."""
+    return key in sentences("en")
+
+
 def language() -> str:
     """The language in view, "en" or "de": from the URL, else as this session left it."""
     asked = session.get("lang")
