@@ -12,6 +12,7 @@ import torch
 
 from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.data.kept import Kept
+from stvlm.data.memory import forecast_bytes, need
 from stvlm.data.series import SensorSeries
 from stvlm.data.tracking import BandTracker
 from stvlm.data.windows import Window
@@ -124,7 +125,13 @@ def predict_many(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.
 
 
 def _builder(model: STVLM, series: SensorSeries) -> InputBuilder:
-    """Batches of a series for a forecast; without images and words where none can move it."""
+    """Batches of a series for a forecast; without images and words where none can move it.
+
+    Raises:
+        MemoryShortError: less memory is free than the forecast of so many sensors takes.
+    """
+    n = series.network.n_sensors
+    need(forecast_bytes(n), f"A forecast of {n:,} sensors", "Forecast a part of the network at a time, or free some memory.")
     builder = model.builder(series)
     if model.is_anchor:
         builder.config = replace(builder.config, modalities=("series",))

@@ -14,6 +14,8 @@ from stvlm.data import synthetic
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split
+from stvlm.modalities import curve
+from stvlm.modalities.curve import SensorCurve
 
 DAY = 1440
 
@@ -86,6 +88,13 @@ def test_cycles_are_gathered_as_a_filter_does(kept, width):
     wanted = signal.lfilter([1.0], [1.0, -kept], cycles, axis=0)
     past._gather(cycles, kept)
     np.testing.assert_array_equal(cycles, wanted)
+
+
+def test_closeness_of_many_is_measured_on_some_of_them_along_the_curve(monkeypatch):
+    network = scattered(900)
+    whole = SensorCurve.build(network, 16).closeness
+    monkeypatch.setattr(curve, "MANY", 300)
+    assert (SensorCurve.build(network, 16).closeness - whole).abs().max() < 0.05
 
 
 def test_scales_are_not_tried_on_more_readings_than_can_be_held_twice():

@@ -12,6 +12,7 @@ from stvlm.data.network import SensorNetwork
 
 LEVELS = 16  # the curve visits 2^16 x 2^16 cells
 BLOCK = 256  # rows of closeness that are in memory at once
+MANY = 2048  # sensors whose closeness is measured, evenly along the curve where there are more
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,12 @@ class SensorCurve:
         pool = np.zeros((size, network.n_sensors))
         pool[:, order] = overlaps(network.n_sensors, size)
         has_links = network.adjacency is not None and network.adjacency.nnz > 0
-        close = _linked(network.adjacency, pool) if has_links else _near(network.position_km, pool)
+        if has_links:
+            close = _linked(network.adjacency, pool)
+        else:
+            nodes = np.sort(order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MANY)).astype(int))])
+            share = pool[:, nodes]
+            close = _near(network.position_km, nodes, share / share.sum(axis=1, keepdims=True))
         close = (close / close.max()).astype("f4")
         return cls(order, torch.from_numpy(pool.astype("f4")), torch.from_numpy(close), has_links)
 
@@ -100,10 +106,14 @@ def _linked(adjacency: sparse.csr_matrix, pool: np.ndarray) -> np.ndarray:
     return (thin @ links @ thin.T).toarray()
 
 
-def _near(position_km: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """(G, G): mean of exp(-(distance / r)²) between the sensors of two pixels, in blocks, so that no N x N matrix is made."""
+def _near(position_km: np.ndarray, nodes: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """(G, G): mean of exp(-(distance / r)²) between the sensors of two pixels, in blocks, so that no K x K matrix is made.
+
+    Args:
+        position_km: (N, 2). nodes: (K,) the sensors that are measured. pool: (G, K) their shares in the pixels.
+    """
     place = position_km - position_km.mean(axis=0)
-    place = place / max(float(np.sqrt((place**2).sum(axis=1).mean())), 0.05)
+    place = (place / max(float(np.sqrt((place**2).sum(axis=1).mean())), 0.05))[nodes]
     thin = sparse.csr_matrix(pool)
     found = np.zeros((len(pool), len(pool)))
     for start in range(0, len(place), BLOCK):
