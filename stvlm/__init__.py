@@ -7,4 +7,9 @@ The alphabet of axes, used in every docstring and shape comment:
     F features of one sensor · W windows
 """
 
+import os
+
+# Threads that wait for work sleep instead of spinning: server and worker share the machine. Read by OpenMP when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from stvlm.anchor.blend import Anchor
 from stvlm.data.series import SensorSeries
@@ -20,6 +20,7 @@ from stvlm.modalities.series import SeriesConfig
 from stvlm.modalities.slots import AHEAD, character
 from stvlm.model import backbone as backbones
 from stvlm.model import folder as folders
+from stvlm.model import vetting
 from stvlm.model.stvlm import FORMAT, STVLM, ModelConfig, config_from_dict
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints" / "stvlm-tiny"
@@ -49,10 +50,9 @@ class SharedWeights:
         """
         folder = folders.find(Path(folder))
         try:
-            config = config_from_dict(json.loads((folder / "config.json").read_text()))
-            manifest = json.loads((folder / "manifest.json").read_text())
-            weights = load_file(folder / "model.safetensors")
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+            stored, manifest = vetting.read_folder(folder)
+            config, weights = config_from_dict(stored), vetting.read_weights(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no whole set of shared weights of this version: {error}") from error
         if not config.slots or set(OWN) & weights.keys():
             raise ValueError(f"{folder} holds a model of one network, not weights that networks share.")
@@ -70,9 +70,14 @@ class SharedWeights:
         config = config_for(self.config, series, anchor, start, stop)
         backbone = backbones.build_empty(self.folder / "backbone", config.backbone)
         model = STVLM(config, anchor, backbone)
-        missing, unknown = model.load_state_dict(self.weights, strict=False)
+        try:
+            missing, unknown = model.load_state_dict(self.weights, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"{self.folder} holds no whole set of shared weights of this version: {error}") from error
         if set(missing) - set(OWN) or unknown:
-            raise ValueError(f"{self.folder} holds no whole set of shared weights of this version: {sorted(missing)[:3]}.")
+            raise ValueError(
+                f"{self.folder} holds no whole set of shared weights of this version: {sorted({*missing, *unknown})[:3]}."
+            )
         return model.eval()
 
 
