@@ -116,7 +116,8 @@ def page(store: dict) -> str:
         "",
         "Made by `python -m bench.record` from `bench/results.json`, which the benches write; each section names its command. Ratios",
         "are medians of runs that took turns in one process, in processor time and on one thread unless said otherwise. *Not met* is a",
-        "result like another.",
+        "result like another; the load is that of the machine at the end. No figure here is of a GPU: none was at hand; tests",
+        "marked `gpu` run where there is one and skip elsewhere.",
     ]
     for bench, found in store.items():
         w = found["where"]

@@ -108,6 +108,14 @@ def test_a_fusion_in_blocks_keeps_its_contract(small_blocks):
     assert (leaf.grad.abs().amax(dim=(0, 2)) > 0).all()  # a sensor learns of every other, near or far
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_reads_blocks_as_the_cpu_does():
+    q, k, v, order = row(3000)
+    there = blocks.attend_in_blocks(plain, *(x.cuda() for x in (q, k, v)), SCALE, order.cuda())
+    torch.testing.assert_close(there.cpu(), blocks.attend_in_blocks(plain, q, k, v, SCALE, order), atol=1e-3, rtol=1e-2)
+
+
 def test_the_fused_kernel_gives_what_plain_products_give():
     backbone = backbones.load("tiny", seed=1)
     for narrow, wide in ((6, 11), (11, 6)):
