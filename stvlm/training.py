@@ -337,7 +337,7 @@ class Training:
         if self.budget:
             self.budget.restore({k.removeprefix("budget."): v for k, v in state.tensors.items()}, numbers["ranks"])
         self.generator.bit_generator.state = numbers["generator"]
-        self.micro = min(self.micro, numbers["micro"])
-        self.builder.block_size, self.message = numbers["block_size"], numbers["message"]
+        self.micro, self.message = min(self.micro, numbers.get("micro", self.micro)), numbers.get("message", "")
+        self.builder.block_size = numbers.get("block_size", self.builder.block_size)
         for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
             setattr(self, name, numbers[name])

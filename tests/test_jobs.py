@@ -25,7 +25,7 @@ def spec(steps: int = 5, title: str = "", **config) -> RunSpec:
     return RunSpec(title=title, data={"sample": "irish_wind"}, config={"device": "cpu", "max_steps": steps, **config})
 
 
-def wait(run_id: str, *states: str, step: int = 0, seconds: float = 20) -> RunStatus:
+def wait(run_id: str, *states: str, step: int = 0, seconds: float = 60) -> RunStatus:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         run = board.status(run_id)

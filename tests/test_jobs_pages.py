@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -18,7 +19,7 @@ def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is
     first, second = HERE.submit(spec(400, title="First")), HERE.submit(spec(1, title="Second"))
     wait(first, "running", step=1)
     while board.status(second).ahead is None:
-        pass
+        time.sleep(0.05)
     app = visit(app, "train", data="sample:irish_wind", run=first)
     assert "Memory" in [metric.label for metric in app.metric]
     states = [row["State"] for table in app.dataframe for row in table.value.to_dict("records") if "State" in row]

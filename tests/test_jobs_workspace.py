@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
 
+from stvlm import checkpoint as checkpoints
 from stvlm.jobs import board, process
 from stvlm.jobs.backend import checked_settings
+from stvlm.jobs.report import in_words
 from stvlm.jobs.run import RunError, WorkspaceError, run_folder
 
 
@@ -134,6 +138,21 @@ def test_a_disk_that_fills_up_fails_the_run_in_plain_words_and_it_goes_on_when_t
     finally:
         if is_small:
             subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_and_nothing_of_itself(tmp_path):
+    before = checkpoints.State({"w": torch.arange(9.0)}, {"step": 25})
+    checkpoints.write(tmp_path, before)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            checkpoints.write(tmp_path, checkpoints.State({"w": torch.ones(9999)}, {"step": 50}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert in_words(caught.value) == "The disk is full: free some room and resume; the last checkpoint is kept."
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000025"]
+    torch.testing.assert_close(checkpoints.read(tmp_path).tensors["w"], before.tensors["w"])
 
 
 def test_a_read_only_workspace_can_be_looked_at_and_every_change_is_one_clear_line(monkeypatch):

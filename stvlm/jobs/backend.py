@@ -20,7 +20,6 @@ from stvlm.jobs.run import (
     RunError,
     RunSpec,
     RunStatus,
-    list_folders,
     make_run_id,
     read_all,
     read_status,
@@ -177,7 +176,7 @@ class Backend(ABC):
         Raises:
             WorkspaceError: the workspace cannot be written.
         """
-        mine = [folder for folder in list_folders() if read_status(folder).spec.backend == self.name]
+        mine = [run_folder(run.run_id) for run in read_all() if run.spec.backend == self.name]
         if not mine:
             return ()
         with changing():

@@ -117,7 +117,8 @@ class Report:
             if self._ended.is_set():
                 return
             with suppress(OSError):
-                self.last_word(state="cancelled", message=f"Cancelled in the middle of a step; {KEEPS}.")
+                where = " in the middle of a step" if self.state == "running" else ""
+                self.last_word(state="cancelled", message=f"Cancelled{where}; {KEEPS}.")
             if os.getpgrp() == os.getpid():
                 os.killpg(0, signal.SIGKILL)
             os._exit(1)

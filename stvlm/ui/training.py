@@ -252,7 +252,7 @@ def _use(run: RunStatus) -> None:
 @st.cache_resource(show_spinner=False)
 def _adopt() -> None:
     """Once for each server: look after the runs that an earlier one has left."""
-    with suppress(WorkspaceError):  # it can be read still, and the first change will say so
+    with suppress(RunError, WorkspaceError):  # it can be read still, and the first change will say so
         board.adopt()
 
 
