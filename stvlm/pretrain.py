@@ -229,8 +229,11 @@ def gather(
         parts = variants(
             known, dataset.lookback, dataset.horizon, np.random.default_rng([seed, crc32(dataset.name.encode())]), VARIANTS
         )
-        tasks += [make_task(dataset.name, *part, config) for part in parts]
-        say(f"{dataset.name}: {len(parts)} tasks" if parts else f"{dataset.name}: too short to learn from, left out")
+        made = [
+            make_task(dataset.name, *part, config) for part in parts if np.isfinite(part[0].values[part[0].n_steps // 2 :]).any()
+        ]
+        tasks += made
+        say(f"{dataset.name}: {len(made)} tasks" if made else f"{dataset.name}: too short to learn from, left out")
     for number in range(n_fields):
         for kind in FIELDS:
             rng = np.random.default_rng([seed, number, list(FIELDS).index(kind)])

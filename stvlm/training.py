@@ -146,7 +146,8 @@ class Training:
         if config.gradient_checkpointing:
             model.backbone.spare_memory()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
-        self.step, self.seconds, self.message = 0, 0.0, ""
+        self.given = {n: p.detach().clone() for n, p in self.named.items()} if model.config.slots else {}  # learnt elsewhere
+        self.step, self.seconds, self.message, self.given_mae, self.given_shrinkage = 0, 0.0, "", np.inf, 0.0
         self.micro = min(config.micro_batch or config.batch_size, config.batch_size)
 
     def _training_numbers(self, split: Split) -> dict[str, np.ndarray]:
@@ -231,6 +232,8 @@ class Training:
         errors = self._in_blocks(self._val_errors)
         pick = int(np.argmin(errors))
         self.val_mae = errors[pick]
+        if self.step == 0:
+            self.given_mae, self.given_shrinkage = self.val_mae, SHRINKAGES[pick]
         if self.val_mae < self.best_mae:
             self.best_mae, self.best_shrinkage = self.val_mae, SHRINKAGES[pick]
             self.best = {n: w.clone() for n, w in self.averaged.items()}
@@ -267,8 +270,10 @@ class Training:
     @torch.no_grad()
     def finish(self) -> bool:
         """Take the best weights, or the anchor; set the spread of the bands by the validation part. True if the network is taken."""
-        self._load(self.best if self.best_shrinkage else self.averaged)  # what is explained is a trained network in any case
         taken = self.config.min_gain < 0 or self.is_better()
+        if not taken and self.given_mae < self.anchor_mae * (1 - self.config.min_gain):  # that was not learnt by heart here
+            taken, self.best, self.best_mae, self.best_shrinkage = True, self.given, self.given_mae, self.given_shrinkage
+        self._load(self.best if self.best_shrinkage else self.averaged)  # what is explained is a trained network in any case
         self.model.shrinkage.fill_(self.best_shrinkage if taken else 0.0)
         self.model.eval()
         set_spread(self.model, self._in_blocks(lambda: calibrated_spread(self.model, self.builder, self.val_cutoffs, self.device)))
@@ -306,6 +311,7 @@ class Training:
             "anchor_mae": self.anchor_mae, "val_mae": self.val_mae, "loss": self.loss,
             "config": asdict(self.config), "generator": self.generator.bit_generator.state,
             "data": self.builder.series.fingerprint, "ranks": self.budget.history if self.budget else [],
+            "given_mae": self.given_mae, "given_shrinkage": self.given_shrinkage,
             "micro": self.micro, "block_size": self.builder.block_size, "message": self.message,
         }  # fmt: skip
         return checkpoints.State(tensors, numbers)
@@ -339,5 +345,6 @@ class Training:
         self.generator.bit_generator.state = numbers["generator"]
         self.micro, self.message = min(self.micro, numbers.get("micro", self.micro)), numbers.get("message", "")
         self.builder.block_size = numbers.get("block_size", self.builder.block_size)
-        for name in ("step", "seconds", "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss"):
-            setattr(self, name, numbers[name])
+        scores = "best_shrinkage", "best_mae", "anchor_mae", "val_mae", "loss", "given_mae", "given_shrinkage"
+        for name in ("step", "seconds", *scores):
+            setattr(self, name, numbers.get(name, getattr(self, name)))
