@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.anchor.blend import Anchor
+from stvlm.anchor.blend import Anchor, blend
 from stvlm.anchor.unfitted import unfitted_anchor
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
@@ -97,8 +97,8 @@ def replayed(series: SensorSeries, start: int, stop: int, lookback: int, horizon
 def open_shared(weights: SharedWeights, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> tuple[STVLM, Gate]:
     """A model with shared weights, believed as far as replaying the recent past of its network says.
 
-    Of the shrinkages of its shift (0: the anchor alone) the one of lowest mean absolute error on the replayed windows counts; nothing is
-    trained. Windows that are forecast were not replayed.
+    More and less of its shift (none: the anchor alone) are blended by their errors on the replayed windows; nothing is trained. No window
+    that is forecast was replayed.
 
     Args:
         weights: of many networks. series: of which the steps start .. stop - 1 are looked at. anchor: of the series.
@@ -119,26 +119,29 @@ def knows(weights: SharedWeights, series: SensorSeries) -> bool:
 
 @torch.no_grad()
 def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> Gate:
-    """The shrinkage of lowest error on windows whose futures are known; the anchor's on a tie or with fewer than FEWEST_WINDOWS."""
-    shrinkages, errors = (0.0, *SHRINKAGES), []
+    """How much of the shift counts, by windows whose futures are known; nothing with fewer than FEWEST_WINDOWS.
+
+    Forecasts with more and more of the shift are blended as the anchor blends its own (`anchor.blend.blend`): half by the lowest error,
+    half by how sure that is. The blend of shifts is one shift.
+    """
+    shrinkages, made, truth = (0.0, *SHRINKAGES), [], []
     model.shrinkage.fill_(1.0)
     for block in builder.blocks(cutoffs):
         inputs = builder.build(block)
-        seen, output = torch.isfinite(inputs.target), model(inputs)
-        medians = [model.quantiles(shrunk(output, share), inputs, (MEDIAN,))[0] for share in shrinkages]
-        errors.append(torch.stack([_mean_seen((m - inputs.target).abs(), seen) for m in medians]).numpy())
-    by_window = np.concatenate(errors, axis=1).astype("f8")  # (shrinkages, W)
-    by_window = by_window[:, np.isfinite(by_window).all(axis=0)]
-    if by_window.shape[1] < FEWEST_WINDOWS:
+        output = model(inputs)
+        made.append(torch.stack([model.quantiles(shrunk(output, share), inputs, (MEDIAN,))[0] for share in shrinkages]).numpy())
+        truth.append(inputs.target.numpy())
+    forecasts, wanted = np.concatenate(made, axis=1), np.concatenate(truth)  # (S, W, H, N), (W, H, N)
+    told = np.isfinite(wanted).any(axis=(1, 2))
+    if told.sum() < FEWEST_WINDOWS:
         return Gate()
-    mean = by_window.mean(axis=1)
-    pick = int(np.argmin(mean))
-    return Gate(shrinkages[pick], float(mean[pick]), float(mean[0]))
-
-
-def _mean_seen(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """(B,) mean over the cells (B, H, N) that were observed; NaN where none was."""
-    return torch.where(seen, values, 0).sum(dim=(1, 2)) / seen.sum(dim=(1, 2))
+    forecasts, wanted = forecasts[:, told], wanted[told]
+    length = model.config.lookback + model.config.horizon
+    shares, _ = blend(list(forecasts), wanted, cutoffs[told], length, None)
+    shrinkage = float(np.dot(shares, shrinkages))
+    mixed = np.tensordot(np.array(shares, "f4"), forecasts, axes=1)
+    mae, anchor_mae = (float(np.nanmean(np.abs(one - wanted), dtype="f8")) for one in (mixed, forecasts[0]))
+    return Gate(shrinkage, mae, anchor_mae) if mae < anchor_mae else Gate(0.0, anchor_mae, anchor_mae)
 
 
 def _closed(series: SensorSeries, anchor: Anchor, fresh: int, stop: int) -> STVLM:
