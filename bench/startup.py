@@ -26,12 +26,12 @@ LIMIT_MS = 240_000
 HOW = (
     "A fresh server, a fresh browser (Chromium, headless), one click on the sample `{sample}`, until its sensors stand on the map of the "
     "forecast page. Wall time, as it was while other work ran on the two cores; processor time is that of the server from its start. "
-    "Imports: processor time of `import` in a process of its own, and the own time of each library's modules by `python -X importtime`."
+    "Imports: processor time of `import` in a process of its own, shared among the libraries as `python -X importtime` tells."
 )
 
 
 def import_seconds(module: str) -> tuple[float, dict[str, float]]:
-    """Processor seconds of a process that imports a module, and microseconds of each library in it as Python told them."""
+    """Processor seconds of a process that imports a module, and the part of each library, by the own times that Python tells."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", f"import {module}"], capture_output=True, text=True, cwd=ROOT, check=True
@@ -41,7 +41,9 @@ def import_seconds(module: str) -> tuple[float, dict[str, float]]:
     for line in done.stderr.splitlines():
         if found := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)", line):
             own[found[2].split(".")[0]] += int(found[1])
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, own
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    total = sum(own.values())
+    return seconds, {library: seconds * wall / total for library, wall in own.items()}
 
 
 def processor_seconds(pid: int) -> float:
@@ -123,7 +125,7 @@ def main() -> None:
     figures += [Figure(f"import {module}", seconds, "s") for module, (seconds, _) in imports.items()]
     largest = imports[MODULES[-1]][1] | imports[MODULES[1]][1]
     for library in sorted(largest, key=largest.get, reverse=True)[:SHOWN]:
-        table.append([library, *(f"{own.get(library, 0) / 1e6:.2f}" for _, own in imports.values())])
+        table.append([library, *(f"{own.get(library, 0):.2f}" for _, own in imports.values())])
     keep("startup", HOW.format(sample=SAMPLE), figures, table)
 
 
