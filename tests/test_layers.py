@@ -51,7 +51,7 @@ DOORS = {
     "tokenizers": ("stvlm/model/backbone/",),
     "gguf": ("stvlm/model/backbone/",),
     "peft": ("stvlm/model/adapters.py",),
-    "ray": ("stvlm/jobs/ray.py",),
+    "ray": ("stvlm/jobs/cluster.py",),
 }
 NOT_IN_PAGES = ("numpy", "pandas", "torch", "scipy")
 NEVER = ("pickle", "dill", "joblib", "shelve")

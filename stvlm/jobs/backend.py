@@ -51,7 +51,7 @@ class Backend(ABC):
         """Start a worker on the run in `folder`; it waits for its turn.
 
         Raises:
-            OSError: it cannot be started; then there is no worker.
+            OSError, RunError: it cannot be started; then there is no worker.
         """
 
     @abstractmethod
@@ -61,6 +61,9 @@ class Backend(ABC):
     @abstractmethod
     def end(self, folder: Path, patience_seconds: float) -> None:
         """End the worker of a run, which was asked to end: after `patience_seconds` softly, then hard; returns when it is gone."""
+
+    def forget(self, folder: Path) -> None:  # noqa: B027  most keep nothing elsewhere
+        """Remove what is kept elsewhere of a run that is being deleted; `folder` is about to go too."""
 
     def place(self, folder: Path) -> dict[str, Any]:
         """More fields of the status that only this backend knows, as `pid`."""
@@ -99,7 +102,7 @@ class Backend(ABC):
             try:
                 write_folder(folder, write)
                 self.start(folder, spec)
-            except OSError:
+            except (OSError, RunError):
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         return run_id

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from stvlm.jobs.backend import Backend
 from stvlm.jobs.keeping import changing
 from stvlm.jobs.local import LocalBackend
+from stvlm.jobs.ray_backend import RayBackend
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, list_folders, read_status, run_folder, write_atomic
 
-BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend}  # name → class
+BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "ray": RayBackend}  # name → class
 
 
 def backend(name: str) -> Backend:
@@ -126,3 +127,4 @@ def _end_worker(run_id: str) -> None:
     if run.is_live:
         raise RunError(f"Run {run_id} has a worker: cancel it first.")
     _backend_of(run_id).end(run_folder(run_id), 1.0)
+    _backend_of(run_id).forget(run_folder(run_id))

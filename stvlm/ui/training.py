@@ -13,9 +13,11 @@ from stvlm.charts import lines, ranks
 from stvlm.data import windows
 from stvlm.data.series import SensorSeries
 from stvlm.jobs import board
+from stvlm.jobs.cluster import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, WorkspaceError
 from stvlm.ui import datasets, frame, models, session, show, widgets
 
+RAY = "ray"  # chosen as a device: a backend of its own
 TUNING = {  # name: one plain sentence
     "auto": "Trains all of a random backbone, and low-rank adapters of a pretrained one.",
     "adaptive": "Looks at the amount of data first, then moves capacity to the layers and modalities that use it.",
@@ -75,9 +77,8 @@ def new_run(series: SensorSeries) -> None:
         )
         config["tuning"] = c.selectbox("Fine-tuning", list(TUNING))
         c.caption(TUNING[config["tuning"]])
-        config["device"] = a.selectbox(
-            "Device", ["auto", *models.devices()], format_func=lambda d: "automatic" if d == "auto" else models.device_label(d)
-        )
+        places = _places()
+        config["device"] = a.selectbox("Device", list(places), format_func=places.get)
         config["max_minutes"] = float(b.number_input("At most, minutes", 1, 1440, 10))
         config["seed"] = c.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same model.")
         config["views"] = st.multiselect(
@@ -87,11 +88,22 @@ def new_run(series: SensorSeries) -> None:
             format_func=VIEWS.get,
             help="Each is one image more: more to see, and more time for each step. The Spatial images page shows them all.",
         )
-        where = models.device_label(str(config["device"]))
+        where = models.device_label("auto") if config["device"] == "auto" else places[str(config["device"])]
         st.caption(widgets.plain(_coverage(series, config)))
-        st.caption(f"It will run on {where}, in a process of its own: this page may be closed.")
+        st.caption(widgets.plain(f"It will run on {where}, in a process of its own: this page may be closed."))
         if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not config["views"]):
             _submit(series, config)
+
+
+def _places() -> dict[str, str]:
+    """Where a run can work, in words: the devices of this machine, and RAY where a cluster is set."""
+    places = {"auto": "automatic"} | models.devices()
+    try:
+        settings = read_settings()
+    except ClusterError as error:
+        st.warning(widgets.plain(str(error)), icon=":material/warning:")
+        return places
+    return places | ({RAY: f"the Ray cluster at {settings.address}"} if settings else {})
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -120,8 +132,9 @@ def _submit(series: SensorSeries, config: dict[str, object]) -> None:
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{datasets.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
     known = {run.run_id for run in board.list_runs()}
+    place = {"backend": RAY, "config": config | {"device": "auto"}} if config["device"] == RAY else {"config": config}
     try:
-        run = board.submit(RunSpec(title=title, data=source, config=config), dedupe=True)
+        run = board.submit(RunSpec(title=title, data=source, **place), dedupe=True)
     except (RunError, WorkspaceError) as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         return

@@ -1,0 +1,188 @@
+"""The one door to Ray: the Jobs API of a cluster that is there already; every question has a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stvlm.jobs.run import RunError, workspace
+
+T = TypeVar("T")
+INSTALL = "Ray is not installed here: pip install -r requirements-ray.txt"
+ANSWER_SECONDS, SUBMIT_SECONDS = 10.0, 60.0  # for a question; for a new job, with which the program itself may travel
+REST_SECONDS = 30.0  # after a cluster did not answer, until it is asked again
+SENT = ("stvlm", "sample_data")  # of this program, to the nodes
+SETTINGS = "ray.json"  # in the workspace
+
+
+class ClusterError(RunError):
+    """The cluster does not answer, or refuses; the text says what to do."""
+
+
+class ClusterSettings(BaseModel):
+    """Which Ray cluster to use, and how.
+
+    Attributes:
+        address: of its dashboard, as http://host:8265.
+        storage: folder or fsspec URL that this machine and the nodes both reach; empty: the workspace itself, by the same path.
+        gpus: that each run asks for, unless it is to work on the CPU; a part of one, as 0.5, shares it. cpus: the same.
+        python: the command that starts Python on the nodes, where the requirements are installed.
+        runtime_env: Ray's; where it names no working_dir, a copy of this program is sent along.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field(pattern=r"^https?://[^\s]+$")
+    storage: str = ""
+    gpus: float = Field(default=1.0, ge=0)
+    cpus: float = Field(default=1.0, ge=0)
+    python: str = "python"
+    runtime_env: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_settings() -> ClusterSettings | None:
+    """STVLM_RAY_ADDRESS, _STORAGE, _GPUS, _CPUS, _PYTHON and _RUNTIME_ENV (JSON), before ray.json of the workspace; None: no cluster.
+
+    Raises:
+        ClusterError: a setting that makes no sense.
+    """
+    path = workspace() / SETTINGS
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        for name in ClusterSettings.model_fields:
+            value = os.environ.get(f"STVLM_RAY_{name.upper()}")
+            if value:
+                found[name] = json.loads(value) if name == "runtime_env" else value
+        return ClusterSettings.model_validate(found) if found.get("address") else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ClusterError(f"The settings of the Ray cluster: {name}: {first['msg']}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ClusterError(
+            f"The settings of the Ray cluster ({path} or STVLM_RAY_RUNTIME_ENV) are no JSON object: {error}."
+        ) from error
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What the cluster says of a job; `is_waiting` for room, or else at work; `is_over`: nothing of it runs any more."""
+
+    is_waiting: bool
+    is_over: bool
+    message: str
+
+
+class Cluster:
+    """A Ray cluster by its address. One that did not answer is left alone for a while, so that no page waits for it again and again."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client: Any = None
+        self._silent_until, self._why = 0.0, ""
+
+    def check(self) -> None:
+        """Raise ClusterError if it cannot be used from here."""
+        self._ask(lambda client: client.get_version(), ANSWER_SECONDS)
+
+    def submit(self, job_id: str, command: str, settings: ClusterSettings, gpus: float, variables: dict[str, str]) -> None:
+        """Start a job.
+
+        Args:
+            job_id: its name. command: for the shell of a node. gpus: that it asks for. variables: of its environment.
+
+        Raises:
+            ClusterError: there is no job, or nobody knows whether there is one.
+        """
+        root = Path(__file__).resolve().parents[2]
+        left = [f"/{path.name}" for path in root.iterdir() if path.name not in SENT]
+        sent = {"working_dir": str(root), "excludes": [*left, "__pycache__"]}
+        environment = settings.runtime_env if "working_dir" in settings.runtime_env else sent | settings.runtime_env
+        environment = environment | {"env_vars": variables | environment.get("env_vars", {})}
+        wishes = {"entrypoint_num_cpus": settings.cpus, "entrypoint_num_gpus": gpus or None}
+        self._ask(
+            lambda client: client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment, **wishes),
+            SUBMIT_SECONDS,
+        )
+
+    def state(self, job_id: str) -> JobState:
+        """Where a job stands; one that the cluster does not know is over.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        try:
+            found = self._ask(lambda client: client.get_job_info(job_id), ANSWER_SECONDS)
+        except _UnknownJobError:
+            return JobState(False, True, f"The cluster at {self.address} does not know the job: it was started anew, perhaps.")
+        return JobState(found.status == "PENDING", found.status.is_terminal(), (found.message or "").split("\n")[0])
+
+    def stop(self, job_id: str) -> None:
+        """Ask the cluster to end a job: SIGTERM, three seconds later SIGKILL. Raises ClusterError as `state`."""
+        try:
+            self._ask(lambda client: client.stop_job(job_id), ANSWER_SECONDS)
+        except _UnknownJobError:
+            return
+
+    def log(self, job_id: str) -> str:
+        """What a job wrote so far, and what Ray wrote of starting it. Raises ClusterError as `state`."""
+        try:
+            return self._ask(lambda client: client.get_job_logs(job_id), ANSWER_SECONDS)
+        except _UnknownJobError:
+            return ""
+
+    def _ask(self, question: Callable[[Any], T], seconds: float) -> T:
+        if time.monotonic() < self._silent_until:
+            raise ClusterError(self._why)
+        try:
+            from ray.job_submission import JobSubmissionClient  # takes seconds, once: no fault of the cluster
+        except ImportError as error:
+            raise ClusterError(INSTALL) from error
+        answer: list[T] = []
+        trouble: list[Exception] = []
+
+        def work() -> None:
+            try:
+                if self._client is None:
+                    self._client = JobSubmissionClient(self.address)
+                answer.append(question(self._client))
+            except (RuntimeError, OSError, ValueError) as error:  # all that Ray's client and its HTTP raise
+                trouble.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)  # a call of Ray's client may hang: then it is left behind
+        thread.start()
+        thread.join(seconds)
+        if answer:
+            return answer[0]
+        error = trouble[0] if trouble else None
+        if isinstance(error, RuntimeError | ValueError) and not isinstance(error, OSError):
+            if "status code 404" in str(error):
+                raise _UnknownJobError(str(error)) from error
+            raise ClusterError(f"The Ray cluster at {self.address} refuses: {_first_line(error)}") from error
+        why = f"does not answer ({_first_line(error)})" if error else f"did not answer within {seconds:g} s"
+        self._why = f"The Ray cluster at {self.address} {why}. Is it running, and in reach of this machine?"
+        self._silent_until = time.monotonic() + REST_SECONDS
+        raise ClusterError(self._why) from error
+
+
+class _UnknownJobError(Exception):
+    """The cluster answers that there is no such job."""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+@lru_cache(maxsize=16)
+def cluster(address: str) -> Cluster:
+    """The cluster at that address, one for all who ask."""
+    return Cluster(address)

@@ -1,0 +1,296 @@
+"""A Ray cluster as the place of a run: the same spec, states, log, cancel; a cluster or a storage that is lost is one clear line."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from test_jobs import wait
+
+from stvlm.data.store import save_series
+from stvlm.jobs import board, cluster, mirror, ray_backend
+from stvlm.jobs.cluster import ClusterError, read_settings
+from stvlm.jobs.ray_backend import Attempt, RayBackend
+from stvlm.jobs.run import RunSpec, run_folder, write_atomic
+from stvlm.jobs.storage import Storage, pack, unpack
+from stvlm.model.stvlm import STVLM
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs requirements-ray.txt")
+SETTINGS = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "seed": 4}
+HEAD = (
+    "start --head --block --node-ip-address 127.0.0.1 --dashboard-host 127.0.0.1 --num-cpus 1 --num-gpus 0 --object-store-memory "
+    "100000000 --disable-usage-stats --include-log-monitor false --port 0"
+)
+PORTS = (
+    "dashboard-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+)
+
+
+def spec(device: str = "auto", **settings) -> RunSpec:
+    return RunSpec(data={"dataset": "0123abcd"}, config=SETTINGS | {"device": device} | settings, threads=1, backend="ray")
+
+
+@pytest.fixture
+def data(home: Path, small_series) -> Path:
+    """A workspace with one uploaded network of six made-up sensors."""
+    (home / "datasets").mkdir(parents=True)
+    save_series(small_series, home / "datasets" / "0123abcd")
+    (home / "datasets" / "0123abcd.json").write_text('{"fixes": ["sort-times"]}')
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory):
+    """A real Ray head of one CPU, on this host alone, that ends with the tests."""
+    short = tmp_path_factory.mktemp("r")  # its sockets have short names only
+    ports = free_ports(len(PORTS))
+    options = [word for name, port in zip(PORTS, ports, strict=True) for word in (f"--{name}", str(port))]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", *HEAD.split(), *options, "--temp-dir", f"/tmp/stvlm-ray-{os.getpid()}"]
+    quiet = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    with (short / "head.log").open("wb") as log:
+        head = subprocess.Popen(ray, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=quiet, start_new_session=True)
+    try:
+        yield up(f"http://127.0.0.1:{ports[0]}", head, short / "head.log")
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
+        head.terminate()
+        for process in psutil.wait_procs(family, timeout=5)[1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        head.kill()
+        head.wait()
+
+
+def free_ports(n: int) -> list[int]:
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [server.getsockname()[1] for server in taken]
+    for server in taken:
+        server.close()
+    return ports
+
+
+def up(address: str, head: subprocess.Popen, log: Path, seconds: float = 150) -> str:
+    """Wait until the head has room for a job."""
+    deadline = time.monotonic() + seconds
+    while "Ray runtime started" not in log.read_text():
+        assert head.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    cluster.Cluster(address).check()
+    return address
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_works_on_a_cluster_shows_its_states_and_log_and_the_next_one_is_cancelled(
+    data, tmp_path, address, monkeypatch, small_series
+):
+    monkeypatch.setenv("STVLM_RAY_ADDRESS", address)
+    monkeypatch.setenv("STVLM_RAY_STORAGE", f"file://{tmp_path / 'shared'}")
+    monkeypatch.setenv("STVLM_RAY_PYTHON", sys.executable)
+    monkeypatch.setenv("STVLM_RAY_GPUS", "0")
+    run_id = board.submit(spec(), dedupe=True)
+    assert board.status(run_id).state == "queued"
+    assert board.submit(spec(), dedupe=True) == run_id
+    second = board.submit(spec(max_steps=100_000, max_minutes=30))  # one CPU: it waits for the first
+    seen = [board.status(run_id).state]
+    while (run := board.status(run_id)).is_live:
+        seen += [run.state] if run.state != seen[-1] else []
+        assert board.status(second).state == "queued"
+        time.sleep(0.2)
+    assert run.state == "done", f"{run}\n{board.logs(run_id)}"
+    assert seen[0] == "queued"
+    assert seen[-1] == "running"
+    assert run.device == "Ray: cpu"
+    assert run.best_val_mae <= run.anchor_val_mae
+    made = STVLM.load(run.model_folder).manifest
+    assert (made["run"], made["fixes"], made["data_sha256"]) == (run_id, ["sort-times"], small_series.fingerprint)
+    assert [row["step"] for row in board.losses(run_id)][:2] == [0, 1]
+
+    wait(second, "running", step=1, seconds=240)
+    board.cancel(second)
+    assert wait(second, "cancelled", seconds=60).is_resumable
+    assert "mirror" in cluster.cluster(address).log(ray_backend.read_attempt(run_folder(second)).job_id)
+    board.delete(second)
+    assert [path.name for path in (tmp_path / "shared" / "runs").iterdir()] == [run_id]
+
+
+@needs_ray
+def test_a_cluster_that_does_not_answer_is_one_line_and_never_a_wait(data, monkeypatch):
+    silent = socket.create_server(("127.0.0.1", 0))  # takes connections, says nothing
+    where = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    monkeypatch.setenv("STVLM_RAY_ADDRESS", where)
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.5)
+    with silent, pytest.raises(ClusterError, match=f"The Ray cluster at {where} did not answer within 0.5 s. Is it running"):
+        board.submit(spec())
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match="did not answer within"):
+        board.submit(spec())
+    assert time.monotonic() - began < 0.4  # it is not asked again at once
+    monkeypatch.setenv("STVLM_RAY_ADDRESS", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(ClusterError, match="does not answer"):
+        board.submit(spec())
+    assert board.list_runs() == ()
+
+
+@needs_ray
+def test_a_run_whose_cluster_is_lost_says_so_and_can_be_deleted(data, monkeypatch):
+    run_id = waiting_run("stvlm-1", f"http://127.0.0.1:{free_ports(1)[0]}")
+    run = board.status(run_id)
+    assert run.state == "queued"
+    assert "does not answer" in run.message
+    os.utime(run_folder(run_id) / "status.json", (1e9, 1e9))
+    run = board.status(run_id)
+    assert run.state == "lost"
+    assert run.message.endswith("Is it running, and in reach of this machine? It can be resumed from its last checkpoint.")
+    with pytest.raises(ClusterError, match="No Ray cluster is set"):
+        board.resume(run_id)
+    assert board.adopt() == ()
+    board.delete(run_id)
+    assert board.list_runs() == ()
+
+
+def waiting_run(job_id: str, address: str = "http://127.0.0.1:9", storage: str = "") -> str:
+    """A run that was submitted to a cluster."""
+    folder = run_folder("0123456789ab")
+    folder.mkdir(parents=True)
+    now = time.time()
+    write_atomic(folder / "spec.json", spec("cpu"))
+    write_atomic(folder / "status.json", {"state": "queued", "created": now, "queued": now, "device": "cpu"})
+    write_atomic(folder / "attempt.json", Attempt(job_id=job_id, address=address, storage=storage or str(folder.parents[1])))
+    return folder.name
+
+
+def test_without_ray_the_backend_says_in_one_line_what_to_install(data, monkeypatch):
+    monkeypatch.setenv("STVLM_RAY_ADDRESS", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "ray.job_submission", None)
+    with pytest.raises(ClusterError, match=r"^Ray is not installed here: pip install -r requirements-ray.txt$"):
+        board.submit(spec())
+
+
+def test_settings_come_from_the_environment_before_the_workspace_and_a_wrong_one_is_named(home, monkeypatch):
+    assert read_settings() is None
+    with pytest.raises(ClusterError, match="No Ray cluster is set: give STVLM_RAY_ADDRESS"):
+        RayBackend().devices("auto")
+    home.mkdir()
+    (home / "ray.json").write_text('{"address": "http://a:8265", "gpus": 2, "storage": "/mnt/shared"}')
+    monkeypatch.setenv("STVLM_RAY_GPUS", "0.5")
+    monkeypatch.setenv("STVLM_RAY_RUNTIME_ENV", '{"pip": ["torch"]}')
+    found = read_settings()
+    assert (found.address, found.gpus, found.storage, found.runtime_env) == (
+        "http://a:8265",
+        0.5,
+        "/mnt/shared",
+        {"pip": ["torch"]},
+    )
+    with pytest.raises(ValueError, match="the device is auto, cuda or cpu, not cuda:3"):
+        RayBackend().devices("cuda:3")
+    monkeypatch.setenv("STVLM_RAY_GPUS", "many")
+    with pytest.raises(ClusterError, match="The settings of the Ray cluster: gpus: Input should be a valid number"):
+        read_settings()
+    monkeypatch.setenv("STVLM_RAY_RUNTIME_ENV", "{")
+    with pytest.raises(ClusterError, match="are no JSON object"):
+        read_settings()
+
+
+def test_a_job_that_another_has_taken_the_place_of_leaves_the_run_alone(data, monkeypatch):
+    run_id = waiting_run("stvlm-new")
+    monkeypatch.setenv("STVLM_HOME", str(data))  # the mirror changes it
+    before = {path.name: path.read_bytes() for path in run_folder(run_id).iterdir()}
+    folder = run_folder(run_id)
+    assert mirror.main([str(data), run_id, "stvlm-old"]) == mirror.NOT_WANTED
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert mirror.main(["nowhere", "../x", "y"]) == 2
+
+
+def test_a_checkpoint_travels_whole_and_nothing_of_a_tar_lands_outside(tmp_path):
+    made = tmp_path / "checkpoint"
+    (made / "step-1").mkdir(parents=True)
+    (made / ".half").mkdir()
+    (made / "step-1" / "state.json").write_text("{}")
+    (made / ".half" / "state.json").write_text("{")
+    storage = Storage(f"file://{tmp_path / 'shared'}")
+    storage.push(pack(made, tmp_path / "c.tar"), "runs/a/checkpoint.tar")
+    assert storage.pull("runs/a/checkpoint.tar", tmp_path / "node" / "c.tar")
+    unpack(tmp_path / "node" / "c.tar", tmp_path / "node" / "checkpoint")
+    assert sorted(str(p.relative_to(tmp_path / "node")) for p in (tmp_path / "node").rglob("*.json")) == [
+        "checkpoint/step-1/state.json"
+    ]
+    assert [path.name for path in (tmp_path / "shared" / "runs" / "a").iterdir()] == ["checkpoint.tar"]
+    assert storage.read("runs/a/none") is None
+    assert not storage.pull("runs/a/none", tmp_path / "none")
+    storage.remove("runs/a")
+    storage.remove("runs/a")
+    assert list((tmp_path / "shared" / "runs").iterdir()) == []
+    with pytest.raises(ClusterError, match=r"The storage nowhere://x cannot be used: Protocol not known"):
+        ray_backend._storage("nowhere://x")
+
+
+def test_the_clusters_side_carries_log_losses_checkpoint_and_cancel(data, tmp_path, monkeypatch):
+    """The mirror is a process of its own, as on a node, with a storage that is another folder than the workspace."""
+    shared = tmp_path / "shared"
+    run_id = waiting_run("stvlm-1", storage=str(shared))
+    folder = run_folder(run_id)
+    write_atomic(folder / "spec.json", spec("cpu", max_steps=100_000, max_minutes=30))
+    storage = Storage(str(shared))
+    storage.push_tree(data / "datasets" / "0123abcd", "datasets/0123abcd.tar")
+    for name in ("spec.json", "status.json", "attempt.json"):
+        storage.push(folder / name, f"runs/{run_id}/{name}")
+    command = [sys.executable, "-m", "stvlm.jobs.mirror", str(shared), run_id, "stvlm-1"]
+    root = str(Path(mirror.__file__).parents[2])
+    node = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+    remote = shared / "runs" / run_id
+    try:
+        deadline = time.monotonic() + 240  # libraries alone may take a minute beside other work
+        while not (remote / "checkpoint.tar").exists() or len(board.read_rows(remote / "losses.jsonl")) < 2:
+            assert node.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert json.loads((remote / "status.json").read_text())["state"] == "running"
+        (remote / "cancel").touch()
+        asked = time.monotonic()
+        assert node.wait(30) in (0, 1)
+        assert json.loads((remote / "status.json").read_text())["state"] == "cancelled"
+        print(f"cancelled after {time.monotonic() - asked:.1f} s")
+        assert [path.name for path in remote.iterdir() if path.name.startswith(".")] == []
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGKILL)
+
+
+def test_two_looks_at_one_run_at_a_time_do_not_harm_each_other(data, tmp_path, monkeypatch):
+    """The model comes as one file and is unpacked once, before anyone is told that the run is done."""
+    run_id = waiting_run("stvlm-1")
+    folder = run_folder(run_id)
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "weights.json").write_text("[1]")
+    pack(made, folder / "model.tar")
+    write_atomic(folder / "status.json", {"state": "done", "created": 1.0, "queued": 1.0})
+    monkeypatch.setattr(cluster.Cluster, "state", lambda *_: cluster.JobState(False, True, "Job finished successfully."))
+    told: list[bool] = []
+
+    def look() -> None:
+        told.append(board.status(run_id).state == "done" and (folder / "model" / "weights.json").exists())
+
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [True] * 6
+    assert not (folder / "model.tar").exists()
