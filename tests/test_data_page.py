@@ -124,6 +124,14 @@ def test_two_files_of_one_part_are_told_apart_by_the_user(app):
     assert not [b for b in app.button if b.label == "Use this network"]
 
 
+def test_two_files_of_one_name_are_both_asked_for(app):
+    series = ("readings.csv", uploads.SERIES_EXAMPLE)
+    app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), series, series)
+    assert "readings\\.csv, \\(2\\) readings\\.csv" in words(app)
+    app.selectbox[-1].set_value("").run()
+    assert [b for b in app.button if b.label == "Use this network"]
+
+
 def test_every_template_file_is_read_as_what_it_is():
     for role, (name, content, _) in uploads.EXAMPLES.items():
         assert uploads.guess_role(name, content.encode()) == {"long": "series"}.get(role, role)
@@ -169,3 +177,11 @@ def test_readings_without_a_clock_are_asked_for_one(app):
 )
 def test_the_part_of_a_file_is_guessed_by_its_first_line_then_by_its_name(name, first_line, role):
     assert uploads.guess_role(name, first_line.encode()) == role
+
+
+def test_the_page_speaks_german_and_the_map_shows_what_was_asked_for(app):
+    app = visit(app, "data", data="sample:irish_wind", lang="de", measure="still")
+    assert "An diesen Messwerten ist nichts falsch." in words(app)
+    assert ("Messwerte da", "100,0 %") in [(m.label, m.value) for m in app.metric]
+    assert "Karte von 12 Sensoren, gefärbt nach: Längster Stillstand" in words(app)
+    assert "Längster Stillstand, d" in app.dataframe[0].value.columns

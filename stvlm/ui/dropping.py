@@ -23,7 +23,7 @@ def take() -> None:
         )
     try:
         if files:
-            _hold(uploads.hold, {file.name: (file.file_id, file.getvalue()) for file in files})
+            _hold(uploads.hold, _by_name(files))
         elif folder:
             _hold(uploads.hold_folder, {path: (path, folders.head(path)) for path in folders.files_of(folder)})
     except InputError as error:
@@ -32,6 +32,15 @@ def take() -> None:
     upload = session.kept("upload", "")
     if uploads.is_held(upload):
         _assess(upload)
+
+
+def _by_name(files: list) -> dict[str, tuple[str, bytes]]:
+    """Name -> (identity, content) of dropped files; a second one of a name is told apart."""
+    found: dict[str, tuple[str, bytes]] = {}
+    for file in files:
+        again = sum(name == file.name or name.endswith(f") {file.name}") for name in found)
+        found[f"({again + 1}) {file.name}" if again else file.name] = (file.file_id, file.getvalue())
+    return found
 
 
 def reopen(upload: str, fixes: tuple[str, ...], columns: uploads.Columns) -> None:
