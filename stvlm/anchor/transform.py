@@ -42,7 +42,7 @@ def candidates(values: np.ndarray) -> list[Transform]:
     """The transforms worth trying on the readings (T, N) of a training part: others than identity only for positive, skewed ones."""
     if values.size > MOST:
         return [Transform()]
-    seen = values[np.isfinite(values)]
+    seen = values[np.isfinite(values)].astype("f8")  # the third power of a large reading leaves the range of float32
     if seen.size == 0 or seen.min() < 0:
         return [Transform()]
     spread = seen.std()

@@ -23,6 +23,7 @@ NICE_STEPS = [
     *(h * 3600 for h in (1, 2, 3, 4, 6, 8, 12)),
 ]
 DAY = 86400
+LARGEST = 1e18  # the square of a larger reading, summed, leaves the range of float32
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,14 @@ def _time_errors(raw: RawTables) -> Iterator[Problem]:
 
 def _value_errors(raw: RawTables) -> Iterator[Problem]:
     values = raw.readings.to_numpy()
+    largest, sensor = 0.0, ""
+    for block in (values[i : i + 4096] for i in range(0, len(values), 4096)):
+        most = np.fmax.reduce(np.abs(block), axis=0, initial=0.0)
+        if len(most) and most.max() > largest:
+            largest, sensor = float(most.max()), str(raw.readings.columns[int(most.argmax())])
+    if largest > LARGEST:
+        what = f"a reading of {largest:.3g} (sensor {show(sensor, 24)}); at most {LARGEST:.0e} can be computed with."
+        yield Problem("too-large", "error", what, raw.names["series"], "Correct it, or write the readings in a larger unit.")
     if not any(np.isfinite(values[i : i + 4096]).any() for i in range(0, len(values), 4096)):
         yield Problem(
             "all-missing", "error", "there is not one reading.", raw.names["series"], "Check the file and its decimal sign."

@@ -21,6 +21,7 @@ from stvlm.data.oddities import Columns, find_oddities, measure, summary
 from stvlm.data.relations import to_matrix
 from stvlm.data.series import SensorSeries
 
+MOST_CONTEXT = 200_000_000  # cells on the clock of the readings
 __all__ = ["FIXES", "Fix", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
 
 
@@ -245,7 +246,15 @@ def align_context(context: pd.DataFrame, times: np.ndarray) -> pd.DataFrame:
 
     Returns:
         T rows; numbers NaN and texts "" where nothing holds.
+
+    Raises:
+        InputError: too many columns for so many steps.
     """
+    if len(times) * context.shape[1] > MOST_CONTEXT:
+        raise InputError(
+            f"context: {context.shape[1]} columns over {len(times):,} steps; at most {MOST_CONTEXT:,} cells are kept. "
+            "Leave some columns out."
+        )
     stamps, clock = context.index.to_numpy().astype("datetime64[s]").astype("int64"), times.astype("int64")
     row = np.searchsorted(stamps, clock, side="right") - 1
     held = (row >= 0) & (clock - stamps[np.maximum(row, 0)] < _context_step(stamps, int(clock[1] - clock[0])))
