@@ -20,13 +20,17 @@ PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
 class Past:
-    """The readings of a series as `Recall` reads them."""
+    """The readings of a series as `Recall` reads them.
 
-    def __init__(self, series: SensorSeries, horizon: int) -> None:
+    Args:
+        series: the readings. horizon: H. key: equal for equal series; None: its fingerprint, for which all readings are read once.
+    """
+
+    def __init__(self, series: SensorSeries, horizon: int, key: str | None = None) -> None:
         self.values, self.step = series.values, series.step_seconds
         self.first_second = int(series.times[0].astype("int64"))
         self.first_step = self.first_second // self.step  # steps since 1970
-        self._series, self._horizon = series, horizon
+        self._series, self._horizon, self._key = series, horizon, key
 
     @cached_property
     def seconds(self) -> np.ndarray:
@@ -40,7 +44,7 @@ class Past:
     @property
     def key(self) -> str:
         """Equal for equal series."""
-        return self._series.fingerprint
+        return self._key or self._series.fingerprint
 
 
 @dataclass(frozen=True, eq=False)

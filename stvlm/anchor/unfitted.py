@@ -53,7 +53,8 @@ def unfitted_anchor(
     replay = Replay(span, max(horizon, (stop - start) // 16), whole, stop - start, first)
     cutoffs = np.arange(max(start + lookback, stop - span), stop - horizon + 1)
     cutoffs = thin(cutoffs, int(np.clip(CELLS // (horizon * series.network.n_sensors), 4, WINDOWS)))
-    truth, past = series.values[cutoffs[:, None] + np.arange(horizon)], Past(series.slice(0, stop), horizon)
+    truth = series.values[cutoffs[:, None] + np.arange(horizon)]
+    past = Past(series.slice(0, stop), horizon, key=f"{series.fingerprint}, {stop} steps")
     told = try_recalls(recalls(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth)
     found = kept(told, KEPT)
     frame = _frame(series, start, stop, found[0].member, lookback, horizon)
