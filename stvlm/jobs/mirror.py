@@ -37,7 +37,7 @@ class Mirror:
         self.folder = workspace() / self.run
         self._sent: dict[str, Any] = {}  # by name: the state that was pushed last
 
-    def fetch(self) -> RunSpec:
+    def fetch(self) -> None:
         """Copy the run, with its checkpoint, and its readings to this node."""
         self.folder.mkdir(parents=True)
         for name in ("spec.json", "status.json", *FILES):
@@ -49,7 +49,6 @@ class Mirror:
         spec = RunSpec.model_validate_json((self.folder / "spec.json").read_text(encoding="utf-8"))
         if spec.data.dataset:
             self._fetch_data(spec.data.dataset)
-        return spec
 
     def _fetch_data(self, name: str) -> None:
         places, card = workspace() / "datasets", f"datasets/{name}.json"
@@ -114,8 +113,8 @@ class Mirror:
         return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
 
 
-def main(arguments: list[str]) -> int:
-    """Work on a run of the storage.
+def main(arguments: list[str], worker: tuple[str, ...] = WORKER) -> int:
+    """Work on a run of the storage; `worker` is the command that gets the folder of its copy as its last argument.
 
     Returns:
         The worker's exit code; 2 for wrong arguments, 3 where the job is not wanted any more.
@@ -129,14 +128,14 @@ def main(arguments: list[str]) -> int:
         mirror = Mirror(Storage(where), run_id, job_id)
         if not mirror.is_wanted():
             return NOT_WANTED
-        spec = mirror.fetch()
-        return _work(mirror, spec)
+        mirror.fetch()
+        return _work(mirror, worker)
 
 
-def _work(mirror: Mirror, spec: RunSpec) -> int:
+def _work(mirror: Mirror, command: tuple[str, ...]) -> int:
     """Start the worker in this process group, so that who ends the job ends it too, and stay until it has ended."""
     with (mirror.folder / "log.txt").open("ab") as log:
-        worker = subprocess.Popen([*WORKER, str(mirror.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+        worker = subprocess.Popen([*command, str(mirror.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
     signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
     try:
         while _is_at_work(worker):
