@@ -91,7 +91,7 @@ def first_forecast() -> dict[str, tuple[float, float]]:
         try:
             wait_for(f"{url}/_stcore/health")
             reached("server answers")
-            page.goto(url)
+            page.goto(url, timeout=LIMIT_MS)
             button = page.locator(f".st-key-open-{SAMPLE} button")
             button.wait_for(timeout=LIMIT_MS)
             reached("home page stands")
@@ -102,7 +102,7 @@ def first_forecast() -> dict[str, tuple[float, float]]:
             reached("forecast on the map")
             link = f"{url}/forecast?data=sample:{SAMPLE}&cutoff=1977-06-01T00:00:00"
             again, began = time.perf_counter(), processor_seconds(server.pid)
-            page.goto(link)
+            page.goto(link, timeout=LIMIT_MS)
             page.frame_locator("iframe").first.locator(".leaflet-container canvas").last.wait_for(timeout=LIMIT_MS)
             seen["another cutoff by link"] = time.perf_counter() - again, processor_seconds(server.pid) - began
         finally:
