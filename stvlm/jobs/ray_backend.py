@@ -185,7 +185,10 @@ def _follow(folder: Path) -> str:
         return trouble
     trouble = ""
     try:
-        with FileLock(folder / "follow.lock", timeout=0.0 if when else 1.0):
+        patience = (
+            15.0 if (folder / MODEL).exists() else 0.0 if when else 1.0
+        )  # a model is being unpacked: nobody hears "done" before
+        with FileLock(folder / "follow.lock", timeout=patience):
             trouble = _look(folder, attempt)
     except (TimeoutError, OSError) as error:
         trouble = "" if isinstance(error, TimeoutError) else f"The storage {attempt.storage} cannot be read: {error}"
