@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stvlm.jobs.backend import CAN_RESUME, Backend
 from stvlm.jobs.cluster import ClusterError, ClusterSettings, cluster, read_settings
+from stvlm.jobs.keeping import LAST_WORD
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, read_status, run_folder, workspace, write_atomic
 from stvlm.jobs.storage import MODEL, Storage, is_done_by, unpack
 
@@ -217,6 +218,7 @@ def _look(folder: Path, attempt: Attempt) -> str:
         unpack(folder / MODEL, folder / "model")
         (folder / MODEL).unlink()
     if state is not None and state.is_over:
+        (folder / LAST_WORD).unlink(missing_ok=True)
         write_atomic(folder / ATTEMPT, attempt.model_copy(update={"over": state.message, "is_waiting": False}))
     elif state is not None:
         os.utime(folder / "status.json")  # the cluster's word is a sign of life, while it waits too
