@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stvlm.modalities.image import VIEWS
-from tests.test_pages import app, param, upload, visit, words  # noqa: F401  app is a fixture
+from tests.test_data_page import upload
+from tests.test_pages import app, param, visit, words  # noqa: F401  app is a fixture
 
 SENSORS = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 READINGS = "timestamp,S1,S2,S3\n" + "".join(
