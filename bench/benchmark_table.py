@@ -27,7 +27,8 @@ machine that others kept busy.
 - **anchor**: closed form; it may read as far back as its training and validation parts are long, and follows what was known at each
   cutoff. **anchor lookback**: the same with the L steps of the lookback and no more.
 - **stvlm**: the anchor and what the network adds, where the network lowered the validation error by 1 %; else it is the anchor.
-- **zero-shot**: nothing is trained on the network; its past (in the few-shot sections: the block) is read and replayed.
+- **zero-shot**: nothing is trained on the network; its past (in the few-shot sections: the block) is read and replayed. It stands here
+  without the shared weights that ship, for these were trained on these networks; docs/shared.md has weights that were not.
 """
 KINDS = {  # what a file's name says after "benchmark" → title
     "": "The whole training part",

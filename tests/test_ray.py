@@ -317,7 +317,7 @@ def test_a_job_that_loses_its_run_to_a_later_one_ends_its_worker(data, tmp_path)
         (worker,) = psutil.Process(node.pid).children()
         (shared / "runs" / run_id / "attempt.json").unlink()
         assert node.wait(30) == mirror.NOT_WANTED
-        assert not worker.is_running()
+        assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE  # it ended; whether it is buried is the system's
     finally:
         kill(node)
 

@@ -75,7 +75,11 @@ def test_files_wrong_in_three_ways_are_mended_forecast_explained_and_reported(pa
     assert use.is_disabled()
     mend(page, "Average repeated times", "Rows of readings")
     mend(page, "Swap latitude and longitude", "Where the sensors lie before and after")
-    page.get_by_role("textbox", name="What is measured").fill("air temperature")
+    from playwright.sync_api import expect
+
+    quantity = page.get_by_role("textbox", name="What is measured")
+    expect(quantity).to_have_count(1, timeout=SLOW)  # while the page runs again, what it showed before stands beside
+    quantity.fill("air temperature")
     page.get_by_role("textbox", name="Unit", exact=True).fill("°C")
     use.click()
     page.wait_for_url("**data=*", timeout=SLOW)
