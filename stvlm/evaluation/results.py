@@ -16,7 +16,7 @@ from stvlm.data.network import SensorNetwork
 
 LONGEST_FILE = 16_000_000  # bytes
 PARTIAL = ".ablations.json"  # ending of the files with what is finished of a panel
-OF_OTHER_KINDS = ("benchmark", "levels", "unseen")  # files beside those of backtests begin so
+OF_OTHER_KINDS = ("benchmark", "levels", "shared", "unseen")  # files beside those of backtests begin so
 NUMBERS = ("mae", "rmse")
 
 
