@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from stvlm.data import quality
 from stvlm.data.formats import InputError, read_tables
-from stvlm.ui import datasets, folders, uploads
+from stvlm.ui import datasets, folders, session, uploads
 from tests.test_pages import SECONDS, param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +50,23 @@ def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_li
     fresh = visit(fresh, "data", data=data)
     assert not fresh.error
     assert [m.value for m in fresh.metric][:2] == ["3", "3"]
+
+
+def test_a_message_of_the_browser_that_still_names_the_left_address_does_not_bring_the_files_back(app, monkeypatch):
+    app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
+    left = dict(app.query_params)
+    assert left["source"] == "own"
+    next(b for b in app.button if b.label == "Use this network").click().run()
+    data = param(app, "data")
+    app.query_params = left
+    app.run()
+    assert param(app, "data") == data
+    assert "source" not in app.query_params or param(app, "source") == "at-hand"
+    assert [m.value for m in app.metric][:2] == ["3", "3"]
+    monkeypatch.setattr(session, "LATE", 0.0)
+    app.query_params = left  # later, the same address is a wish
+    app.run()
+    assert app.file_uploader
 
 
 def test_swapped_places_are_mended_by_a_button_and_the_fix_is_recorded(app):

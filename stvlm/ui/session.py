@@ -6,6 +6,7 @@ page, and a map click, a table row and a select box must all be able to set the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -29,11 +30,19 @@ VIEW = (
     "place",
     "change",
 )  # what belongs to one network, as words in the URL
+LATE = 10.0  # seconds after a change of network in which a message of the browser may still name the address it left
 LONGEST = 200  # characters of a URL parameter that are read; ids are shorter
 
 
 def begin() -> None:
-    """Read the network from the URL, else from this session; a change of network forgets what belonged to the last one."""
+    """Read the network from the URL, else from this session; a change of network forgets what belonged to the last one.
+
+    A message that left the browser before it learnt of the new address (a map that has just come up sends one) does not bring
+    the old network or view back.
+    """
+    left, since = st.session_state.get("stvlm.left", ({}, 0.0))
+    if left and st.query_params.to_dict() == left and time.monotonic() - since < LATE:
+        st.query_params.from_dict(link())
     asked = st.query_params.get("data", "")[:LONGEST]
     held = st.session_state.get("stvlm.data", "")
     if asked and asked != held:
@@ -50,6 +59,7 @@ def data_id() -> str:
 
 def look_at(data: str) -> None:
     """Go over to another network ("" for none)."""
+    st.session_state["stvlm.left"] = (st.query_params.to_dict(), time.monotonic())
     _forget()
     st.session_state["stvlm.data"] = data
     st.query_params.clear()
