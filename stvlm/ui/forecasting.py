@@ -65,20 +65,8 @@ def about(choice: models.Choice, window: Window, forecast: Forecast) -> None:
 
 def _pick_map() -> str:
     """Choose what the map shows."""
-    kind = session.chosen("show", tuple(MAPS), "forecast")
-    key = session.tied("show", kind)
-    st.segmented_control(
-        "The map shows",
-        tuple(MAPS),
-        key=key,
-        format_func=MAPS.get,
-        required=True,
-        wrap=True,
-        on_change=session.taken,
-        args=("show", key, str),
-        help="the median forecast; the same played over time; forecast minus measured; the chance of an alarm",
-    )
-    return kind
+    what = "the median forecast; the same played over time; forecast minus measured; the chance of an alarm"
+    return session.segmented("show", "The map shows", tuple(MAPS), MAPS.get, wrap=True, help=what)
 
 
 def _map(

@@ -39,16 +39,7 @@ def _linked(explanation: FusionExplanation) -> None:
     network = explanation.network
     left, right = st.columns(2)
     with left:
-        modality = session.chosen("modality", MODALITIES, "vision")
-        key = session.tied("modality", modality)
-        st.segmented_control(
-            "Share of",
-            MODALITIES,
-            key=key,
-            required=True,
-            on_change=session.taken,
-            args=("modality", key, str),
-        )
+        modality = session.segmented("modality", "Share of", MODALITIES)
     with right:
         sensor = widgets.pick_sensor(network, "Sensor (or click one on a map)")
     name = widgets.sensor_label(network, sensor)

@@ -39,19 +39,7 @@ def values_of(report: QualityReport, measure: str) -> tuple[np.ndarray, str]:
 
 def pick() -> str:
     """Choose what the map shows."""
-    measure = session.chosen("measure", MEASURES, MEASURES[0])
-    key = session.tied("measure", measure)
-    st.segmented_control(
-        say("data.measure"),
-        MEASURES,
-        key=key,
-        format_func=lambda name: say(f"data.measure_{name}"),
-        required=True,
-        wrap=True,
-        on_change=session.taken,
-        args=("measure", key, str),
-    )
-    return measure
+    return session.segmented("measure", say("data.measure"), MEASURES, lambda name: say(f"data.measure_{name}"), wrap=True)
 
 
 def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: int | None, height: int = 430) -> None:

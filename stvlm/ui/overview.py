@@ -17,19 +17,8 @@ MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
 
 def own_files() -> bool:
     """Choose between the networks at hand and one's own files; True for the files."""
-    source = session.chosen("source", SOURCES, SOURCES[0])
-    key = session.tied("source", source)
-    st.segmented_control(
-        say("data.source"),
-        SOURCES,
-        key=key,
-        format_func=lambda name: say("data.source_own" if name == "own" else "data.source_at_hand"),
-        required=True,
-        on_change=session.taken,
-        args=("source", key, str),
-        label_visibility="collapsed",
-    )
-    return source == "own"
+    words = {"at-hand": say("data.source_at_hand"), "own": say("data.source_own")}
+    return session.segmented("source", say("data.source"), SOURCES, words.get, label_visibility="collapsed") == "own"
 
 
 def choose() -> None:

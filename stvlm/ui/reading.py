@@ -47,18 +47,8 @@ def prompt_and_template(choice: models.Choice, window: Window) -> None:
     count, config = models.text_side(choice, window.series)
     from stvlm.modalities.prompt import describe_window
 
-    view = session.chosen("reading", VIEWS, VIEWS[0])
-    key = session.tied("reading", view)
-    st.segmented_control(
-        say("prompts.views"),
-        VIEWS,
-        key=key,
-        format_func=lambda name: say(f"prompts.view_{name}"),
-        required=True,
-        on_change=session.taken,
-        args=("reading", key, str),
-        label_visibility="collapsed",
-    )
+    words = {name: say(f"prompts.view_{name}") for name in VIEWS}
+    view = session.segmented("reading", say("prompts.views"), VIEWS, words.get, label_visibility="collapsed")
     cut = models.token_texts(choice, window.series)
     if view == "window":
         show_prompt(describe_window(window, config, count), window, cut)

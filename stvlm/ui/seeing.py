@@ -82,19 +82,8 @@ def _pick_view(views: dict[str, View]) -> str:
 def _pick_channel(name: str, view: View) -> int:
     """Choose one of the three channels, 0 .. 2, of the view in the URL."""
     options = [f"{name} {channel + 1}" for channel in range(3)]
-    picked = session.chosen("channel", options, options[0])
-    key = session.tied("channel", picked)
-    st.segmented_control(
-        "What to look at",
-        options,
-        key=key,
-        format_func=lambda word: view.channels[options.index(word)].label,
-        wrap=True,
-        required=True,
-        on_change=session.taken,
-        args=("channel", key, str),
-    )
-    return options.index(picked)
+    labels = {word: channel.label for word, channel in zip(options, view.channels, strict=True)}
+    return options.index(session.segmented("channel", "What to look at", options, labels.get, wrap=True))
 
 
 def _tensor(window: Window, seen: Seen, view: int, kind: View) -> None:

@@ -104,6 +104,19 @@ def taken(name: str, key: str, to_word: Callable[[object], str]) -> None:
     put(name, to_word(st.session_state[key]))
 
 
+def segmented(name: str, label: str, options: Sequence[str], to_text: Callable[[str], str] = str, **how: object) -> str:
+    """Choose one of some words, side by side; the word of the view in the URL says which, the first where it says none of them.
+
+    Args:
+        name: of the word. label: above the choice. options: words. to_text: word -> what stands on its button.
+        how: for `st.segmented_control`.
+    """
+    picked = chosen(name, options, options[0])
+    key = tied(name, picked)
+    st.segmented_control(label, options, key=key, format_func=to_text, required=True, on_change=taken, args=(name, key, str), **how)
+    return picked
+
+
 def keep(name: str, value: object) -> None:
     """Hold something for this session that the URL does not say (fixes chosen, a template being edited)."""
     st.session_state[f"stvlm.kept.{name}"] = value
