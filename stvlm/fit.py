@@ -30,6 +30,10 @@ from stvlm.model.shared import BUNDLED, SharedWeights
 from stvlm.model.stvlm import STVLM, ModelConfig
 from stvlm.training import CHECKPOINT_EVERY, CHECKPOINT_SECONDS, FitConfig, Training
 
+OF_THE_WEIGHTS = (  # settings that shared weights bring with them
+    "backbone", "n_layers", "tuning", "modalities", "views", "image_size", "template", "fusion", "others", "glimpse", "disturb",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class FitStep:
@@ -181,20 +185,7 @@ def shared_weights(config: FitConfig) -> SharedWeights | None:
         ValueError: a folder is named that holds none, or settings that those weights cannot have.
     """
     usual = FitConfig(shared=config.shared)
-    settings = (
-        "backbone",
-        "n_layers",
-        "tuning",
-        "modalities",
-        "views",
-        "image_size",
-        "template",
-        "fusion",
-        "others",
-        "glimpse",
-        "disturb",
-    )
-    other = [name for name in settings if getattr(config, name) != getattr(usual, name)]
+    other = [name for name in OF_THE_WEIGHTS if getattr(config, name) != getattr(usual, name)]
     if config.shared is None:
         return SharedWeights.load(BUNDLED) if config.few_shot is not None and not other and BUNDLED.is_dir() else None
     if config.shared and other:
