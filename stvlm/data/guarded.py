@@ -8,11 +8,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from stvlm.data import passing
-from stvlm.data.files import InputError, Source, show
+from stvlm.data.columns import WORDS, Header, read_header
+from stvlm.data.files import InputError, Source, open_source, show
 from stvlm.data.formats import RawTables, read_tables
 
 BINARY = (".parquet", ".geoparquet", ".h5", ".hdf5", ".hdf")  # read by libraries in C, which a damaged file may bring down
@@ -20,6 +23,8 @@ LARGE = 8 << 20  # bytes of any other file that is read apart
 MOST_BYTES = 3 << 30  # of memory, libraries included
 MOST_SECONDS = 300
 FILES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
+HEADER = "header.json"
+T = TypeVar("T")
 
 
 def read_uploads(
@@ -42,25 +47,63 @@ def read_uploads(
         InputError: one line for each file that cannot be read within them.
     """
     given = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context} | more
-    risky = {role: source for role in FILES if _is_risky(source := given.get(role))}
-    if not risky:
+    if not any(_is_risky(given.get(role)) for role in FILES):
         return read_tables(**given)
+    files = {role: source for role in FILES if (source := given.get(role)) is not None}
+    words = {name: value for name, value in given.items() if name not in FILES}
+    return _apart(files, {"words": words}, passing.take, seconds, most_bytes)
+
+
+def look_at_header(
+    source: Source,
+    role: str,
+    said: Mapping[str, str] | None = None,
+    *,
+    seconds: float = MOST_SECONDS,
+    most_bytes: int = MOST_BYTES,
+) -> Header | None:
+    """`read_header`, apart where the file is binary or large: Parquet and GeoJSON tell their columns only when they are read.
+
+    Args:
+        source, role, said: as in `read_header`. seconds, most_bytes: time and memory that it may take.
+
+    Raises:
+        InputError: what `read_header` refuses, or a file that cannot be read within them.
+    """
+    if role not in WORDS or not _is_risky(source) or open_source(source).kind in ("HDF5", "zip"):
+        return read_header(source, role, said)
+    return _apart({role: source}, {"header": role, "said": dict(said or {})}, _take_header, seconds, most_bytes)
+
+
+def _take_header(folder: Path) -> Header:
+    told = json.loads((folder / HEADER).read_text("utf-8"))
+    return Header(tuple(told["columns"]), told["found"], told["shape"])
+
+
+def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T], seconds: float, most_bytes: int) -> T:
+    """What a process of its own makes of files.
+
+    Args:
+        files: by role. request: what else it is told. take: reads its answer from the folder where it left it.
+
+    Raises:
+        InputError: it refused them, or did not come to an end.
+    """
     with tempfile.TemporaryDirectory(prefix="stvlm-reading-") as name:
-        folder = Path(name)
-        request: dict[str, object] = {"words": {k: v for k, v in given.items() if k not in FILES}, "files": {}}
-        for role in FILES:
-            if isinstance(source := given.get(role), tuple):
+        folder, given = Path(name), {}
+        for role, source in files.items():
+            if isinstance(source, tuple):
                 (folder / role).write_bytes(source[1])
-                request["files"][role] = [source[0], True]
-            elif source is not None:
-                request["files"][role] = [str(source), False]
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+                given[role] = [source[0], True]
+            else:
+                given[role] = [str(source), False]
+        (folder / "request.json").write_text(json.dumps(request | {"files": given}), encoding="utf-8")
         outcome = _run(folder, seconds, most_bytes)
         if outcome == 0:
-            return passing.take(folder)
+            return take(folder)
         if outcome == 2:
             raise InputError(json.loads((folder / "problems.json").read_text("utf-8")))
-    names = ", ".join(show(source[0], 40) for source in risky.values())
+    names = ", ".join(show(source[0], 40) for source in files.values() if _is_risky(source))
     raise InputError(
         f"{names}: could not be read within {most_bytes / (1 << 30):.2g} GiB and {seconds:g} s; it is damaged or too large. "
         "Export it again, split it, or save it as CSV."
@@ -85,16 +128,19 @@ def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
 
 
 def _answer(folder: Path, most_bytes: int) -> int:
-    """Read what the request asks for; 0: the tables lie there, 2: the problems."""
+    """Read what the request asks for; 0: the tables or the columns lie there, 2: the problems."""
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads((folder / "request.json").read_text("utf-8"))
     files = {}
     for role, (name, is_upload) in request["files"].items():
         files[role] = (name, (folder / role).read_bytes()) if is_upload else Path(name)
-    words: Mapping[str, object] = request["words"]
     try:
-        passing.put(read_tables(**{"adjacency": None, "context": None} | files, **words), folder)
+        if role := request.get("header"):
+            header = read_header(files[role], role, request["said"])
+            (folder / HEADER).write_text(json.dumps(asdict(header)), encoding="utf-8")
+        else:
+            passing.put(read_tables(**{"adjacency": None, "context": None} | files, **request["words"]), folder)
     except InputError as error:
         (folder / "problems.json").write_text(json.dumps(error.problems), encoding="utf-8")
         return 2

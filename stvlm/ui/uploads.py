@@ -12,11 +12,11 @@ from pathlib import Path
 import streamlit as st
 
 from stvlm.data import quality
-from stvlm.data.columns import Header, read_header
+from stvlm.data.columns import Header
 from stvlm.data.effects import Effect, try_fix
 from stvlm.data.files import Source
 from stvlm.data.formats import RawTables
-from stvlm.data.guarded import read_uploads
+from stvlm.data.guarded import look_at_header, read_uploads
 from stvlm.jobs.run import workspace, write_atomic
 from stvlm.ui import folders
 
@@ -185,7 +185,7 @@ def header(upload: str, role: str, columns: Columns) -> Header | None:
         InputError: what cannot be read.
     """
     given = source(upload, role)
-    return None if given is None else read_header(given, role, said_of(columns, role))
+    return None if given is None else look_at_header(given, role, said_of(columns, role))
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

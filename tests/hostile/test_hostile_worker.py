@@ -6,9 +6,10 @@ import time
 import pandas as pd
 import pytest
 
+from stvlm.data.columns import read_header
 from stvlm.data.files import InputError
 from stvlm.data.formats import read_tables
-from stvlm.data.guarded import read_uploads
+from stvlm.data.guarded import look_at_header, read_uploads
 from tests.hostile.arrays import _packed_bomb, instead
 from tests.hostile.doors import SENSORS
 from tests.hostile.layers import HEAD, LINE, grid, shapes
@@ -44,6 +45,16 @@ def test_a_reading_that_takes_too_long_is_ended():
     with pytest.raises(InputError, match=r"r\.parquet: could not be read within 3 GiB and 0\.05 s; it is damaged or too large"):
         read_uploads(("s.csv", SENSORS), ("r.parquet", parquet()), seconds=0.05)
     assert time.monotonic() - started < 30
+
+
+def test_the_columns_of_a_binary_file_are_looked_up_apart_too():
+    given = ("r.parquet", parquet())
+    assert look_at_header(given, "series") == read_header(given, "series")
+    with pytest.raises(InputError, match=r"r\.parquet, header: no column 'x' for timestamp"):
+        look_at_header(given, "series", {"timestamp": "x"})
+    with pytest.raises(InputError, match=r"r\.parquet: could not be read within 3 GiB and 0\.05 s"):
+        look_at_header(given, "series", seconds=0.05)
+    assert look_at_header(("r.h5", b"\x89HDF\r\n\x1a\n"), "series") is None
 
 
 def test_small_texts_are_read_here_and_other_errors_keep_their_words():
