@@ -9,7 +9,9 @@ The alphabet of axes, used in every docstring and shape comment:
 
 import os
 
-# Threads that wait for work sleep instead of spinning: server and worker share the machine. Read by OpenMP when torch is loaded.
+# Server, worker and browser share the machine, so threads that wait for each other must not spin there: torch's sleep, and OpenBLAS,
+# which knows no other way, works in one (for the small systems that we solve two are no quicker). Read when torch and numpy are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"

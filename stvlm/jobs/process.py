@@ -50,7 +50,7 @@ def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> 
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
     environment = os.environ | {"STVLM_HOME": str(workspace()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     if threads:
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
         environment |= dict.fromkeys(names, str(threads))
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  our own worker, no shell; the argument is a checked path

@@ -26,7 +26,7 @@ from stvlm.jobs.storage import MODEL, Storage, is_done_by, unpack
 ATTEMPT = "attempt.json"
 FOLLOWED = ("losses.jsonl", "log.txt", "manifest.json", "status.json")  # the state last: what it speaks of is there then
 LOOK_SECONDS = 0.5  # between two looks at one run
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 NO_CLUSTER = "No Ray cluster is set: give STVLM_RAY_ADDRESS, as http://host:8265 (see README)."
 _looked: dict[Path, tuple[float, str]] = {}  # of each run: when the cluster was asked last, and what was wrong
 
