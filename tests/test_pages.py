@@ -131,6 +131,17 @@ def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):
     assert "Shares and attention say where the model looked, not that it needed what it saw there" in words(app)
 
 
+def test_a_network_on_which_nothing_was_trained_has_a_fusion_to_explain_and_to_learn_from(app, small_series):
+    data = datasets.add(small_series, "Fresh", ["a.csv"], ())
+    app = visit(app, "fusion", data=data, sensor="03")
+    assert param(app, "model") == "zero-shot"
+    assert "What Market \\(03\\) drew on" in words(app)
+    assert 0 < app.dataframe[0].value["Share, %"].sum() <= 100.001
+    app = visit(app, "learn", data=data)
+    assert not app.error
+    assert "1. " in app.main.get("subheader")[0].value
+
+
 def test_the_forecast_stands_in_the_table_beside_what_was_measured(app, finished_run, small_series):
     app = visit(app, "forecast", data=finished_run[0], sensor="02", cutoff=str(small_series.times[300]))
     table = app.dataframe[0].value

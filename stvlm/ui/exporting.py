@@ -127,7 +127,7 @@ def report(shown: Shown) -> Report:
     """All that a report tells of what the page shows."""
     choice, window, forecast = shown.choice, shown.window, shown.forecast
     truth = models.truth(window)
-    explanation = models.explanation(choice, window) if choice.folder else None
+    explanation = models.explanation(choice, window) if choice.explains else None
     when = format_times(forecast.times, forecast.timezone)[shown.step]
     scores = judging.scores_table(forecast, shown.rivals, truth)
     tables = [
@@ -209,7 +209,7 @@ def commands(shown: Shown) -> tuple[str, ...]:
         model = f"$STVLM_HOME/runs/{choice.folder.parent.name}/model"
     cutoff = np.datetime_as_string(shown.forecast.times[0], unit="s")
     lines.append(f'python -m stvlm forecast --model "{model}" {source} --cutoff {cutoff} --out forecast.csv')
-    if choice.folder:
+    if choice.explains:
         lines.append(f'python -m stvlm explain --model "{model}" {source} --cutoff {cutoff} --out explanation.json')
     return (f"# stvlm {stvlm.__version__}", *lines)
 

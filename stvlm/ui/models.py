@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
+SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
 forecaster = Resident()  # all sessions share it and its models: one question at a time
 
 
@@ -43,7 +44,7 @@ class Choice:
 
     Attributes:
         name: its word in the URL. label: what people call it.
-        folder: of the model; None for the closed-form anchor, which is fitted here.
+        folder: of the model; None for what is made here: the closed-form anchor, and zero-shot.
         lookback, horizon: in steps.
     """
 
@@ -52,6 +53,11 @@ class Choice:
     folder: Path | None
     lookback: int
     horizon: int
+
+    @property
+    def explains(self) -> bool:
+        """Whether a trained network stands behind it, so that there is a fusion to explain."""
+        return self.folder is not None or (self.name == ZERO_SHOT and (SHARED / "manifest.json").is_file())
 
     @property
     def fingerprint(self) -> str:
@@ -90,7 +96,7 @@ def pick(series: SensorSeries, explains: bool = False) -> tuple[Choice, Window]:
 
 def _pick_model(series: SensorSeries, explains: bool) -> Choice:
     """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
-    at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.folder or not explains}
+    at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.explains or not explains}
     if not at_hand:
         st.info(say("common.no_model"))
         frame.page_link("train", say("common.train"))
