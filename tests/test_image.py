@@ -20,7 +20,7 @@ from stvlm.modalities.image import (
     to_shade,
     view_values,
 )
-from stvlm.modalities.raster import SpatialRaster, on_image
+from stvlm.modalities.raster import PART, SHRINK, SpatialRaster, on_image
 
 ALL_VIEWS = ImageConfig(size=16, views=tuple(VIEWS))
 
@@ -126,6 +126,18 @@ def test_the_short_way_for_complete_readings_gives_the_same(network, raster):
     observed = torch.ones(2, network.n_sensors, dtype=torch.bool)
     observed[1, 0] = False
     torch.testing.assert_close(raster.paint(values[0], observed[0]), raster.paint(values, observed)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_mask_that_frames_share_paints_as_one_for_each_and_a_picture_in_parts_as_in_whole(network):
+    raster = SpatialRaster.build(network, 64)
+    assert 64**2 > PART
+    n = network.n_sensors
+    values, seen = torch.randn(2, 3, n), torch.rand(2, 1, n) < 0.7
+    painted = raster.paint(values, seen)
+    assert torch.equal(painted, raster.paint(values, seen.expand(2, 3, n)))
+    weights = raster.weights.to_dense().double()
+    whole = (torch.where(seen, values, 0).double() @ weights.T) / (seen.double() @ weights.T + SHRINK)
+    np.testing.assert_allclose(painted.flatten(2), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_images_are_painted_alike_alone_and_in_a_batch(network, raster):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from stvlm.modalities.geography import Ground, paint_ground
 REACH = 1.5  # standard deviation of the Gaussian, in median distances between sensors
 OWN = 1e6  # weight of a sensor in its own pixel; neighbours weigh at most 1, so the pixel has the sensor's value
 SHRINK = 1e-3  # weight of 0 in every pixel: it takes over where the sensors near are missing
+PART = 2048  # pixels whose weights are summed at once: few enough that the sums stay in the processor's cache until they are used
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +98,11 @@ class SpatialRaster:
         if bool(observed.all()):  # the usual case needs no second product
             painted = surface.mix(flat, surface.complete)  # (G G, R)
         else:
-            seen = observed.expand(*shape, n).reshape(-1, n).float().T.contiguous()  # (N, R)
-            painted = surface.mix(flat, surface.weights).div_(surface.mix(seen, surface.weights).add_(SHRINK))
+            seen = observed.reshape(-1, n).float().T.contiguous()  # (N, r): a mask that several frames share is summed once
+            painted = surface.mix(flat, surface.weights)
+            frames, masks = painted.view(-1, *shape), (1,) * (len(shape) + 1 - observed.ndim) + observed.shape[:-1]
+            for pixels, mass in surface.masses(seen):
+                frames[pixels].div_(mass.add_(SHRINK).view(-1, *masks))
         return painted.T.reshape(*shape, self.size, self.size)
 
     def mass(self, observed: torch.Tensor) -> torch.Tensor:
@@ -128,8 +134,10 @@ class SpatialRaster:
             whole = torch.zeros(self.size**2).index_add_(0, _rows(self.weights), self.weights.values())
             complete = self.weights.values() / (whole + SHRINK)[_rows(self.weights)]
             start, column = self.weights.crow_indices()[:-1].int(), self.weights.col_indices().int()
-            parts = start, column, self.weights.values(), complete, self.nearness / whole
-            self._on_device[key] = _Surface(*(part.to(device) for part in parts))
+            tensors = start, column, self.weights.values(), complete, self.nearness / whole
+            borders = [*range(0, self.size**2, PART), self.size**2]
+            cells = self.weights.crow_indices()[borders].tolist()
+            self._on_device[key] = _Surface(*(t.to(device) for t in tensors), tuple(zip(borders, cells, strict=True)))
         return self._on_device[key]
 
 
@@ -140,6 +148,7 @@ class _Surface:
     Attributes:
         start: (G G,) int32, where each row begins. column: (K,) int32, its sensors. weights: (K,). complete: the same divided by their
             sum in the row, for when all is observed. share: (G G,) nearness divided by that sum.
+        borders: where each PART of the rows begins, as (row, cell), and the end.
     """
 
     start: torch.Tensor
@@ -147,6 +156,14 @@ class _Surface:
     weights: torch.Tensor
     complete: torch.Tensor
     share: torch.Tensor
+    borders: tuple[tuple[int, int], ...]
+
+    def masses(self, seen: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The weight of what was observed, (N, R) of 0 and 1: some pixels, and (pixels, R) of theirs, until all are through."""
+        for (row, cell), (end, stop) in pairwise(self.borders):
+            start, cells = self.start[row:end] - cell, slice(cell, stop)
+            weights = self.weights[cells]
+            yield slice(row, end), F.embedding_bag(self.column[cells], seen, start, mode="sum", per_sample_weights=weights)
 
     def mix(self, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """(G G, R): the weighted sum of the rows (N, R) of the sensors of each pixel."""
