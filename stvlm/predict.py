@@ -202,12 +202,13 @@ def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = N
 
 
 @torch.no_grad()
-def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplanation:
+def explain(model: STVLM, window: Window, deletion: bool = True, head: int | None = None) -> FusionExplanation:
     """What the forecast of a window drew on, and how it changes without each modality.
 
     Args:
         model: trained on this network. window: as in `predict`.
         deletion: also forecast again without each modality that the model has.
+        head: attention head of the fusion whose shares and attention are told; None: the mean over all.
 
     Raises:
         ValueError: as `predict`.
@@ -216,7 +217,7 @@ def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplan
     model.eval()
     builder = model.builder(series)
     inputs = builder.build(np.array([window.cutoff])).to(next(model.parameters()).device)
-    output = model(inputs, explain=torch.arange(n, device=inputs.series.device))
+    output = model(inputs, explain=torch.arange(n, device=inputs.series.device), head=head)
     fused, side = output.fusion, model.backbone.grid_side(model.config.inputs.image.size)
     images, by_view = _image_attention(fused.image_attention[0].float().cpu().numpy(), model.config.inputs.image, side)
     tokens = () if inputs.prompts is None else model.backbone.token_texts(inputs.prompts[0])
@@ -239,6 +240,20 @@ def explain(model: STVLM, window: Window, deletion: bool = True) -> FusionExplan
         prompt="" if inputs.prompts is None else inputs.prompts[0],
         view_attention=by_view,
     )
+
+
+def modality_shares(model: STVLM, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+    """(K, N, 3) float32: shares of vision, text, series in the fusion of K windows; rows sum to 1.
+
+    Args:
+        model: trained on this network. series: its readings. cutoffs: (K,) steps.
+    """
+    model.eval()
+    builder, device, found = model.builder(series), next(model.parameters()).device, []
+    with torch.no_grad():
+        for part in np.array_split(np.asarray(cutoffs), max(1, len(cutoffs) // 8)):
+            found.append(model(builder.build(part).to(device)).fusion.modality_weights.float().cpu().numpy())
+    return np.concatenate(found)
 
 
 def _image_attention(attention: np.ndarray, config: ImageConfig, side: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -12,6 +12,7 @@ from stvlm.charts.figure import plain, style
 from stvlm.charts.lines import mark_times, outline
 from stvlm.charts.palette import theme_of, with_alpha
 from stvlm.charts.scale import with_unit
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.forecast import Forecast
 from stvlm.data.series import SensorSeries, to_local
 
@@ -23,6 +24,7 @@ def group_lines(
     step: int | None = None,
     past_steps: int = 48,
     theme: str = "light",
+    words: Wording = ENGLISH,
 ) -> go.Figure:
     """Mean of the readings and of the median forecasts of a group, each over the range from its lowest to its highest sensor.
 
@@ -30,7 +32,7 @@ def group_lines(
 
     Args:
         series: readings of the forecast's network. forecast: H steps of N sensors. nodes: K of them, K > 0.
-        step: chosen step, marked. past_steps: readings before the forecast. theme: "light" or "dark".
+        step: chosen step, marked. past_steps: readings before the forecast. theme: "light" or "dark". words: what it says.
 
     Raises:
         ValueError: no node.
@@ -44,9 +46,9 @@ def group_lines(
     known = series.values[cutoff : cutoff + len(clock), chosen]
     figure = go.Figure()
     parts = (
-        ("past readings", series.local_times[start:cutoff], series.values[start:cutoff, chosen], colours.text, None),
-        ("what came", clock[: len(known)], known, colours.text, "dot"),
-        (f"{plain(forecast.name)}, medians", clock, forecast.median[:, chosen], colours.accent, None),
+        (words.past, series.local_times[start:cutoff], series.values[start:cutoff, chosen], colours.text, None),
+        (words.came, clock[: len(known)], known, colours.text, "dot"),
+        (words.medians.format(name=plain(forecast.name)), clock, forecast.median[:, chosen], colours.accent, None),
     )
     for name, times, values, colour, dash in parts:
         if not np.isfinite(values).any():
@@ -54,14 +56,20 @@ def group_lines(
         mean, low, high = group_range(values)
         x, y = outline(times, low, high)
         look = {"fill": "toself", "mode": "lines", "line_width": 0, "fillcolor": with_alpha(colour, 0.12), "hoverinfo": "skip"}
-        figure.add_scatter(x=x, y=y, name=f"{name}, lowest to highest", showlegend=False, **look)
+        figure.add_scatter(x=x, y=y, name=words.range_line.format(name=name), showlegend=False, **look)
         line = {"color": colour, "width": 2, "dash": dash}
-        hover = f"mean %{{y:,.4~g}} {plain(forecast.unit)}".rstrip()
+        hover = f"{words.mean} %{{y:,.4~g}} {plain(forecast.unit)}".rstrip()
         figure.add_scatter(
-            x=times, y=mean, name=f"{name}, mean", line=line, mode="lines+markers", marker_size=4, hovertemplate=hover
+            x=times,
+            y=mean,
+            name=words.mean_line.format(name=name),
+            line=line,
+            mode="lines+markers",
+            marker_size=4,
+            hovertemplate=hover,
         )
-    mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring)
-    zone = f"local time ({forecast.timezone})" if forecast.timezone else "time"
+    mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring, words)
+    zone = words.zone(forecast.timezone)
     style(figure, theme, "", zone, with_unit(forecast.quantity, forecast.unit))
     figure.update_layout(hovermode="x unified", clickmode="event+select")
     return figure

@@ -9,11 +9,12 @@ from folium.template import Template
 
 from stvlm.charts.maps import MapView
 from stvlm.charts.palette import theme_of
+from stvlm.charts.wording import ENGLISH, Wording
 
 
-def with_lasso(view: MapView, theme: str = "light") -> MapView:
+def with_lasso(view: MapView, theme: str = "light", words: Wording = ENGLISH) -> MapView:
     """A map with a lasso on it; the view's base gets it, so do not use that view again elsewhere."""
-    Lasso(theme_of(theme).ring).add_to(view.base)
+    Lasso(theme_of(theme).ring, words).add_to(view.base)
     return replace(view, key=f"lasso-{view.key}")
 
 
@@ -55,12 +56,13 @@ class Lasso(MacroElement):
       }
       function finish() {
         var ring = places.map(function (place) { return map.latLngToContainerPoint(place); }), caught = [];
+        function caughtBy(place) { return inside(map.latLngToContainerPoint(place), ring); }
         map.eachLayer(function (layer) {
           var id = layer.feature && layer.feature.properties && layer.feature.properties.id;
-          if (id !== undefined && layer.getLatLng && inside(map.latLngToContainerPoint(layer.getLatLng()), ring)) {
-            caught.push(id);
-          }
+          if (id !== undefined && layer.getLatLng && caughtBy(layer.getLatLng())) { caught.push(id); }
+          if (layer.nodesWithin) { caught = caught.concat(layer.nodesWithin(caughtBy)); }  // of many, some share a mark
         });
+        caught = Array.from(new Set(caught));
         var drawn = L.polygon(places);
         drawn.feature = {type: 'Feature', properties: {lasso: caught}};
         map.fire('draw:created', {layerType: 'polygon', layer: drawn});
@@ -70,8 +72,8 @@ class Lasso(MacroElement):
         L.DomEvent.disableClickPropagation(box);
         button = L.DomUtil.create('button', '', box);
         button.type = 'button';
-        button.textContent = 'Lasso';
-        button.title = 'draw around sensors to choose them';
+        button.textContent = {{ this.label | tojson }};
+        button.title = {{ this.help | tojson }};
         button.setAttribute('aria-pressed', 'false');
         button.addEventListener('click', function () { arm(!armed()); });
         return box;
@@ -105,8 +107,9 @@ class Lasso(MacroElement):
     {% endmacro %}
     """)
 
-    def __init__(self, colour: str) -> None:
-        """A lasso whose line has a colour "#rrggbb"."""
+    def __init__(self, colour: str, words: Wording = ENGLISH) -> None:
+        """A lasso whose line has a colour "#rrggbb"; `words` are those of its button."""
         super().__init__()
         self._name = "Lasso"
         self.colour = colour
+        self.label, self.help = words.lasso, words.lasso_help

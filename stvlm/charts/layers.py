@@ -7,14 +7,15 @@ import numpy as np
 from folium.utilities import JsCode
 
 from stvlm.charts.basemap import Bounds
+from stvlm.charts.dots import ALARM, MANY, SensorDots, dots_payload, radius_for
 from stvlm.charts.images import on_map
 from stvlm.charts.offline import SafeGeoJson, corners
 from stvlm.charts.palette import Theme
-from stvlm.charts.scale import Scale, format_value
+from stvlm.charts.scale import Scale
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.network import SensorNetwork
 
 MOST_ARCS = 300
-ALARM = "#D55E00"
 
 # The tooltip is made of text nodes only, so a name is never read as HTML.
 BIND_TOOLTIP = JsCode("""
@@ -35,8 +36,11 @@ def sensor_layer(
     unit: str,
     theme: Theme,
     tooltips: tuple[str, ...] | None = None,
-) -> folium.GeoJson:
-    """One layer with one circle for each sensor; a missing value is a hollow grey circle.
+    fills: list[str] | None = None,
+    halos: np.ndarray | None = None,
+    words: Wording = ENGLISH,
+) -> folium.MacroElement:
+    """One layer with one circle for each sensor; a missing value is a hollow grey circle. Of many, some share a mark.
 
     Args:
         network: N sensors.
@@ -45,18 +49,23 @@ def sensor_layer(
         unit: of the values.
         theme: colours.
         tooltips: N further texts, shown below name and value.
+        fills: N colours "#rrggbb" instead of those of the scale.
+        halos: nodes with an alarm, which are marked where there are many; few get their `halos` apart.
+        words: what the layer says.
 
     Returns:
         A layer whose features have the properties id, node, name, value (text), more and style.
     """
     n = network.n_sensors
+    if n > MANY:
+        return SensorDots(dots_payload(network, values, scale, unit, theme, tooltips, fills, halos, words))
     known = np.ones(n, dtype=bool) if values is None else np.isfinite(values)
-    fills = [theme.accent] * n if values is None else scale.hex(values)
+    fills = fills or ([theme.accent] * n if values is None else scale.hex(values))
     features = []
     for node in range(n):
         properties = {"id": network.ids[node], "node": node, "name": network.name(node)}
         if values is not None:
-            properties["value"] = format_value(float(values[node]), scale.decimals, unit)
+            properties["value"] = words.number(values[node], scale.decimals, unit)
         if tooltips is not None:
             properties["more"] = str(tooltips[node])
         style = {"fillColor": fills[node]}
@@ -132,11 +141,6 @@ def arc_layer(
         properties = {"from": int(start[e]), "to": int(end[e]), "style": style}
         features.append({"type": "Feature", "geometry": {"type": "LineString", "coordinates": line}, "properties": properties})
     return folium.GeoJson({"type": "FeatureCollection", "features": features}, pane="arcs", interactive=False, control=False)
-
-
-def radius_for(n_sensors: int) -> float:
-    """Pixels: fewer sensors, larger circles."""
-    return next((size for most, size in ((30, 8), (120, 7), (400, 5.5), (1200, 4.5)) if n_sensors <= most), 3.5)
 
 
 def _untouchable(element: folium.MacroElement) -> folium.MacroElement:

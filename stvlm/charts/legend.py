@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from stvlm.charts.scale import Scale, format_ticks, nice_ticks, with_unit
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.escape import html as escape
 
 _MISSING_MARK = (
     '<span style="display:inline-block;width:8px;height:8px;border-radius:50%;border:2px dotted currentColor;vertical-align:-1px">'
-    "</span> missing"
+    "</span> "
 )
 
 
@@ -45,16 +48,16 @@ class Legend:
         return with_unit(self.label, self.unit)
 
 
-def legend_html(legend: Legend | None) -> str:
+def legend_html(legend: Legend | None, words: Wording = ENGLISH) -> str:
     """A legend as one piece of HTML without script, styled inline, in the colour of the text around it.
 
     Args:
-        legend: None gives "".
+        legend: None gives "". words: what it says.
     """
     if legend is None:
         return ""
     ticks = nice_ticks(legend.low, legend.high)
-    labels = format_ticks(ticks)
+    labels = _labels(ticks, words)
     marks = "".join(
         f'<span style="position:absolute;left:{_percent(tick, legend)};transform:translateX(-50%);white-space:nowrap">'
         f'<span style="display:block;width:1px;height:4px;margin:0 auto;background:currentColor"></span>{escape(text)}</span>'
@@ -62,13 +65,14 @@ def legend_html(legend: Legend | None) -> str:
     )
     notes = []
     if legend.below or legend.above:
-        ends = " and ".join(word for word, on in (("lower", legend.below), ("higher", legend.above)) if on)
-        notes.append(f"{ends} values take the end colour")
+        ends = words.both if legend.below and legend.above else words.lower if legend.below else words.higher
+        notes.append(escape(words.ends.format(ends=ends)))
     if legend.missing:
-        notes.append(_MISSING_MARK)
+        notes.append(_MISSING_MARK + escape(words.missing))
+    spoken = escape(words.legend.format(title=legend.title, low=labels[0], high=labels[-1]), quote=True)
     note = f'<div style="opacity:.8">{" &middot; ".join(notes)}</div>' if notes else ""
     return (
-        f'<div role="img" aria-label="{escape(_spoken(legend), quote=True)}" style="font:12px/1.35 sans-serif;max-width:420px">'
+        f'<div role="img" aria-label="{spoken}" style="font:12px/1.35 sans-serif;max-width:420px">'
         f'<div style="font-weight:600;margin-bottom:3px">{escape(legend.title)}</div>'
         f'<div style="margin:0 18px"><div style="height:12px;border:1px solid currentColor;'
         f'background:linear-gradient(to right,{",".join(legend.colours)})"></div>'
@@ -80,6 +84,6 @@ def _percent(tick: float, legend: Legend) -> str:
     return f"{100 * (tick - legend.low) / (legend.high - legend.low):.2f}%"
 
 
-def _spoken(legend: Legend) -> str:
-    labels = format_ticks(nice_ticks(legend.low, legend.high))
-    return f"Legend: {legend.title}, colours from about {labels[0]} to about {labels[-1]}"
+def _labels(ticks: np.ndarray, words: Wording) -> list[str]:
+    labels = format_ticks(ticks)
+    return labels if words.locale == "en" else [label.translate(str.maketrans(",.", ".,")) for label in labels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from plotly.subplots import make_subplots
 
 from stvlm.charts.figure import plain, say, style
 from stvlm.charts.palette import OKABE_ITO, theme_of, with_alpha
-from stvlm.charts.scale import format_times, with_unit
+from stvlm.charts.scale import with_unit
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.forecast import Forecast
 from stvlm.data.series import SensorSeries, to_local
 
@@ -28,6 +30,7 @@ def forecast_lines(
     step: int | None = None,
     past_steps: int | None = None,
     theme: str = "light",
+    words: Wording = ENGLISH,
 ) -> go.Figure:
     """One sensor's past, what came, and the forecast with its bands.
 
@@ -40,6 +43,7 @@ def forecast_lines(
         step: chosen step of the horizon, marked by a vertical line.
         past_steps: readings shown before the forecast; four horizons, at least 48, by default.
         theme: "light" or "dark".
+        words: what the figure says.
     """
     colours = theme_of(theme)
     figure = go.Figure()
@@ -48,14 +52,14 @@ def forecast_lines(
     past, came = readings_around(series, forecast, sensor, past_steps or max(4 * len(forecast.times), 48))
     digits = _digits(median, past[1], forecast.values[:, :, sensor])
     unit = f" {plain(forecast.unit)}" if forecast.unit else ""
-    _add_bands(figure, forecast, sensor, clock, colours.accent, BAND_ALPHA[theme])
+    _add_bands(figure, forecast, sensor, clock, colours.accent, BAND_ALPHA[theme], words)
     hover = f"%{{y:,.{digits}f}}{unit}"
     dot = {"mode": "lines+markers", "connectgaps": False, "hovertemplate": hover}
     if len(past[0]):
-        figure.add_scatter(x=past[0], y=past[1], name="past readings", line_color=colours.text, marker_size=4, **dot)
+        figure.add_scatter(x=past[0], y=past[1], name=words.past, line_color=colours.text, marker_size=4, **dot)
     if truth and np.isfinite(came).any():
         look = {"line": {"color": colours.text, "width": 1.5, "dash": "dot"}, "marker": {"size": 6, "symbol": "circle-open"}}
-        figure.add_scatter(x=clock, y=came, name="what came", **look, **dot)
+        figure.add_scatter(x=clock, y=came, name=words.came, **look, **dot)
     for baseline, colour in zip(baselines, baseline_colours(len(baselines)), strict=True):
         line = {"color": colour, "width": 1.4, "dash": "dash"}
         x = to_local(baseline.times, baseline.timezone)
@@ -63,12 +67,14 @@ def forecast_lines(
         figure.add_scatter(x=x, y=y, name=plain(baseline.name), line=line, marker_size=3, **dot)
     if 0.8 in forecast.shares:
         custom = np.stack([bound[:, sensor] for bound in forecast.band(0.8)], axis=-1)
-        dot["hovertemplate"] = hover + f" (80 %: %{{customdata[0]:,.{digits}f}} to %{{customdata[1]:,.{digits}f}})"
+        dot["hovertemplate"] = f"{hover} " + words.to.format(
+            low=f"%{{customdata[0]:,.{digits}f}}", high=f"%{{customdata[1]:,.{digits}f}}"
+        )
         dot["customdata"] = custom
     line = {"color": colours.accent, "width": 2.5}
-    figure.add_scatter(x=clock, y=median, name=f"{plain(forecast.name)}, median", line=line, marker_size=6, **dot)
-    mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring)
-    zone = f"local time ({forecast.timezone})" if forecast.timezone else "time"
+    figure.add_scatter(x=clock, y=median, name=words.median.format(name=plain(forecast.name)), line=line, marker_size=6, **dot)
+    mark_times(figure, series, forecast, clock, step, colours.muted, colours.ring, words)
+    zone = words.zone(forecast.timezone)
     style(figure, theme, forecast.network.name(sensor), zone, with_unit(forecast.quantity, forecast.unit))
     figure.update_layout(hovermode="x unified", clickmode="event+select")
     if len(past[0]) == 0 and len(clock) == 1:  # one lonely step: leave room around it
@@ -77,19 +83,20 @@ def forecast_lines(
         first, last = pd.Timestamp(past[0][0] if len(past[0]) else clock[0]), pd.Timestamp(clock[-1])
         figure.update_xaxes(range=[first - 0.02 * (last - first), last + 0.02 * (last - first)])
     if not any(np.isfinite(values).any() for values in (median, past[1], came)):
-        say(figure, "This sensor has no reading and no forecast here: all values are missing.")
+        say(figure, words.no_reading)
     elif not np.isfinite(median).any():
-        say(figure, "No forecast for this sensor: all its values are missing.", bare=False)
+        say(figure, words.no_forecast, bare=False)
     return figure
 
 
-def readings_lines(series: SensorSeries, sensors: Sequence[int], theme: str = "light") -> go.Figure:
+def readings_lines(series: SensorSeries, sensors: Sequence[int], theme: str = "light", words: Wording = ENGLISH) -> go.Figure:
     """Readings of some sensors over time; long series are thinned to the lowest and highest of each stretch.
 
     Args:
         series: T steps of N sensors.
         sensors: nodes.
         theme: "light" or "dark".
+        words: what the figure says.
     """
     figure = go.Figure()
     palette = _readable(theme)
@@ -104,50 +111,65 @@ def readings_lines(series: SensorSeries, sensors: Sequence[int], theme: str = "l
         name = plain(series.network.name(node))
         x, y = series.local_times[keep], values[keep]
         known = bool(np.isfinite(y).any())
-        name = name if known else f"{name} (missing)"
+        name = name if known else f"{name} ({words.missing})"
         figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", connectgaps=False, hovertemplate=hover, **look)
         shown = shown or known
-    zone = f"local time ({series.timezone})" if series.timezone else "time"
+    zone = words.zone(series.timezone)
     style(figure, theme, "", zone, with_unit(series.quantity, series.unit))
     figure.update_layout(showlegend=True, clickmode="event+select")
     if not len(sensors):
-        say(figure, "Choose a sensor to see its readings.")
+        say(figure, words.choose)
     elif not shown:
-        say(figure, "All readings of the chosen sensors are missing.")
+        say(figure, words.all_missing)
     return figure
 
 
-def loss_lines(rows: Iterable[dict] | pd.DataFrame, unit: str = "", theme: str = "light") -> go.Figure:
+@dataclass(frozen=True)
+class LossLabels:
+    """What the figure of the learning says."""
+
+    loss: str = "training loss"
+    error: str = "validation error"
+    anchor: str = "anchor"
+    mae: str = "validation MAE"
+    step: str = "training step"
+    at: str = "step"
+    nothing: str = "No step of learning yet."
+
+
+def loss_lines(
+    rows: Iterable[dict] | pd.DataFrame, unit: str = "", theme: str = "light", labels: LossLabels = LossLabels()
+) -> go.Figure:
     """Learning: the training loss above, the validation error against the anchor's below.
 
     Args:
         rows: one for each step, with step, loss, val_mae and anchor_val_mae (in `unit`); None where not measured.
         unit: of the errors.
         theme: "light" or "dark".
+        labels: what the figure says.
     """
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows))
     table = table.reindex(columns=["step", "loss", "val_mae", "anchor_val_mae"]).apply(pd.to_numeric, errors="coerce")
     colours = theme_of(theme)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
     measured = {name: table.dropna(subset=["step", name]) for name in ("loss", "val_mae", "anchor_val_mae")}
-    hover = "step %{x}: %{y:.4~g}"
+    hover = f"{labels.at} %{{x}}: %{{y:.4~g}}"
     loss, val, anchor = measured["loss"], measured["val_mae"], measured["anchor_val_mae"]
     line = {"mode": "lines+markers", "hovertemplate": hover, "marker_size": 4}
-    figure.add_scatter(x=loss["step"], y=loss["loss"], name="training loss", line_color=colours.muted, row=1, col=1, **line)
-    name = "validation error"
-    figure.add_scatter(x=val["step"], y=val["val_mae"], name=name, line_color=colours.accent, row=2, col=1, **line)
+    figure.add_scatter(x=loss["step"], y=loss["loss"], name=labels.loss, line_color=colours.muted, row=1, col=1, **line)
+    figure.add_scatter(x=val["step"], y=val["val_mae"], name=labels.error, line_color=colours.accent, row=2, col=1, **line)
     if len(anchor):
         level = float(anchor["anchor_val_mae"].iloc[-1])
         ends = [float(table["step"].min()), max(float(table["step"].max()), float(table["step"].min()) + 1)]
         look = {"color": OKABE_ITO[5], "dash": "dash", "width": 2}
-        hover = f"anchor: {level:.4g} {plain(unit)}".rstrip()
-        figure.add_scatter(x=ends, y=[level] * 2, name="anchor", mode="lines", line=look, hovertemplate=hover, row=2, col=1)
+        hover = f"{labels.anchor}: {level:.4g} {plain(unit)}".rstrip()
+        figure.add_scatter(x=ends, y=[level] * 2, name=labels.anchor, mode="lines", line=look, hovertemplate=hover, row=2, col=1)
     style(figure, theme)
-    figure.update_yaxes(title_text="training loss", row=1, col=1)
-    figure.update_yaxes(title_text=plain(with_unit("validation MAE", unit)), row=2, col=1)
-    figure.update_xaxes(title_text="training step", row=2, col=1)
+    figure.update_yaxes(title_text=labels.loss, row=1, col=1)
+    figure.update_yaxes(title_text=plain(with_unit(labels.mae, unit)), row=2, col=1)
+    figure.update_xaxes(title_text=labels.step, row=2, col=1)
     if not len(loss) and not len(val):
-        say(figure, "No step of learning yet.")
+        say(figure, labels.nothing)
     return figure
 
 
@@ -197,7 +219,9 @@ def readings_around(
     return past, came
 
 
-def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str, alpha: float) -> None:
+def _add_bands(
+    figure: go.Figure, forecast: Forecast, sensor: int, clock: np.ndarray, colour: str, alpha: float, words: Wording
+) -> None:
     """The bands of one sensor, the widest first, each see-through over the one before."""
     for place, share in enumerate(sorted(forecast.shares, reverse=True)):
         low, high = (bound[:, sensor] for bound in forecast.band(share))
@@ -209,7 +233,7 @@ def _add_bands(figure: go.Figure, forecast: Forecast, sensor: int, clock: np.nda
             "fillcolor": with_alpha(colour, alpha * (1 + 0.6 * place)),
             "hoverinfo": "skip",
         }
-        figure.add_scatter(x=x, y=y, name=f"{100 * share:.3g} % band", **look)
+        figure.add_scatter(x=x, y=y, name=words.band.format(share=f"{100 * share:.3g}"), **look)
 
 
 def outline(clock: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list, list]:
@@ -232,7 +256,14 @@ def outline(clock: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list,
 
 
 def mark_times(
-    figure: go.Figure, series: SensorSeries | None, forecast: Forecast, clock: np.ndarray, step: int | None, quiet: str, loud: str
+    figure: go.Figure,
+    series: SensorSeries | None,
+    forecast: Forecast,
+    clock: np.ndarray,
+    step: int | None,
+    quiet: str,
+    loud: str,
+    words: Wording = ENGLISH,
 ) -> None:
     """Vertical lines where the forecast begins, half a step before its first time, and at the chosen step."""
     ends = series.times[:2] if series is not None else forecast.times[:2]
@@ -240,11 +271,11 @@ def mark_times(
     begin = pd.Timestamp(clock[0] - half)
     figure.add_shape(type="line", x0=begin, x1=begin, y0=0, y1=1, yref="paper", line={"color": quiet, "width": 1.5})
     note = {"yref": "paper", "showarrow": False, "font": {"size": 11}}
-    figure.add_annotation(x=begin, y=1, text="forecast begins", xanchor="right", yanchor="top", xshift=-4, font_color=quiet, **note)
+    figure.add_annotation(x=begin, y=1, text=words.begins, xanchor="right", yanchor="top", xshift=-4, font_color=quiet, **note)
     if step is not None and 0 <= step < len(clock):
         when = pd.Timestamp(clock[step])
         figure.add_shape(type="line", x0=when, x1=when, y0=0, y1=1, yref="paper", line={"color": loud, "width": 1.5, "dash": "dot"})
-        text = format_times(forecast.times, forecast.timezone)[step]
+        text = words.times(forecast.times, forecast.timezone)[step]
         side, shift = ("left", 4) if series is None and step < len(clock) / 2 else ("right", -4)  # where there is room
         figure.add_annotation(x=when, y=0, text=text, xanchor=side, yanchor="bottom", xshift=shift, font_color=loud, **note)
 

@@ -14,7 +14,9 @@ from stvlm.charts.legend import Legend, legend_html
 from stvlm.charts.offline import OfflineMap, external_links, standalone_html
 from stvlm.charts.palette import CIVIDIS, theme_of
 from stvlm.charts.reader import PixelReader
-from stvlm.charts.scale import fit_scale, format_times
+from stvlm.charts.scale import fit_scale
+from stvlm.charts.ternary import Triangle
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
 from stvlm.data.network import SensorNetwork
 
@@ -28,6 +30,7 @@ __all__ = [
     "image_map",
     "legend_html",
     "map_html",
+    "mix_map",
     "sensor_map",
     "shares_map",
     "view_bounds",
@@ -72,6 +75,9 @@ def sensor_map(
     kind: str = "sequential",
     stops: tuple[str, ...] | None = None,
     least_span: float = 0.0,
+    fills: list[str] | None = None,
+    halos: np.ndarray | None = None,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """One number for each sensor.
 
@@ -88,6 +94,9 @@ def sensor_map(
         kind: "sequential", or "diverging" around 0 for differences.
         stops: other colours, from low to high.
         least_span: the colours span at least this, in `unit`.
+        fills: N colours "#rrggbb" instead.
+        halos: nodes with an alarm; see `layers.sensor_layer`.
+        words: what the map says.
 
     Raises:
         ValueError: where values or tooltips are not one for each sensor, or `selected` is no node.
@@ -108,12 +117,12 @@ def sensor_map(
         image_edge(overlay[1], colours).add_to(features)
     if arcs is not None and (lines := arc_layer(network, *arcs, colours)) is not None:
         lines.add_to(features)
-    sensor_layer(network, values, scale, unit, colours, tooltips).add_to(features)
+    sensor_layer(network, values, scale, unit, colours, tooltips, fills, halos, words).add_to(features)
     if selected is not None:
         ring(network, selected, colours).add_to(features)
     legend = None if scale is None else Legend.of(scale, label, unit, missing=bool(np.isnan(values).any()))
     key = f"{theme}-" + "-".join(f"{x:.4f}" for x in view)
-    return MapView(OfflineMap(view, colours), features, legend, key, label)
+    return MapView(OfflineMap(view, colours, words=words), features, legend, f"{key}-{words.locale}", label)
 
 
 def forecast_map(
@@ -122,13 +131,14 @@ def forecast_map(
     theme: str = "light",
     selected: int | None = None,
     limits: tuple[float, float] | None = None,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """The median forecast of one step; the colours mean the same at every step.
 
     Args:
         forecast: H steps of N sensors.
         step: 0 .. H - 1.
-        theme, selected, limits: as in `sensor_map`; by default the colours span the forecast's whole horizon.
+        theme, selected, limits, words: as in `sensor_map`; by default the colours span the forecast's whole horizon.
 
     Raises:
         IndexError: for a step outside the horizon.
@@ -137,27 +147,30 @@ def forecast_map(
         raise IndexError(f"The forecast has steps 0 to {len(forecast.times) - 1}, not {step}.")
     whole = fit_scale(forecast.median)
     span = limits or (whole.low, whole.high)
-    when = format_times(forecast.times, forecast.timezone)[step]
+    when = words.times(forecast.times, forecast.timezone)[step]
     view = sensor_map(
         forecast.network,
         forecast.median[step],
         forecast.unit,
-        f"{forecast.quantity}, median forecast for {when}",
+        words.forecast_for.format(quantity=forecast.quantity, when=when),
         theme,
         selected,
-        tooltips=_band_texts(forecast, step, fit_scale(forecast.median, span).decimals),
+        tooltips=_band_texts(forecast, step, fit_scale(forecast.median, span).decimals, words),
         limits=span,
+        words=words,
     )
     return view
 
 
-def shares_map(explanation: FusionExplanation, modality: str, theme: str = "light", selected: int | None = None) -> MapView:
+def shares_map(
+    explanation: FusionExplanation, modality: str, theme: str = "light", selected: int | None = None, words: Wording = ENGLISH
+) -> MapView:
     """How much of each sensor's fusion came from one modality, in %.
 
     Args:
         explanation: of N sensors.
         modality: "vision", "text" or "series".
-        theme, selected: as in `sensor_map`.
+        theme, selected, words: as in `sensor_map`.
 
     Raises:
         ValueError: for another modality.
@@ -165,21 +178,37 @@ def shares_map(explanation: FusionExplanation, modality: str, theme: str = "ligh
     if modality not in MODALITIES:
         raise ValueError(f"A modality is one of {', '.join(MODALITIES)}, not {modality!r}.")
     percent = 100 * np.asarray(explanation.modality_weights, "f8")  # (N, 3)
-    texts = tuple(" · ".join(f"{name} {share:.1f} %" for name, share in zip(MODALITIES, row, strict=True)) for row in percent)
+    texts = share_texts(percent, words)
     return sensor_map(
         explanation.network,
         percent[:, MODALITIES.index(modality)],
         "%",
-        f"share of {modality} in the fusion",
+        words.share_of.format(modality=words.modality(modality)),
         theme,
         selected,
         tooltips=texts,
         stops=CIVIDIS,
         least_span=4.0,
+        words=words,
     )
 
 
-def attention_map(explanation: FusionExplanation, sensor: int, theme: str = "light") -> MapView:
+def mix_map(
+    explanation: FusionExplanation, theme: str = "light", selected: int | None = None, words: Wording = ENGLISH
+) -> tuple[MapView, Triangle]:
+    """The three shares of each sensor as one colour, and the triangle that the colours span (see `ternary.triangle_svg`).
+
+    Args:
+        explanation: of N sensors.
+        theme, selected, words: as in `sensor_map`.
+    """
+    shares = np.asarray(explanation.modality_weights, "f8")
+    triangle = Triangle.around(shares)
+    texts, fills = share_texts(100 * shares, words), triangle.colours(shares)
+    return sensor_map(explanation.network, None, "", words.mix, theme, selected, tooltips=texts, fills=fills, words=words), triangle
+
+
+def attention_map(explanation: FusionExplanation, sensor: int, theme: str = "light", words: Wording = ENGLISH) -> MapView:
     """Where on the map one sensor's forecast looked: the image as heat, other sensors as arcs.
 
     Without images, the sensors are coloured by the attention that they got.
@@ -187,22 +216,22 @@ def attention_map(explanation: FusionExplanation, sensor: int, theme: str = "lig
     Args:
         explanation: of N sensors.
         sensor: the node that looks; it gets the ring.
-        theme: "light" or "dark".
+        theme, words: as in `sensor_map`.
     """
     network = explanation.network
     others = 100 * np.asarray(explanation.sensor_attention[sensor], "f8")  # (N,) %
-    texts = tuple("the sensor that looks" if i == sensor else f"{x:.1f} % of sensor attention" for i, x in enumerate(others))
+    texts = tuple(words.looks if i == sensor else words.heed_of.format(share=words.number(x, 1, "%")) for i, x in enumerate(others))
     top = np.argsort(others, kind="stable")[::-1][:MOST_SENSORS_SHOWN]
     arcs = (np.full(len(top), sensor), top, others[top])
     percent = 100 * np.asarray(explanation.image_attention[sensor], "f8")  # (g, g)
     if percent.size == 0 or percent.max() <= 0:
-        label = "share of sensor attention"
-        return sensor_map(network, others, "%", label, theme, sensor, arcs=arcs, tooltips=texts, stops=CIVIDIS, least_span=1.0)
+        look = {"arcs": arcs, "tooltips": texts, "stops": CIVIDIS, "least_span": 1.0, "words": words}
+        return sensor_map(network, others, "%", words.heed, theme, sensor, **look)
     scale = heat_scale(percent, theme)
     overlay = (heat(percent, scale), explanation.image_bounds)
-    view = sensor_map(network, None, "", "share of image attention", theme, sensor, overlay, arcs, texts)
-    legend = Legend.of(scale, "share of image attention", "%")
-    return MapView(view.base, view.features, legend, view.key, f"What the forecast of {network.name(sensor)} looked at")
+    view = sensor_map(network, None, "", words.sight, theme, sensor, overlay, arcs, texts, words=words)
+    legend = Legend.of(scale, words.sight, "%")
+    return MapView(view.base, view.features, legend, view.key, words.looked_at.format(name=network.name(sensor)))
 
 
 def image_map(
@@ -219,6 +248,7 @@ def image_map(
     opacity: float = 0.85,
     values: np.ndarray | None = None,
     tells: bool = True,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """An image in the unit of the readings, exactly where it lies, with the sensors on it.
 
@@ -231,11 +261,13 @@ def image_map(
         opacity: of the image, 0..1.
         values: (N,) readings in `unit` that colour the sensors; None draws them alike.
         tells: hovering tells place and value of a pixel.
+        words: what the map says.
     """
     array = np.asarray(array, "f8")
     scale = fit_scale(array if values is None else np.append(array.ravel(), values), limits, kind)
     overlay = (colour_field(array, scale, smooth, opacity), bounds)
-    view = sensor_map(network, values, unit, label, theme, selected, overlay, limits=(scale.low, scale.high), kind=kind)
+    look = {"limits": (scale.low, scale.high), "kind": kind, "words": words}
+    view = sensor_map(network, values, unit, label, theme, selected, overlay, **look)
     if tells:
         PixelReader(array, bounds, unit, scale.decimals).add_to(view.features)
     missing = values is not None and bool(np.isnan(values).any())
@@ -268,13 +300,21 @@ def view_bounds(network: SensorNetwork, image: Bounds | None = None) -> Bounds:
     return tuple(float(x) for x in bounds)
 
 
-def _band_texts(forecast: Forecast, step: int, decimals: int) -> tuple[str, ...] | None:
+def share_texts(percent: np.ndarray, words: Wording = ENGLISH) -> tuple[str, ...]:
+    """ "vision 20.0 % · text 30.0 % · series 50.0 %" for each row of (N, 3)."""
+    names = [words.modality(name) for name in MODALITIES]
+    return tuple(
+        " · ".join(f"{name} {words.number(share, 1)} %" for name, share in zip(names, row, strict=True)) for row in percent
+    )
+
+
+def _band_texts(forecast: Forecast, step: int, decimals: int, words: Wording) -> tuple[str, ...] | None:
     """ "80 % band: 51.0 to 70.2 km/h" for each sensor, where the forecast has that band."""
     if 0.8 not in forecast.shares:
         return None
     low, high = (bound[step] for bound in forecast.band(0.8))
     known = np.isfinite(low) & np.isfinite(high)
     return tuple(
-        f"80 % band: {a:,.{decimals}f} to {b:,.{decimals}f} {forecast.unit}".rstrip() if ok else ""
+        words.band_of.format(low=words.number(a, decimals), high=words.number(b, decimals, forecast.unit)) if ok else ""
         for a, b, ok in zip(low, high, known, strict=True)
     )

@@ -16,6 +16,7 @@ from folium.template import Template
 
 from stvlm.charts.basemap import Bounds, land_around
 from stvlm.charts.palette import Theme
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.escape import html as escape
 
 ASSET_BASE = "../stvlm.ui.webassets.stvlm_webassets"  # seen from the map's own frame: a route of the same server
@@ -41,13 +42,14 @@ class OfflineMap(folium.Map):
     default_js = [("leaflet", f"{ASSET_BASE}/leaflet.js")]  # noqa: RUF012  as in folium.Map
     default_css = [("leaflet_css", f"{ASSET_BASE}/leaflet.css")]  # noqa: RUF012
 
-    def __init__(self, view: Bounds, theme: Theme, free_below: int = 14) -> None:
+    def __init__(self, view: Bounds, theme: Theme, free_below: int = 14, words: Wording = ENGLISH) -> None:
         """Land, scale bar and north mark, fitted to a view.
 
         Args:
             view: (west, south, east, north) in degrees that must be seen.
             theme: colours.
             free_below: pixels at the lower edge that the view leaves free.
+            words: what the map says.
         """
         west, south, east, north = view
         super().__init__(
@@ -64,7 +66,7 @@ class OfflineMap(folium.Map):
         extent, shapes = land_around(view)
         folium.GeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
         credit = "Natural Earth" + (", US Census Bureau" if "state" in shapes else "")
-        _Frame(view, extent, theme, credit, free_below).add_to(self)
+        _Frame(view, extent, theme, credit, free_below, words.north).add_to(self)
 
 
 def defused(template: Template) -> SimpleNamespace:
@@ -186,7 +188,7 @@ class _Frame(MacroElement):
       north.onAdd = function () {
         var mark = L.DomUtil.create('div', 'stvlm-box');
         mark.setAttribute('role', 'img');
-        mark.setAttribute('aria-label', 'north is up');
+        mark.setAttribute('aria-label', options.north);
         mark.textContent = '\\u25B2 N';
         return mark;
       };
@@ -195,7 +197,7 @@ class _Frame(MacroElement):
     {% endmacro %}
     """)
 
-    def __init__(self, view: Bounds, extent: Bounds, theme: Theme, credit: str, free_below: int) -> None:
+    def __init__(self, view: Bounds, extent: Bounds, theme: Theme, credit: str, free_below: int, north: str) -> None:
         super().__init__()
         self._name = "Frame"
         self.theme = theme
@@ -205,6 +207,7 @@ class _Frame(MacroElement):
             "sea": theme.sea,
             "credit": credit,
             "freeBelow": free_below,
+            "north": north,
         }
 
 

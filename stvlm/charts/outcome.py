@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from stvlm.charts.dots import MANY
 from stvlm.charts.layers import halos
 from stvlm.charts.maps import MapView, sensor_map
 from stvlm.charts.palette import CIVIDIS
-from stvlm.charts.scale import fit_scale, format_times, format_value
+from stvlm.charts.scale import fit_scale
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.alarms import AlarmRule, chance_beyond
 from stvlm.data.forecast import Forecast
 
 
-def residual_map(forecast: Forecast, truth: np.ndarray, step: int, theme: str = "light", selected: int | None = None) -> MapView:
+def residual_map(
+    forecast: Forecast,
+    truth: np.ndarray,
+    step: int,
+    theme: str = "light",
+    selected: int | None = None,
+    words: Wording = ENGLISH,
+) -> MapView:
     """Forecast minus measured at one step; the colours mean the same at every step, and 0 is their pale middle.
 
     Args:
         forecast: H steps of N sensors. truth: (H, N) in its unit, NaN where unknown. step: 0 .. H - 1.
-        theme, selected: as in `maps.sensor_map`.
+        theme, selected, words: as in `maps.sensor_map`.
 
     Raises:
         ValueError: a truth of another shape.
@@ -26,38 +35,56 @@ def residual_map(forecast: Forecast, truth: np.ndarray, step: int, theme: str = 
         raise ValueError(f"The truth must be {forecast.median.shape} (steps, sensors), not {truth.shape}.")
     off = forecast.median.astype("f8") - truth
     scale, decimals = fit_scale(off, kind="diverging"), fit_scale(forecast.median).decimals
-    when = format_times(forecast.times, forecast.timezone)[step]
+    when = words.times(forecast.times, forecast.timezone)[step]
     texts = tuple(
-        f"forecast {format_value(float(a), decimals, forecast.unit)}, measured {format_value(float(b), decimals, forecast.unit)}"
+        words.off_of.format(forecast=words.number(a, decimals, forecast.unit), measured=words.number(b, decimals, forecast.unit))
         for a, b in zip(forecast.median[step], truth[step], strict=True)
     )
-    label = f"{forecast.quantity}, forecast minus measured, {when}"
+    label = words.off_for.format(quantity=forecast.quantity, when=when)
     limits = (scale.low, scale.high)
     return sensor_map(
-        forecast.network, off[step], forecast.unit, label, theme, selected, tooltips=texts, limits=limits, kind="diverging"
+        forecast.network,
+        off[step],
+        forecast.unit,
+        label,
+        theme,
+        selected,
+        tooltips=texts,
+        limits=limits,
+        kind="diverging",
+        words=words,
     )
 
 
-def alarm_map(forecast: Forecast, rule: AlarmRule, step: int, theme: str = "light", selected: int | None = None) -> MapView:
+def alarm_map(
+    forecast: Forecast,
+    rule: AlarmRule,
+    step: int,
+    theme: str = "light",
+    selected: int | None = None,
+    words: Wording = ENGLISH,
+) -> MapView:
     """How likely each reading of one step lies beyond the level of a rule, in %; sensors with an alarm have a wide halo.
 
     Args:
-        forecast: with bands. rule: level, side and chance. step: 0 .. H - 1. theme, selected: as in `maps.sensor_map`.
+        forecast: with bands. rule: level, side and chance. step: 0 .. H - 1. theme, selected, words: as in `maps.sensor_map`.
 
     Raises:
         ValueError: a forecast without bands.
     """
     percent = 100 * chance_beyond(forecast, rule.level, rule.above)[step]  # (N,)
-    when = format_times(forecast.times, forecast.timezone)[step]
+    when = words.times(forecast.times, forecast.timezone)[step]
     decimals = fit_scale(forecast.median).decimals
     texts = tuple(
-        f"{'ALARM, ' if p > 100 * rule.chance else ''}median {format_value(float(m), decimals, forecast.unit)}"
+        f"{words.alarm + ', ' if p > 100 * rule.chance else ''}"
+        + words.median_of.format(value=words.number(m, decimals, forecast.unit))
         for p, m in zip(percent, forecast.median[step], strict=True)
     )
-    side = "above" if rule.above else "below"
-    label = f"chance of {forecast.quantity} {side} {rule.level:.6g} {forecast.unit}".rstrip() + f", {when}"
-    view = sensor_map(forecast.network, percent, "%", label, theme, selected, tooltips=texts, limits=(0.0, 100.0), stops=CIVIDIS)
-    nodes = np.flatnonzero(np.nan_to_num(percent) > 100 * rule.chance)
-    if len(nodes):
+    level = f"{rule.level:.6g} {forecast.unit}".rstrip()
+    side = words.above if rule.above else words.below
+    label = words.chance_for.format(quantity=forecast.quantity, side=side, level=level, when=when)
+    nodes, look = np.flatnonzero(np.nan_to_num(percent) > 100 * rule.chance), {"limits": (0.0, 100.0), "stops": CIVIDIS}
+    view = sensor_map(forecast.network, percent, "%", label, theme, selected, tooltips=texts, halos=nodes, words=words, **look)
+    if len(nodes) > 0 and forecast.network.n_sensors <= MANY:
         halos(forecast.network, nodes).add_to(view.features)
     return view

@@ -13,6 +13,11 @@ HEAT = ("#fff3d6", "#fdd08a", "#fb9a45", "#ea5a24", "#c02016", "#7d0010")
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B3A800", "#888888")
 MODALITY_COLOURS = {"vision": "#0072B2", "text": "#E69F00", "series": "#009E73"}
+TERNARY = {
+    "vision": "#0044C0",
+    "text": "#FF8C00",
+    "series": "#E8FBEF",
+}  # corners: they differ in lightness too, so their mixtures do
 
 
 @dataclass(frozen=True)

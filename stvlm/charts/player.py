@@ -10,13 +10,14 @@ from folium.elements import MacroElement
 from folium.template import Template
 
 from stvlm.charts.basemap import Bounds
+from stvlm.charts.dots import DOTS, dots_payload, numbers
 from stvlm.charts.images import colour_field, on_map
-from stvlm.charts.layers import radius_for
 from stvlm.charts.legend import Legend
 from stvlm.charts.maps import MapView, view_bounds
 from stvlm.charts.offline import OfflineMap, corners, defused
 from stvlm.charts.palette import Theme, theme_of
-from stvlm.charts.scale import Scale, fit_scale, format_times
+from stvlm.charts.scale import Scale, fit_scale
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.forecast import Forecast
 from stvlm.data.network import SensorNetwork
 
@@ -27,6 +28,7 @@ def player_map(
     start: int = 0,
     limits: tuple[float, float] | None = None,
     measured: np.ndarray | None = None,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """A map of the median forecast with play, speed and a time slider in it; a past one can be replayed as it came.
 
@@ -38,6 +40,7 @@ def player_map(
         start: step that is shown first.
         limits: (low, high) of the colours; else the middle 96 % of the whole forecast.
         measured: (H, N) what came, NaN where unknown; with any of it, a button shows it in the same colours.
+        words: what map and controls say.
 
     Raises:
         ValueError: what came is of another shape.
@@ -47,13 +50,14 @@ def player_map(
     came = [] if measured is None or not np.isfinite(measured).any() else measured
     scale = fit_scale(forecast.median, limits)
     colours, bounds = theme_of(theme), view_bounds(forecast.network)
-    times = format_times(forecast.times, forecast.timezone)
-    payload = _payload(forecast.network, times, forecast.median, scale, forecast.unit, colours, start)
-    payload["measured"] = _rounded(came, scale.decimals)
-    label = f"{forecast.quantity}, median forecast"
+    times = words.times(forecast.times, forecast.timezone)
+    payload = _payload(forecast.network, times, forecast.median, scale, forecast.unit, colours, start, words)
+    payload["measured"] = numbers(came, scale.decimals)
+    label = words.median_forecast.format(quantity=forecast.quantity)
     missing = bool(np.isnan(forecast.median).any())
-    key = f"player-{theme}-{_fingerprint(forecast.network, forecast.median, came, forecast.times)}-{scale.low:.6g}-{scale.high:.6g}"
-    return _view(payload, bounds, colours, Legend.of(scale, label, forecast.unit, missing), key)
+    content = _fingerprint(forecast.network, forecast.median, came, forecast.times, np.array([scale.low, scale.high]))
+    key = f"player-{theme}-{words.locale}-{content}"
+    return _view(payload, bounds, colours, Legend.of(scale, label, forecast.unit, missing), key, words)
 
 
 def images_player(
@@ -67,13 +71,14 @@ def images_player(
     theme: str = "light",
     kind: str = "sequential",
     opacity: float = 0.85,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """Images of several moments, one after another, each exactly where it lies, with the sensors in their colours.
 
     Args:
         arrays: (K, G, G) in `unit`, row 0 in the north; NaN is transparent. bounds: (west, south, east, north) of the outer edges.
         network: N sensors. times: K texts. values: (K, N) of the sensors, or None. unit, label, theme, kind: as in `maps.image_map`.
-        opacity: of the images, 0..1.
+        opacity: of the images, 0..1. words: what map and controls say.
 
     Raises:
         ValueError: not one time for each image.
@@ -84,49 +89,39 @@ def images_player(
     known = arrays.ravel() if values is None else np.append(arrays.ravel(), values)
     scale = fit_scale(known, kind=kind)
     shown = np.full((len(arrays), network.n_sensors), np.nan) if values is None else np.asarray(values, "f8")
-    payload = _payload(network, times, shown, scale, unit, colours, len(times) - 1)
+    payload = _payload(network, times, shown, scale, unit, colours, len(times) - 1, words)
     pictures = [on_map(colour_field(array, scale, opacity=opacity), bounds) for array in arrays]
     payload["images"], payload["imageBounds"] = [url for url, _ in pictures], corners(pictures[0][1])
     missing = values is not None and bool(np.isnan(shown).any())
-    key = f"images-{theme}-{opacity:g}-{_fingerprint(network, arrays, shown, np.array(times))}"
-    return _view(payload, view_bounds(network, bounds), colours, Legend.of(scale, label, unit, missing), key)
+    key = f"images-{theme}-{words.locale}-{opacity:g}-{_fingerprint(network, arrays, shown, np.array(times))}"
+    return _view(payload, view_bounds(network, bounds), colours, Legend.of(scale, label, unit, missing), key, words)
 
 
-def _view(payload: dict, bounds: Bounds, colours: Theme, legend: Legend, key: str) -> MapView:
-    base = OfflineMap(bounds, colours, free_below=60)
+def _view(payload: dict, bounds: Bounds, colours: Theme, legend: Legend, key: str, words: Wording) -> MapView:
+    base = OfflineMap(bounds, colours, free_below=60, words=words)
     TimePlayer(payload).add_to(base)
     return MapView(base, folium.FeatureGroup(control=False), legend, key, legend.label)
 
 
 def _payload(
-    network: SensorNetwork, times: list[str], values: np.ndarray, scale: Scale, unit: str, colours: Theme, start: int
+    network: SensorNetwork,
+    times: list[str],
+    values: np.ndarray,
+    scale: Scale,
+    unit: str,
+    colours: Theme,
+    start: int,
+    words: Wording,
 ) -> dict:
     """What the browser needs to play (H, N) values."""
-    return {
-        "lat": network.lat.round(5).tolist(),
-        "lon": network.unwrapped_lon.round(5).tolist(),
-        "ids": list(network.ids),
-        "names": [network.name(node) for node in range(network.n_sensors)],
+    return dots_payload(network, None, scale, unit, colours, words=words) | {
         "times": times,
-        "values": _rounded(values, scale.decimals),
+        "values": numbers(values, scale.decimals),
         "measured": [],
         "images": [],
-        "colours": scale.hex(np.linspace(scale.low, scale.high, 64)),
-        "low": scale.low,
-        "high": scale.high,
-        "decimals": scale.decimals,
-        "unit": unit,
-        "radius": radius_for(network.n_sensors),
-        "outline": colours.outline,
-        "missing": colours.missing,
         "start": int(np.clip(start, 0, len(times) - 1)),
+        "labels": {name: getattr(words, name) for name in LABELS},
     }
-
-
-def _rounded(values: np.ndarray, decimals: int) -> list[list[float | None]]:
-    """(H, N) numbers as JSON holds them: a digit more than is shown, None where missing."""
-    rows = np.round(np.asarray(values, "f8"), decimals + 1).tolist()
-    return [[x if np.isfinite(x) else None for x in row] for row in rows]
 
 
 def _fingerprint(network: SensorNetwork, *arrays: np.ndarray) -> str:
@@ -137,11 +132,15 @@ def _fingerprint(network: SensorNetwork, *arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
+LABELS = ("play", "pause", "over_time", "time_step", "speed", "swap", "forecast", "came")  # of the controls
+
+
 class TimePlayer(MacroElement):
     """Sensors that change colour over time, with the controls for it."""
 
     _template = defused(
-        Template("""
+        Template(
+            """
     {% macro header(this, kwargs) %}
     <style>
       .stvlm-player { display: flex; gap: 8px; align-items: center; flex-wrap: wrap;
@@ -160,31 +159,13 @@ class TimePlayer(MacroElement):
       var map = {{ this._parent.get_name() }}, data = {{ this.payload | tojson }};
       var step = data.start, timer = null, last = data.times.length - 1, shown = data.values;
 
-      function textOf(value) {
-        return value === null ? 'missing' : (value.toFixed(data.decimals) + ' ' + data.unit).trim();
-      }
-      function colourOf(value) {
-        var share = (value - data.low) / (data.high - data.low);
-        return data.colours[Math.round(Math.max(0, Math.min(1, share)) * (data.colours.length - 1))];
-      }
-      function styleOf(value) {
-        return value === null
-          ? {color: data.missing, weight: 2, dashArray: '2 3', fillColor: data.missing, fillOpacity: 0.15}
-          : {color: data.outline, weight: 0.8, dashArray: null, fillColor: colourOf(value), fillOpacity: 0.95};
-      }
+"""
+            + DOTS
+            + """
       var picture = null;
       if (data.images.length) { picture = L.imageOverlay(data.images[step], data.imageBounds, {pane: 'image'}).addTo(map); }
-      var sensors = L.featureGroup().addTo(map);
-      var markers = data.ids.map(function (id, node) {
-        var marker = L.circleMarker([data.lat[node], data.lon[node]], {radius: data.radius});
-        marker.feature = {type: 'Feature', properties: {id: id, node: node, name: data.names[node]}};
-        marker.bindTooltip(function () {
-          var text = document.createElement('span');
-          text.textContent = data.names[node] + ' \\u00b7 ' + textOf(shown[step][node]);
-          return text;
-        }, {sticky: true});
-        return marker.addTo(sensors);
-      });
+      var dots = stvlmDots(Object.assign({}, data, {values: shown[step]}));
+      dots.layer.addTo(map);
 
       function part(parent, tag, label) {
         var made = L.DomUtil.create(tag, '', parent);
@@ -195,7 +176,7 @@ class TimePlayer(MacroElement):
       function show(next) {
         step = next;
         if (picture) { picture.setUrl(data.images[step]); }
-        markers.forEach(function (marker, node) { marker.setStyle(styleOf(shown[step][node])); });
+        dots.paint(shown[step]);
         slider.value = step;
         slider.setAttribute('aria-valuetext', data.times[step]);
         clock.textContent = data.times[step];
@@ -204,31 +185,31 @@ class TimePlayer(MacroElement):
         clearInterval(timer);
         timer = null;
         button.textContent = '\\u25B6';
-        button.setAttribute('aria-label', 'play');
+        button.setAttribute('aria-label', data.labels.play);
       }
       function play() {
         clearInterval(timer);
         timer = setInterval(function () { show(step === last ? 0 : step + 1); }, 1000 / speed.value);
         button.textContent = '\\u275A\\u275A';
-        button.setAttribute('aria-label', 'pause');
+        button.setAttribute('aria-label', data.labels.pause);
       }
       control.onAdd = function () {
         var box = L.DomUtil.create('div', 'stvlm-box stvlm-player');
         box.setAttribute('role', 'group');
-        box.setAttribute('aria-label', 'play over time');
+        box.setAttribute('aria-label', data.labels.over_time);
         L.DomEvent.disableClickPropagation(box);
         L.DomEvent.disableScrollPropagation(box);
         L.DomEvent.on(box, 'keydown', L.DomEvent.stopPropagation);
-        button = part(box, 'button', 'play');
+        button = part(box, 'button', data.labels.play);
         button.type = 'button';
         button.textContent = '\\u25B6';
-        slider = part(box, 'input', 'time step');
+        slider = part(box, 'input', data.labels.time_step);
         slider.type = 'range';
         slider.min = 0;
         slider.max = last;
         slider.step = 1;
         clock = part(box, 'output');
-        speed = part(box, 'select', 'speed, steps per second');
+        speed = part(box, 'select', data.labels.speed);
         [1, 2, 4, 8].forEach(function (rate) {
           var choice = part(speed, 'option');
           choice.value = rate;
@@ -236,13 +217,13 @@ class TimePlayer(MacroElement):
         });
         speed.value = 2;
         if (data.measured.length) {
-          var which = part(box, 'button', 'show what came instead of the forecast');
+          var which = part(box, 'button', data.labels.swap);
           which.type = 'button';
-          which.textContent = 'forecast';
+          which.textContent = data.labels.forecast;
           which.setAttribute('aria-pressed', 'false');
           which.addEventListener('click', function () {
             shown = shown === data.values ? data.measured : data.values;
-            which.textContent = shown === data.values ? 'forecast' : 'what came';
+            which.textContent = shown === data.values ? data.labels.forecast : data.labels.came;
             which.setAttribute('aria-pressed', String(shown !== data.values));
             show(step);
           });
@@ -256,7 +237,8 @@ class TimePlayer(MacroElement):
       control.addTo(map);
     })();
     {% endmacro %}
-    """)
+    """
+        )
     )
 
     def __init__(self, payload: dict) -> None:

@@ -11,63 +11,78 @@ from stvlm.charts.figure import plain, say, style
 from stvlm.charts.images import image_png
 from stvlm.charts.palette import MODALITY_COLOURS, theme_of
 from stvlm.charts.scale import with_unit
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.escape import html as escape
 from stvlm.data.forecast import MODALITIES, FusionExplanation
 
 __all__ = ["deletion_bars", "image_png", "prompt_html", "shares_bars"]
 
 
-def shares_bars(explanation: FusionExplanation, sensor: int | None = None, theme: str = "light") -> go.Figure:
+def shares_bars(
+    explanation: FusionExplanation, sensor: int | None = None, theme: str = "light", words: Wording = ENGLISH
+) -> go.Figure:
     """Shares of vision, text and series in the fusion, in %.
 
     Args:
         explanation: of N sensors.
         sensor: node, drawn beside the mean of all sensors; None shows the mean alone.
         theme: "light" or "dark".
+        words: what it says.
     """
     percent = 100 * np.asarray(explanation.modality_weights, "f8")  # (N, 3)
-    rows = [("mean of all sensors", _mean(percent, axis=0))]
+    rows = [(words.mean_of_all, _mean(percent, axis=0))]
     if sensor is not None:
         rows.insert(0, (explanation.network.name(sensor), percent[sensor]))
     figure = go.Figure()
-    _bars(figure, rows, "%{x}: %{y:.1f} %", [f"{{:.{1}f}} %"] * len(rows))
-    style(figure, theme, "", "", "share of the fusion, %")
+    _bars(figure, rows, "%{x}: %{y:.1f} %", ["{:.1f} %"] * len(rows), words)
+    style(figure, theme, "", "", words.share)
     top = max([float(np.nanmax(values)) for _, values in rows if np.isfinite(values).any()], default=100.0)
     figure.update_layout(height=300, barmode="group", yaxis_range=[0, min(1.15 * max(top, 1.0), 112.0)])
-    return figure if np.isfinite(percent).any() else say(figure, "No shares: this model has no fusion.")
+    return figure if np.isfinite(percent).any() else say(figure, words.no_shares)
 
 
-def deletion_bars(explanation: FusionExplanation, sensor: int | None = None, theme: str = "light") -> go.Figure:
+def deletion_bars(
+    explanation: FusionExplanation, sensor: int | None = None, theme: str = "light", words: Wording = ENGLISH
+) -> go.Figure:
     """How far the forecast moves when a modality is taken away: mean absolute change over the horizon, in its unit.
 
     Args:
         explanation: with the measured changes in `deletion`.
         sensor: node, drawn beside the mean of all sensors; None shows the mean alone.
         theme: "light" or "dark".
+        words: what it says.
     """
     figure = go.Figure()
     names = [name for name in MODALITIES if name in explanation.deletion]
     changes = {name: _mean(np.abs(np.asarray(explanation.deletion[name], "f8")), axis=0) for name in names}  # (N,) each
-    rows = [("mean of all sensors", np.array([_mean(changes[name]) for name in names]))]
+    rows = [(words.mean_of_all, np.array([_mean(changes[name]) for name in names]))]
     if sensor is not None:
         rows.insert(0, (explanation.network.name(sensor), np.array([changes[name][sensor] for name in names])))
     unit = explanation.unit
-    label = with_unit("mean absolute change", unit)
+    label = with_unit(words.change, unit)
     if names:
-        _bars(figure, rows, f"without %{{x}}: %{{y:.3~g}} {plain(unit)}".rstrip(), ["{:.3g}"] * len(rows), names)
-    style(figure, theme, "", "taken away", label)
+        _bars(
+            figure,
+            rows,
+            f"{words.without.format(modality='%{x}')}: %{{y:.3~g}} {plain(unit)}".rstrip(),
+            ["{:.3g}"] * len(rows),
+            words,
+            names,
+        )
+    style(figure, theme, "", words.taken_away, label)
     figure.update_layout(height=300, barmode="group")
     figure.update_yaxes(rangemode="tozero")
-    return figure if names else say(figure, "The effect of deleting was not measured.")
+    return figure if names else say(figure, words.no_deletion)
 
 
-def prompt_html(tokens: Sequence[str], weights: np.ndarray, theme: str = "light") -> str:
+def prompt_html(tokens: Sequence[str], weights: np.ndarray, theme: str = "light", words: Wording = ENGLISH) -> str:
     """The prompt with every token shaded by the attention that it got; safe to show as HTML.
 
     Args:
         tokens: S texts, as a reader should see them (leading spaces and line ends included).
         weights: (S,) shares of attention; what is not a number counts as 0.
         theme: "light" or "dark".
+        words: what it says.
 
     Raises:
         ValueError: where there is not one weight for each token.
@@ -77,7 +92,7 @@ def prompt_html(tokens: Sequence[str], weights: np.ndarray, theme: str = "light"
         raise ValueError(f"{len(tokens)} tokens need {len(tokens)} weights, not {weights.shape}.")
     colours = theme_of(theme)
     if not len(tokens):
-        return f'<p style="color:{colours.muted}">This forecast read no prompt.</p>'
+        return f'<p style="color:{colours.muted}">{escape(words.no_prompt)}</p>'
     shade = weights / (weights.max() or 1.0)
     rgb, strongest = ("213, 94, 0", 0.55) if theme == "light" else ("230, 159, 0", 0.5)
     spans = "".join(
@@ -86,11 +101,11 @@ def prompt_html(tokens: Sequence[str], weights: np.ndarray, theme: str = "light"
         for token, weight, depth in zip(tokens, weights, shade, strict=True)
     )
     top = ", ".join(
-        f"{escape(tokens[i].strip() or 'space', quote=True)} {100 * weights[i]:.1f} %"
+        f"{escape(tokens[i].strip() or words.space, quote=True)} {100 * weights[i]:.1f} %"
         for i in np.argsort(weights, kind="stable")[::-1][:3]
     )
     return (
-        f'<div role="img" aria-label="Prompt shaded by attention; most: {top}" '
+        f'<div role="img" aria-label="{words.shaded.format(top=top)}" '
         f'style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;color:{colours.text};font:15px/1.9 sans-serif">'
         f"{spans}</div>"
     )
@@ -101,16 +116,17 @@ def _bars(
     rows: list[tuple[str, np.ndarray]],
     hover: str,
     texts: list[str],
+    words: Wording,
     names: Sequence[str] = MODALITIES,
 ) -> None:
     """Groups of bars coloured by modality: the first row full, the second hatched."""
     for place, ((name, values), text) in enumerate(zip(rows, texts, strict=True)):
         hatched = place > 0 or len(rows) == 1
         figure.add_bar(
-            x=list(names),
+            x=[words.modality(name) for name in names],
             y=values,
             name=plain(name),
-            text=[text.format(v) if np.isfinite(v) else "missing" for v in values],
+            text=[text.format(v) if np.isfinite(v) else words.missing for v in values],
             textposition="outside",
             cliponaxis=False,
             marker={

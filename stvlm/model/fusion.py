@@ -92,6 +92,7 @@ class FirstLayerFusion(nn.Module):
         n_images: int = 1,
         is_alone: bool = False,
         order: torch.Tensor | None = None,
+        head: int | None = None,
     ) -> FusionOutput:
         """Fuse the modalities in `layer`.
 
@@ -104,6 +105,7 @@ class FirstLayerFusion(nn.Module):
             n_images: V, images of equal size that the P image tokens belong to.
             is_alone: of the series tokens a sensor reads its own only, so that it learns of the others by image and words.
             order: (N,) of `blocks.sensor_order`, by which far sensors are read in groups; None: each reads each.
+            head: whose shares and attention are wanted; None: their mean over the heads.
         """
         tokens, modality, padding, spots = self._keys(series, places, image, image_places, text, text_mask, text_places)
         n_other = tokens.shape[1] - series.shape[1]
@@ -124,7 +126,8 @@ class FirstLayerFusion(nn.Module):
             if order is not None and not is_alone:
                 attend = partial(attend_in_blocks, backbone.attend, order=order)
             mixed = attend(q, k, v, scale=head_dim**-0.5)  # (B, heads, N, 2 D_head + 16)
-        drew = mixed[..., head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
+        asked = slice(None) if head is None else slice(head, head + 1)
+        drew = mixed[:, asked, :, head_dim : head_dim + 3].mean(dim=1)  # (B, N, 3)
         drawn = mixed[..., head_dim + N_EXTRA :].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         drawn = drawn - drawn.mean(dim=1, keepdim=True)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
@@ -133,9 +136,9 @@ class FirstLayerFusion(nn.Module):
         if explain is not None:
             own = n_other + explain if is_alone else None
             if order is None or is_alone:
-                weights = _attention(q[:, :, explain], k, head_dim, modality, own)
+                weights = _attention(q[:, asked, explain], k[:, asked], head_dim, modality, own)
             else:
-                rows = attention_rows(q[:, :, explain], k, head_dim**-0.5, order, explain)
+                rows = attention_rows(q[:, asked, explain], k[:, asked], head_dim**-0.5, order, explain)
                 weights = torch.cat(list(rows), dim=1)
             attention = _within(weights, modality)
         return FusionOutput(fused, drew / drew.sum(-1, keepdim=True), *attention, drawn=drawn)

@@ -127,11 +127,12 @@ class STVLM(nn.Module):
         n = len(self.backbone.layers)
         return {"first": 0, "middle": n // 2, "last": n - 1}[self.config.fusion]
 
-    def forward(self, inputs: ModelInputs, explain: torch.Tensor | None = None) -> ModelOutput:
+    def forward(self, inputs: ModelInputs, explain: torch.Tensor | None = None, head: int | None = None) -> ModelOutput:
         """Fuse and forecast.
 
         Args:
-            inputs: one batch. explain: (K,) sensors whose attention is wanted, or None.
+            inputs: one batch. explain: (K,) sensors whose attention is wanted, or None. head: of the fusion, of which shares and
+                attention are told; None: the mean over the heads.
         """
         token = self.token(inputs.series)  # (B, N, D)
         if not len(self.backbone.layers):
@@ -158,7 +159,7 @@ class STVLM(nn.Module):
             if i == self.fusion_layer:
                 fused = self.fusion(
                     self.backbone, layer, hidden, inputs.places, image, image_places, text, text_mask, explain, text_spots,
-                    n_images, self.config.others == "image", order,
+                    n_images, self.config.others == "image", order, head,
                 )  # fmt: skip
                 hidden = fused.tokens
             else:
