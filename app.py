@@ -3,17 +3,16 @@
 import streamlit as st
 
 from stvlm.ui import frame, home, models
+from stvlm.ui.words import say
 
 frame.page("home")
 st.title("ST-VLM", anchor=False)
-st.markdown(
-    "See, forecast and explain what a sensor network measures, with a vision-language model. Everything runs on this machine."
-)
+st.markdown(say("home.intro"))
 home.flow()
 home.go_on()
-st.subheader("Try a sample", anchor=False)
+st.subheader(say("home.try_sample"), anchor=False)
 home.samples()
-st.subheader("Or bring your own", anchor=False)
-st.markdown("Two files are enough: a table of sensors with their places, and a table of readings.")
-frame.page_link("data", "Upload a network", source="own")
+st.subheader(say("home.own"), anchor=False)
+st.markdown(say("home.own_files"))
+frame.page_link("data", say("common.upload"), source="own")
 models.warm_up()

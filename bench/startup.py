@@ -92,7 +92,7 @@ def first_forecast() -> dict[str, tuple[float, float]]:
             wait_for(f"{url}/_stcore/health")
             reached("server answers")
             page.goto(url, timeout=LIMIT_MS)
-            button = page.locator(f".st-key-open-{SAMPLE} button")
+            button = page.locator(f".st-key-open-{SAMPLE} a")
             button.wait_for(timeout=LIMIT_MS)
             reached("home page stands")
             button.click()

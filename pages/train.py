@@ -1,9 +1,9 @@
 """Fit a model to the network in view: start, watch, cancel, resume."""
 
-from stvlm.ui import frame, training, widgets
+from stvlm.ui import frame, runs, training, widgets
 
 frame.page("train")
 series = widgets.need_series()
-training.run_in_view()
+runs.in_view()
 training.new_run(series)
-training.run_list()
+runs.every()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -40,8 +41,17 @@ def words(app: AppTest) -> str:
 
 
 def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
-    assert [b.label for b in app.button] == ["Open the forecast"] * 4
+    links = [link.proto for link in app.main.get("page_link") if link.proto.label == "Open the forecast"]
+    led = [(link.page, parse_qs(link.query_string)["data"]) for link in links]
+    assert led == [("forecast", [f"sample:{name}"]) for name in datasets.SAMPLES]
     assert words(app).count("synthetic]") == 1
+
+
+def test_home_leads_back_to_the_network_in_view(app):
+    visit(app, "data", data="sample:irish_wind", sensor="DUB")
+    app = visit(app, "home")
+    first = next(link.proto for link in app.main.get("page_link") if link.proto.page == "forecast")
+    assert (first.label, parse_qs(first.query_string)["data"]) == ("Wind in Ireland", ["sample:irish_wind"])
 
 
 @pytest.mark.parametrize("name", NEEDS_A_NETWORK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,23 +18,51 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What these figures say."""
+
+    unsure: str = "not distinguishable from nothing"
+    worse: str = "worse, beyond chance"
+    better: str = "better, beyond chance"
+    full: str = "error against the full model, %"
+    error: str = "mean absolute error"
+    windows: str = "windows of training"
+    step: str = "step of the horizon"
+    days: str = "days ahead"
+    hours: str = "hours ahead"
+    minutes: str = "minutes ahead"
+    no_variant: str = "There is no variant to show."
+    no_model: str = "There is no model to show."
+    no_curve: str = "No results of the same data with more and less training are chosen."
+
+
+ENGLISH = Labels()
+
+
 def ablation_dots(
-    names: Sequence[str], percent: np.ndarray, low: np.ndarray, high: np.ndarray, sure: np.ndarray, theme: str = "light"
+    names: Sequence[str],
+    percent: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    sure: np.ndarray,
+    theme: str = "light",
+    labels: Labels = ENGLISH,
 ) -> go.Figure:
     """A dot and its interval for each variant: how its error differs from the full model's, in %.
 
     Args:
         names: K variants, drawn from top to bottom. percent, low, high: (K,). sure: (K,) bool, whether chance is ruled out.
-        theme: "light" or "dark".
+        theme: "light" or "dark". labels: what the figure says.
     """
     colours = theme_of(theme)
     percent, low, high = (np.asarray(v, "f8") for v in (percent, low, high))
     sure = np.asarray(sure, bool)
     figure = go.Figure()
     kinds = (
-        ("not distinguishable from nothing", ~sure, colours.muted, "circle-open"),
-        ("worse, beyond chance", sure & (percent > 0), SURE_WORSE, "triangle-right"),
-        ("better, beyond chance", sure & (percent <= 0), SURE_BETTER, "triangle-left"),
+        (labels.unsure, ~sure, colours.muted, "circle-open"),
+        (labels.worse, sure & (percent > 0), SURE_WORSE, "triangle-right"),
+        (labels.better, sure & (percent <= 0), SURE_BETTER, "triangle-left"),
     )
     for label, mine, colour, symbol in kinds:
         if not mine.any():
@@ -56,45 +85,51 @@ def ablation_dots(
             customdata=np.stack([low, high], axis=1)[mine],
             hovertemplate="%{y}: %{x:.2f} % (%{customdata[0]:.2f} … %{customdata[1]:.2f} %)<extra></extra>",
         )
-    style(figure, theme, "", "error against the full model, %")
+    style(figure, theme, "", labels.full)
     figure.update_layout(showlegend=True)
     figure.update_yaxes(categoryorder="array", categoryarray=[plain(name) for name in reversed(names)], title_text="")
     figure.add_vline(x=0, line={"color": colours.text, "width": 1})
-    return figure if len(percent) else say(figure, "There is no variant to show.")
+    return figure if len(percent) else say(figure, labels.no_variant)
 
 
-def step_lines(errors: dict[str, Sequence[float]], unit: str, theme: str = "light", step_minutes: float | None = None) -> go.Figure:
+def step_lines(
+    errors: dict[str, Sequence[float]],
+    unit: str,
+    theme: str = "light",
+    step_minutes: float | None = None,
+    labels: Labels = ENGLISH,
+) -> go.Figure:
     """The error of each model by step of the horizon.
 
     Args:
         errors: model -> H mean absolute errors, NaN where nothing was observed. unit: of the errors. theme: "light" or "dark".
-        step_minutes: length of a step; None: the axis counts steps.
+        step_minutes: length of a step; None: the axis counts steps. labels: what the figure says.
     """
     figure = go.Figure()
-    label, size = _time_axis(step_minutes)
+    label, size = _time_axis(step_minutes, labels)
     for place, (name, values) in enumerate(errors.items()):
         steps = size * np.arange(1, len(values) + 1)
         hover = f"{plain(name)}, %{{x:.3~g}}: %{{y:.3~g}} {plain(unit)}<extra></extra>"
         _line(figure, place, name, steps, values, hover)
-    style(figure, theme, "", label, with_unit("mean absolute error", unit))
+    style(figure, theme, "", label, with_unit(labels.error, unit))
     figure.update_yaxes(rangemode="normal")
-    return figure if errors else say(figure, "There is no model to show.")
+    return figure if errors else say(figure, labels.no_model)
 
 
-def few_shot_lines(points: pd.DataFrame, unit: str, theme: str = "light") -> go.Figure:
+def few_shot_lines(points: pd.DataFrame, unit: str, theme: str = "light", labels: Labels = ENGLISH) -> go.Figure:
     """The error of each model by the number of windows that it learnt from.
 
     Args:
-        points: columns model, windows, mae. unit: of the errors. theme: "light" or "dark".
+        points: columns model, windows, mae. unit: of the errors. theme: "light" or "dark". labels: what the figure says.
     """
     figure = go.Figure()
     for place, (name, mine) in enumerate(points.groupby("model", sort=False)):
-        hover = f"{plain(name)}, %{{x}} windows: %{{y:.3~g}} {plain(unit)}<extra></extra>"
+        hover = f"{plain(name)}, {labels.windows}: %{{x}}, %{{y:.3~g}} {plain(unit)}<extra></extra>"
         _line(figure, place, str(name), mine["windows"], mine["mae"], hover)
-    style(figure, theme, "", "windows of training", with_unit("mean absolute error", unit))
+    style(figure, theme, "", labels.windows, with_unit(labels.error, unit))
     counts = sorted(set(points["windows"]))
     figure.update_xaxes(type="log", tickvals=counts, ticktext=[f"{count:,}" for count in counts])
-    return figure if len(points) else say(figure, "No results of the same data with more and less training are chosen.")
+    return figure if len(points) else say(figure, labels.no_curve)
 
 
 def _line(figure: go.Figure, place: int, name: str, x: Sequence[float], y: Sequence[float], hover: str) -> None:
@@ -110,11 +145,11 @@ def _line(figure: go.Figure, place: int, name: str, x: Sequence[float], y: Seque
     )
 
 
-def _time_axis(step_minutes: float | None) -> tuple[str, float]:
+def _time_axis(step_minutes: float | None, labels: Labels) -> tuple[str, float]:
     """Title of the axis, and what one step is in its unit."""
     if not step_minutes:
-        return "step of the horizon", 1.0
-    for minutes, word in ((1440, "days"), (60, "hours"), (1, "minutes")):
+        return labels.step, 1.0
+    for minutes, word in ((1440, labels.days), (60, labels.hours), (1, labels.minutes)):
         if step_minutes >= minutes:
-            return f"{word} ahead", step_minutes / minutes
-    return "minutes ahead", step_minutes
+            return word, step_minutes / minutes
+    return labels.minutes, step_minutes

@@ -22,11 +22,13 @@ class Axis:
 
     Attributes:
         title: in words. names: one for each row or column. marked: place of the one in view, or None.
+        one: what a single row or column is called; "" for "row" or "column".
     """
 
     title: str
     names: tuple[str, ...]
     marked: int | None = None
+    one: str = ""
 
 
 def matrix_picture(
@@ -54,6 +56,7 @@ def matrix_picture(
     colours = [[i / (len(scale.stops) - 1), stop] for i, stop in enumerate(scale.stops)]
     text = np.array([[plain(row)] for row in rows.names], dtype=object), np.array([[plain(c) for c in columns.names]], dtype=object)
     names = np.stack(np.broadcast_arrays(*text), axis=-1)  # (R, C, 2)
+    row, column = plain(rows.one or "row"), plain(columns.one or "column")
     value = f"%{{z:,.{scale.decimals}f}}{' ' + plain(unit) if unit else ''}"
     figure = go.Figure(
         go.Heatmap(
@@ -63,7 +66,7 @@ def matrix_picture(
             zmax=scale.high,
             colorscale=colours,
             colorbar=BAR_ABOVE,
-            hovertemplate=f"row: %{{customdata[0]}}<br>column: %{{customdata[1]}}<br>{value}<extra></extra>",
+            hovertemplate=f"{row}: %{{customdata[0]}}<br>{column}: %{{customdata[1]}}<br>{value}<extra></extra>",
             hoverongaps=False,
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,31 @@ from stvlm.charts.figure import plain, say, style
 from stvlm.charts.palette import MODALITY_COLOURS, VIRIDIS, colour_table, hex_of
 
 
-def rank_lines(rows: Iterable[dict], theme: str = "light") -> go.Figure:
+@dataclass(frozen=True)
+class Labels:
+    """What the figure says."""
+
+    step: str = "training step"
+    at: str = "step"
+    rank: str = "mean rank of an adapter"
+    mean: str = "mean rank"
+    no_ranks: str = "No ranks have been shared out: this strategy has none to move."
+
+
+def rank_lines(
+    rows: Iterable[dict], theme: str = "light", labels: Labels = Labels(), named: Callable[[str], str] = str
+) -> go.Figure:
     """Mean rank of the adapters of each decoder layer and of each modality, as stairs over the steps.
 
     Args:
         rows: {"step": int, "ranks": {part: rank}} whenever ranks were shared out; a part is "layer 1: ..." or a modality.
-        theme: "light" or "dark".
+        theme: "light" or "dark". labels: what the figure says. named: a layer or modality -> what it is called.
     """
     table = rank_table(rows)
-    figure = style(go.Figure(), theme, x="training step", y="mean rank of an adapter")
+    figure = style(go.Figure(), theme, x=labels.step, y=labels.rank)
     figure.update_yaxes(rangemode="tozero")
     if not len(table):
-        return say(figure, "No ranks have been shared out: this strategy has none to move.")
+        return say(figure, labels.no_ranks)
     groups = [name for name in table.columns if name != "step"]
     layers = [name for name in groups if name not in MODALITY_COLOURS]
     ends = (20, 200) if theme == "light" else (100, 250)  # shades that stand out from the page
@@ -31,8 +45,8 @@ def rank_lines(rows: Iterable[dict], theme: str = "light") -> go.Figure:
     colours = dict(zip(layers, shades, strict=False)) | MODALITY_COLOURS
     for name in groups:
         line = {"color": colours[name], "shape": "hv", "width": 2} | ({} if name in layers else {"dash": "dash", "width": 3})
-        hover = f"{plain(name)}, step %{{x}}: mean rank %{{y:.2f}}<extra></extra>"
-        figure.add_scatter(x=table["step"], y=table[name], name=plain(name), mode="lines", line=line, hovertemplate=hover)
+        hover = f"{plain(named(name))}, {labels.at} %{{x}}: {labels.mean} %{{y:.2f}}<extra></extra>"
+        figure.add_scatter(x=table["step"], y=table[name], name=plain(named(name)), mode="lines", line=line, hovertemplate=hover)
     return figure
 
 

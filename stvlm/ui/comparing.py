@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from stvlm.evaluation.results import (
     sensor_gap,
 )
 from stvlm.ui import assess, datasets, frame, session, show, widgets
-from stvlm.ui.words import say
+from stvlm.ui.words import brief, number, say, told
 
 SHIPPED = Path(__file__).resolve().parents[2] / "docs" / "results"
 MOST_UPLOADS = 12
@@ -38,122 +39,115 @@ def pick() -> tuple[tuple[Result, ...], Result]:
         Those chosen, and the one looked at closely.
     """
     is_empty = not _shipped(_stamp()) and not session.kept("results")
-    with st.expander("Add results of your own", icon=":material/upload_file:", expanded=is_empty):
+    with st.expander(say("compare.add"), icon=":material/upload_file:", expanded=is_empty):
         _upload()
     found = {r.name: r for r in (*_shipped(_stamp()), *session.kept("results", ()))}
     if not found:
-        st.info("There is no finished backtest here yet. Make one with the command below, and add its file above.")
+        st.info(say("compare.none"))
         command()
         st.stop()
     names = list(found)
     labels = _labels(found)
-    chosen = st.multiselect("Results", names, names, format_func=labels.get, key="results", persist_state="session")
+    chosen = st.multiselect(say("compare.results"), names, names, format_func=labels.get, key="results", persist_state="session")
     if not chosen:
-        st.info("Choose at least one result.")
+        st.info(say("compare.choose"))
         st.stop()
     one = session.chosen("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
     if len(chosen) > 1:
         key = session.tied("result", one)
         st.selectbox(
-            "Looked at closely", chosen, key=key, format_func=labels.get, on_change=session.taken, args=("result", key, str)
+            say("compare.closely"), chosen, key=key, format_func=labels.get, on_change=session.taken, args=("result", key, str)
         )
     return tuple(found[name] for name in chosen), found[one]
 
 
 def errors(results: tuple[Result, ...], one: Result) -> None:
     """Models × data × horizons, and the error of the result in view by step."""
-    st.subheader("How large the errors are", anchor=False)
+    st.subheader(say("compare.errors"), anchor=False)
     table = score_tables(results)
     if table["Unit"].nunique() == 1:
         table = table.drop(columns="Unit")
     if len(results) == 1:
         table = table.drop(columns="Data")
-    table = table.dropna(axis=1, how="all")
-    widgets.table(table, f"Errors of {len(table)} rows, the best of each data first.", decimals=3)
-    st.caption(
-        f"Mean absolute error (MAE) and root of the mean square (RMSE) over the test part, in "
-        f"{widgets.plain(one.unit) or 'the unit of the readings'}; "
-        f"{one.windows.get('test', 0)} test windows, {one.windows.get('train', 0)} to learn from."
-    )
+    table = _headed(table.dropna(axis=1, how="all"))
+    widgets.table(table, say("compare.errors_alt", n=len(table)), decimals=3)
+    unit = widgets.plain(one.unit) or say("compare.no_unit")
+    windows = {part: number(one.windows.get(part, 0), 0) for part in ("test", "train")}
+    st.caption(say("compare.errors_note", unit=unit, **windows))
     _downloads(table, "errors")
     lines = {row["model"]: row["mae_per_step"] for row in sorted(one.scores, key=lambda row: row["mae"])[:MOST_LINES]}
-    figure = comparison.step_lines(lines, one.unit, frame.theme(), one.step_minutes)
+    figure = comparison.step_lines(lines, one.unit, frame.theme(), one.step_minutes, _drawn())
     shown = ", ".join(str(step) for step in horizon_steps(one.horizon))
-    alt = f"Error by step for {one.title}: {len(lines)} models; the table above has steps {shown}."
-    show.plot(figure, "by-step", alt)
+    show.plot(figure, "by-step", say("compare.step_alt", title=one.title, n=len(lines), steps=shown))
 
 
 def by_sensor(one: Result) -> None:
     """Where one model beats another."""
-    st.subheader("Where one model is better", anchor=False)
+    st.subheader(say("compare.where"), anchor=False)
     placed = [row["model"] for row in one.scores if np.isfinite(row["mae_per_sensor"]).any()]
     if len(placed) < 2:
-        st.info("This result has no errors by sensor for two models.")
+        st.info(say("compare.no_sensors"))
         return
     ranked = sorted(placed, key=lambda name: next(row["mae"] for row in one.scores if row["model"] == name))
     left, right = st.columns(2)
-    first = left.selectbox("This model", ranked, 0, key=f"first-{one.name}")
+    first = left.selectbox(say("compare.this"), ranked, 0, key=f"first-{one.name}")
     other = next((i for i, name in enumerate(ranked) if i and _differ(one, ranked[0], name)), 1)
-    second = right.selectbox("Against", ranked, other, key=f"second-{one.name}")
+    second = right.selectbox(say("compare.against"), ranked, other, key=f"second-{one.name}")
     if first == second:
-        st.info("Choose two models.")
+        st.info(say("compare.two"))
         return
     try:
         gap = sensor_gap(one, first, second)
     except ValueError as error:
-        st.info(str(error))
+        st.info(told("below", str(error)))
         return
     st.markdown(widgets.plain(_gap_words(gap, first, second, one.unit)))
-    label = f"error of {first} minus that of {second}"
+    label = say("compare.gap_label", first=first, second=second)
     if one.network is None:
-        st.caption("This file does not say where its sensors stand, so there is no map.")
+        st.caption(say("compare.no_places"))
     else:
         span = float(np.nanquantile(np.abs(gap.gaps), 0.96)) or 1.0
         view = maps.sensor_map(
             one.network, gap.gaps, one.unit, label, frame.theme(), limits=(-span, span), kind="diverging"
         )  # fmt: skip
-        alt = f"Map: {label}. Blue: {first} is better; orange: {second} is better. The table below has the numbers."
+        alt = say("compare.gap_alt", label=label, first=first, second=second)
         show.show_map(view, one.network, f"gap-{one.name}", alt)
-    with st.expander("The same as a table"):
+    with st.expander(say("format.as_table")):
         ids = one.network.ids if one.network else [str(i + 1) for i in range(len(gap.gaps))]
         columns = {name: next(r["mae_per_sensor"] for r in one.scores if r["model"] == name) for name in (first, second)}
-        columns = {with_unit(f"MAE of {name}", one.unit): values for name, values in columns.items()}
-        table = pd.DataFrame({"Sensor": ids, **columns, with_unit("Difference", one.unit): gap.gaps})
-        widgets.table(table, f"Errors of two models at {len(table)} sensors.", decimals=3)
+        columns = {with_unit(say("compare.mae_of", name=name), one.unit): values for name, values in columns.items()}
+        difference = with_unit(say("compare.difference"), one.unit)
+        table = pd.DataFrame({say("common.sensor"): ids, **columns, difference: gap.gaps})
+        widgets.table(table, say("compare.gap_table_alt", n=len(table)), decimals=3)
         _downloads(table, "by-sensor")
 
 
 def panel(one: Result) -> None:
     """The ablation panel: dots with intervals, the same as a table, and in words."""
-    st.subheader("What each part is worth", anchor=False)
+    st.subheader(say("whatif.panel"), anchor=False)
     if not one.ablations:
-        st.info("This result has no ablation panel. The command below makes one: `--ablations all`.")
+        st.info(say("compare.no_panel"))
         return
     if one.is_mixed:
-        st.warning("This panel was stopped and gone on with other code: its trainings are not all of one version of the program.")
+        st.warning(say("compare.mixed"))
     full, *variants = one.ablations
     st.markdown(widgets.plain(full["verdict"]))
     if variants:
         values = {key: np.array([row[key] for row in variants]) for key in ("percent", "percent_low", "percent_high", "is_sure")}
         names = [row["variant"] for row in variants]
-        figure = comparison.ablation_dots(names, *values.values(), frame.theme())
-        alt = f"Difference of the error to the full model's for {len(variants)} variants; the table below has the numbers."
-        show.plot(figure, "ablations", alt, height=120 + 28 * len(variants))
-    words, numbers = st.tabs(["In words", "As a table"])
+        figure = comparison.ablation_dots(names, *values.values(), frame.theme(), _drawn())
+        show.plot(figure, "ablations", say("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
+    words, numbers = st.tabs([say("compare.in_words"), say("format.table")])
     with words:
-        st.markdown("\n".join(f"- {widgets.plain(row['verdict'])}" for row in variants) or "No variant was asked for.")
+        st.markdown("\n".join(f"- {widgets.plain(row['verdict'])}" for row in variants) or say("compare.no_variant"))
     with numbers:
-        table = ablation_table(one)
-        widgets.table(table, f"The ablation panel, {len(table)} rows.", decimals=3)
+        table = _headed(ablation_table(one))
+        widgets.table(table, say("compare.panel_alt", n=len(table)), decimals=3)
         _downloads(table, "ablations")
-    st.caption(
-        f"Every variant was trained anew with {full['seeds']} seed{'s' * (full['seeds'] != 1)}, the same anchor, windows and number of "
-        "steps, and its network forced in. Differences are to the full model, that of the full model is to its anchor. "
-        "“As shipped” is with the rule that refuses a network which does not beat its anchor. "
-        f"Intervals: {widgets.plain(str(one.setting.get('interval', ''))[:400])}. "
-        f"Of {len(variants)} intervals at 95 %, about {0.05 * len(variants):.1f} leave 0 out by chance alone. "
-        "Memory is the most that the training's own process held, Python and libraries included; times depend on what else ran."
-    )
+    seeds = say("compare.one_seed") if full["seeds"] == 1 else say("compare.seeds", n=full["seeds"])
+    counts = {"n": len(variants), "chance": number(0.05 * len(variants))}
+    interval = widgets.plain(str(one.setting.get("interval", ""))[:400])
+    st.caption(say("compare.panel_note", seeds=seeds, interval=interval, **counts))
 
 
 def panel_of_network() -> None:
@@ -174,14 +168,14 @@ def few_shot(results: tuple[Result, ...]) -> None:
     points = few_shot_points(results)
     if points.empty:
         return
-    st.subheader("With less to learn from", anchor=False)
+    st.subheader(say("compare.few"), anchor=False)
     for place, (title, mine) in enumerate(points.groupby("title", sort=False)):
         st.markdown(f"**{widgets.plain(str(title))}**")
-        figure = comparison.few_shot_lines(mine, str(mine["unit"].iloc[0]), frame.theme())
-        show.plot(figure, f"few-shot-{place}", f"Error by windows of training for {title}; the table has the numbers.")
+        figure = comparison.few_shot_lines(mine, str(mine["unit"].iloc[0]), frame.theme(), _drawn())
+        show.plot(figure, f"few-shot-{place}", say("compare.few_alt", title=title))
         table = mine.drop(columns=["title", "unit"]).pivot_table("mae", "model", "windows").rename_axis(columns=None).reset_index()
-        table.columns = ["Model", *(f"MAE, {c} windows" for c in table.columns[1:])]
-        widgets.table(table, f"Error by windows of training, {len(table)} models.", decimals=3)
+        table.columns = [say("compare.model"), *(say("compare.few_column", n=number(c, 0)) for c in table.columns[1:])]
+        widgets.table(table, say("compare.few_table_alt", n=len(table)), decimals=3)
         _downloads(table, f"few-shot-{place}")
 
 
@@ -189,7 +183,7 @@ def command() -> None:
     """The command line that makes such a result for the network in view."""
     data = session.data_id()
     sample = datasets.sample(data) if data else None
-    st.markdown("**Make a result of your own.** On this machine, in the folder of the program; stopped, the same command goes on:")
+    st.markdown(say("compare.own"))
     if sample:
         source = f"--sample {sample.name}"
         sizes = f"--lookback {sample.lookback} --horizon {sample.horizon} --split {','.join(f'{s:g}' for s in sample.split)}"
@@ -202,16 +196,14 @@ def command() -> None:
 
 def _upload() -> None:
     """Take result files and hold them for this session."""
-    files = st.file_uploader(
-        "Files of `python -m stvlm backtest --json`", type=["json"], accept_multiple_files=True, key="result-files"
-    )
+    files = st.file_uploader(say("compare.files"), type=["json"], accept_multiple_files=True, key="result-files")
     held = {r.name: r for r in session.kept("results", ())}
     before = dict(held)
     for file in files or ():
         if f"own: {file.name}" in held:
             continue
         if len(held) >= MOST_UPLOADS:
-            st.warning(f"No more than {MOST_UPLOADS} results of your own at a time.")
+            st.warning(say("compare.too_many", n=MOST_UPLOADS))
             break
         try:
             result = read_result(file.name, file.getvalue())
@@ -250,16 +242,23 @@ def _differ(one: Result, first: str, second: str) -> bool:
 
 def _gap_words(gap: SensorGap, first: str, second: str, unit: str) -> str:
     """Who is better, by how much, at how many sensors, and whether that could be chance."""
+    names = {"first": first, "second": second}
     if gap.same:
-        return f"{first} and {second} forecast the same: where a network is refused, the forecast is that of its anchor."
+        return say("compare.same", **names)
     sure = gap.low > 0 or gap.high < 0
-    winner = f"{first} is better" if gap.mean < 0 else f"{second} is better"
-    judged = f"{winner}, beyond the differences between sensors" if sure else "not distinguishable from nothing"
-    return (
-        f"{first} has the smaller error at {gap.better} of {gap.n} sensors; its mean error is {gap.mean:+.3g} {unit} against {second} "
-        f"({gap.low:+.3g} … {gap.high:+.3g}): {judged}. The interval draws sensors again; neighbours are alike, so it is narrow rather "
-        "than wide."
-    ).replace("-", "−")
+    judged = say("compare.better", name=first if gap.mean < 0 else second) if sure else say("compare.unsure")
+    size = {"mean": f"{brief(gap.mean, sign=True)} {unit}".rstrip(), "low": brief(gap.low, sign=True)}
+    return say("compare.gap", **names, better=gap.better, n=gap.n, **size, high=brief(gap.high, sign=True), judged=judged)
+
+
+def _headed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with its columns named in the language in view."""
+    return table.rename(columns=lambda name: told("column", name))
+
+
+def _drawn() -> comparison.Labels:
+    """What the figures say."""
+    return comparison.Labels(**{part.name: say(f"compare.draws_{part.name}") for part in fields(comparison.Labels)})
 
 
 def _downloads(table: pd.DataFrame, name: str) -> None:

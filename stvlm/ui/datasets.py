@@ -16,6 +16,7 @@ from stvlm.data.formats import RawTables
 from stvlm.data.samples import SAMPLES, Sample, load_sample
 from stvlm.data.series import SensorSeries
 from stvlm.jobs.run import workspace, write_atomic
+from stvlm.ui.words import say, told
 
 SAMPLE = "sample:"
 
@@ -53,10 +54,11 @@ def load(data: str) -> SensorSeries:
             raise UnknownNetworkError(data)
     else:
         folder(data)
-    return _load(data)
+    with st.spinner(say("wait.network")):
+        return _load(data)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Reading the network …")
+@st.cache_resource(max_entries=6, show_spinner=False)
 def _load(data: str) -> SensorSeries:
     found = sample(data)
     return load_sample(found.name) if found else store.load_series(folder(data))
@@ -65,7 +67,7 @@ def _load(data: str) -> SensorSeries:
 def title(data: str) -> str:
     """What people call a network; the id itself where nothing better is known. An uploader's own text: not markdown."""
     if found := sample(data):
-        return found.title
+        return told("sample", found.title)
     try:
         return str(card(data)["title"])
     except UnknownNetworkError:
@@ -119,21 +121,27 @@ def _root() -> Path:
     return workspace() / "datasets"  # where the worker of a run looks too
 
 
-@st.cache_data(max_entries=8, show_spinner="Checking the readings …")
 def report(data: str) -> quality.QualityReport:
     """What is wrong with a network that is already in use: what its fixes left."""
     series = load(data)
-    sensors = pd.DataFrame({"sensor_id": series.network.ids, "lat": series.network.lat, "lon": series.network.lon})
-    readings = pd.DataFrame(series.values, index=pd.DatetimeIndex(series.times), columns=list(series.network.ids))
+    with st.spinner(say("wait.checking")):
+        return _report(data, series)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _report(data: str, _series: SensorSeries) -> quality.QualityReport:
+    network = _series.network
+    sensors = pd.DataFrame({"sensor_id": network.ids, "lat": network.lat, "lon": network.lon})
+    readings = pd.DataFrame(_series.values, index=pd.DatetimeIndex(_series.times), columns=list(network.ids))
     return quality.inspect(
-        RawTables(sensors, readings, {"sensors": "sensor table", "series": "readings"}, zoned=bool(series.timezone))
+        RawTables(sensors, readings, {"sensors": "sensor table", "series": "readings"}, zoned=bool(_series.timezone))
     )
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def coverage(data: str) -> np.ndarray:
     """(N,) float64 in percent: how much of each sensor's readings is there."""
-    series = load(data)
+    series = _load(data)
     blocks = range(0, series.n_steps, 65536)  # so that a memory-mapped array is never read whole
     return sum(np.isfinite(series.values[i : i + 65536]).sum(axis=0) for i in blocks) / series.n_steps * 100
 

@@ -17,9 +17,10 @@ from stvlm.modalities.image import View
 from stvlm.modalities.raster import SpatialRaster
 from stvlm.modalities.readout import DEPARTURES, Reading, needs_image, past_without, read_channel
 from stvlm.ui import frame, grouping, session, show, widgets
+from stvlm.ui.words import brief, number, say, told
 
 PLAYED = 24  # moments
-CLICKS = {"choose": "chooses it", "drop": "drops it"}
+CLICKS = ("choose", "drop")  # what a click on a sensor does
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,13 @@ class Look:
     @property
     def label(self) -> str:
         """What the channel shows, with the quantity where it shows readings."""
-        what = self.view.channels[self.channel]
-        return f"{self.window.series.quantity}, {what.label}" if what.kind in DEPARTURES else what.label
+        is_of_readings = self.view.channels[self.channel].kind in DEPARTURES
+        return f"{self.window.series.quantity}, {self.channel_label}" if is_of_readings else self.channel_label
+
+    @property
+    def channel_label(self) -> str:
+        """What the channel shows."""
+        return told("view", self.view.channels[self.channel].label)
 
     def read(self) -> Reading:
         """The channel in its unit."""
@@ -63,22 +69,22 @@ def on_map(look: Look, other: Look | None) -> None:
     """
     reading = look.read()
     if not np.isfinite(reading.array).any():
-        st.info(f"This channel is {look.view.channels[look.channel].label}: every pixel is grey, and tells the model nothing.")
+        st.info(widgets.plain(say("images.nothing", label=look.channel_label)))
         return
     moments = _moments(look)
-    playing = len(moments) > 1 and st.toggle("Play", key="play", help=f"the last {len(moments)} moments, one after another")
+    playing = len(moments) > 1 and st.toggle(say("images.play"), key="play", help=say("images.play_help", n=len(moments)))
     left, right = st.columns(2, vertical_alignment="bottom")
-    opacity = left.slider("Opacity, %", 10, 100, 85, 5, key="opacity", persist_state="session") / 100
+    opacity = left.slider(say("images.opacity"), 10, 100, 85, 5, key="opacity", persist_state="session") / 100
     with right:
         clicks = st.segmented_control(
-            "A click on a sensor",
-            tuple(CLICKS),
+            say("images.clicks"),
+            CLICKS,
             default="choose",
-            format_func=CLICKS.get,
+            format_func={"choose": say("images.choose"), "drop": say("images.drop")}.get,
             key="clicks",
             required=True,
             wrap=True,
-            help="a second click takes a dropped sensor back; the lasso drops several",
+            help=say("images.clicks_help"),
         )
     if playing:
         _played(look, moments, opacity)
@@ -88,9 +94,9 @@ def on_map(look: Look, other: Look | None) -> None:
         _dropped(look, reading)
     if other is not None:
         _compared(look, other, opacity)
-    with st.expander("The same as a table"):
+    with st.expander(say("format.as_table")):
         rows = sensor_rows(look, reading, None if other is None else other.read())
-        widgets.table(rows, f"{look.label}: the reading and the pixel of each sensor.", decimals=fit_scale(reading.array).decimals)
+        widgets.table(rows, say("images.table_alt", label=look.label), decimals=fit_scale(reading.array).decimals)
     _download(look, reading)
 
 
@@ -106,11 +112,8 @@ def _still(look: Look, reading: Reading, opacity: float, drops: bool, beside: Re
     network, theme = look.window.series.network, frame.theme()
     view = _view(look, reading, opacity, _shared_limits(reading, beside))
     known = reading.array[np.isfinite(reading.array)]
-    g = len(reading.array)
-    alt = (
-        f"Image of {g} × {g} pixels, {look.view.channels[look.channel].label}: {known.min():.4g} to {known.max():.4g} {reading.unit}. "
-        f"Last reading {when(look.window)}. North is up; each pixel has its place on the map, and hovering reads it."
-    )
+    ends = {"low": brief(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
+    alt = say("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
     take = (lambda nodes: _turn(look.silent, nodes)) if drops else None
     show.show_map(lasso.with_lasso(view, theme), network, "image", alt, height=470, on_pick=take)
     if look.view.title == "Geography":
@@ -134,17 +137,18 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
         _colours(readings[0]),
         opacity,
     )
-    show.show_map(view, network, "images", f"Map that plays {look.label} from {times[0]} to {times[-1]}.", height=470)
+    alt = say("images.played_alt", label=look.label, first=times[0], last=times[-1])
+    show.show_map(view, network, "images", alt, height=470)
 
 
-def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, before: str = "") -> maps.MapView:
-    """The map of a reading; `before` goes before the label of its legend."""
+def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, label: str = "") -> maps.MapView:
+    """The map of a reading; `label` is that of its legend, where it is not the channel's own."""
     return maps.image_map(
         reading.array,
         look.raster.bounds,
         look.window.series.network,
         reading.unit,
-        before + look.label,
+        label or look.label,
         frame.theme(),
         look.sensor,
         limits,
@@ -177,16 +181,18 @@ def _dropped(look: Look, reading: Reading) -> None:
     whole = replace(look, silent=()).read()
     change = np.abs(reading.array - whole.array)
     names = ", ".join(widgets.sensor_label(look.window.series.network, node) for node in look.silent[:6])
-    more = f" and {len(look.silent) - 6} more" if len(look.silent) > 6 else ""
+    if len(look.silent) > 6:
+        names = say("images.more", names=names, n=len(look.silent) - 6)
     lost = int((np.isfinite(whole.array) & ~np.isfinite(reading.array)).sum())
     known = change[np.isfinite(change)]
-    words = f"Dropped: {names}{more}."
+    words = [say("images.dropped", names=names)]
     if known.size:
-        words += f" Without them a pixel changes by {known.mean():.3g} {reading.unit} in the mean, by {known.max():.3g} at most."
+        size = {"mean": _measured(known.mean(), reading.unit), "most": brief(known.max())}
+        words.append(say("images.dropped_change", **size))
     if lost:
-        words += f" {lost} pixels know nothing any more."
-    st.caption(widgets.plain(words))
-    grouping.clear_button(look.silent, "dropped", "Take back what was dropped")
+        words.append(say("images.dropped_lost", n=number(lost, 0)))
+    st.caption(widgets.plain(" ".join(words)))
+    grouping.clear_button(look.silent, "dropped", say("images.take_back"))
 
 
 def _compared(look: Look, other: Look, opacity: float) -> None:
@@ -196,28 +202,37 @@ def _compared(look: Look, other: Look, opacity: float) -> None:
     with left:
         st.markdown(f"**{widgets.plain(when(other.window))}**")
         view = _view(other, theirs, opacity, _shared_limits(mine, theirs))
-        show.show_map(view, network, "other", f"The same image, last reading {when(other.window)}.", height=320)
+        show.show_map(view, network, "other", say("images.other_alt", when=when(other.window)), height=320)
     with right:
-        st.markdown("**Difference**")
+        st.markdown(f"**{say('images.difference')}**")
         values = None if mine.values is None else mine.values - theirs.values
         off = Reading(mine.array - theirs.array, values, mine.unit, True)
         known = np.abs(off.array[np.isfinite(off.array)])
-        size = f"{known.mean():.3g} {mine.unit} in the mean, {known.max():.3g} at most" if known.size else "nothing known in both"
-        alt = f"{when(look.window)} minus {when(other.window)}: {size}."
-        show.show_map(_view(look, off, opacity, None, "change of "), network, "difference", alt, height=320)
+        alt = {"minus": say("images.minus", first=when(look.window), second=when(other.window))}
+        if known.size:
+            size = {"mean": _measured(known.mean(), mine.unit), "most": brief(known.max())}
+            alt = say("images.difference_alt", **alt, **size)
+        else:
+            alt = say("images.difference_unknown", **alt)
+        label = say("images.change_of", label=look.label)
+        show.show_map(_view(look, off, opacity, None, label), network, "difference", alt, height=320)
+
+
+def _measured(value: float, unit: str, digits: int = 3) -> str:
+    return f"{brief(value, digits)} {unit}".rstrip()
 
 
 def sensor_rows(look: Look, reading: Reading, other: Reading | None) -> pd.DataFrame:
     """Each sensor with its reading and its pixel; with those of the other moment and the difference, where there is one."""
     network = look.window.series.network
     row, column = look.raster.pixel_of(network.lat, network.lon)
-    columns = {"Sensor": [widgets.sensor_label(network, node) for node in range(network.n_sensors)]}
+    columns = {say("common.sensor"): [widgets.sensor_label(network, node) for node in range(network.n_sensors)]}
     if reading.values is not None:
-        columns[with_unit("Reading", reading.unit)] = np.asarray(reading.values, "f8")
-    columns[with_unit("Pixel", reading.unit)] = reading.array[row, column].astype("f8")
+        columns[with_unit(say("images.reading"), reading.unit)] = np.asarray(reading.values, "f8")
+    columns[with_unit(say("images.pixel"), reading.unit)] = reading.array[row, column].astype("f8")
     if other is not None:
-        columns[with_unit("Pixel then", reading.unit)] = other.array[row, column].astype("f8")
-        columns[with_unit("Difference", reading.unit)] = (reading.array - other.array)[row, column].astype("f8")
+        columns[with_unit(say("images.pixel_then"), reading.unit)] = other.array[row, column].astype("f8")
+        columns[with_unit(say("images.difference"), reading.unit)] = (reading.array - other.array)[row, column].astype("f8")
     return pd.DataFrame(columns)
 
 
@@ -226,24 +241,24 @@ def _ground_words(look: Look) -> str:
     network, raster = look.window.series.network, look.raster
     row, column = raster.pixel_of(network.lat, network.lon)
     wet = int((raster.ground.land[row, column] < 0.5).sum())
-    coarse = f" {wet} of {network.n_sensors} sensors lie in its water." if wet else ""
-    return f"The ground is the same for every moment. Land: Natural Earth, bundled, good to some kilometres.{coarse}"
+    coarse = say("images.ground_wet", wet=wet, n=network.n_sensors) if wet else ""
+    return f"{say('images.ground')} {coarse}".rstrip()
 
 
 def _download(look: Look, reading: Reading) -> None:
     stamp = str(look.window.past_times[-1]).replace(":", "")
     name = f"{look.view.title.lower()}_{look.channel + 1}_{stamp}"
     scale = fit_scale(reading.array, kind=_colours(reading))
-    about = f"{with_unit(look.label, reading.unit)}, last reading {when(look.window)}"
+    about = say("images.about", label=with_unit(look.label, reading.unit), when=when(look.window))
     st.download_button(
-        "PNG with world file",
+        say("images.get_world"),
         lambda: georeferenced_zip(reading.array, look.raster.bounds, scale, name, about),
         f"{name}.zip",
         "application/zip",
         icon=":material/download:",
         on_click="ignore",
         key="get-world",
-        help="The channel as a picture that a GIS puts in its place: .png, .pgw, .prj, and a text with the meaning of the colours.",
+        help=say("images.get_world_help"),
     )
 
 
@@ -261,6 +276,6 @@ def pick_other(window: Window) -> int | None:
         moment = str(series.times_after(start, 1)[0])
         session.put("other", moment if st.session_state[key] else "")
 
-    if not st.toggle("Compare with another moment", key=key, on_change=take):
+    if not st.toggle(say("images.compare"), key=key, on_change=take):
         return None
-    return widgets.pick_time(series, "other", first, last, start, "Other moment")
+    return widgets.pick_time(series, "other", first, last, start, say("images.other"))

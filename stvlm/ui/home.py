@@ -6,24 +6,21 @@ import numpy as np
 import streamlit as st
 
 from stvlm.charts.scale import Scale, fit_scale
+from stvlm.data.series import SensorSeries
 from stvlm.ui import datasets, frame, session, widgets
+from stvlm.ui.words import number, say, told
 
-FLOW_WORDS = (
-    "Readings of a sensor network become an image of the region, a prompt in plain words and the series themselves. "
-    "The first layer of a vision-language model fuses the three; its further layers make a forecast with bands, "
-    "and the weights of the fusion say what each forecast drew on."
-)
 _INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#24231f", "#4b5563")}
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
 
 
 def flow() -> None:
     """The picture of what the app does, with the same in words for those who cannot see it."""
-    st.image(_flow_svg(frame.theme()), width="stretch", alt=FLOW_WORDS)
+    st.image(_flow_svg(frame.theme()), width="stretch", alt=say("home.flow"))
 
 
 def samples() -> None:
-    """One card for each sample; its button leads to the forecast."""
+    """One card for each sample, with a link to its forecast."""
     names = list(datasets.SAMPLES)
     for start in range(0, len(names), 2):
         for column, name in zip(st.columns(2), names[start : start + 2], strict=False):
@@ -34,16 +31,16 @@ def samples() -> None:
 def _card(name: str) -> None:
     sample = datasets.SAMPLES[name]
     data = datasets.SAMPLE + name
-    series = datasets.load(data)
+    series, title = datasets.load(data), datasets.title(data)
     picture, words = st.columns([2, 3])
-    picture.image(_thumbnail(data, frame.theme()), width="stretch", alt=f"Map of the sensors of {sample.title}.")
+    picture.image(_thumbnail(data, frame.theme(), series), width="stretch", alt=say("home.map_alt", title=title))
+    size = {"n": number(series.network.n_sensors, 0), "step": widgets.span(series.step_minutes), "period": widgets.period(series)}
     with words:
-        st.markdown(f"**{sample.title}**" + ("  :orange-badge[synthetic]" if sample.synthetic else ""))
-        st.caption(sample.description)
-        st.caption(f"{series.network.n_sensors} sensors · every {widgets.span(series.step_minutes)} · {widgets.period(series)}")
-    if st.button("Open the forecast", key=f"open-{name}", icon=":material/timeline:", type="primary"):
-        session.look_at(data)
-        frame.go("forecast")
+        st.markdown(f"**{title}**" + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
+        st.caption(told("sample", sample.description))
+        st.caption(say("home.size", **size))
+    with st.container(key=f"open-{name}"):
+        frame.page_link("forecast", say("home.open"), data=data)
 
 
 def go_on() -> None:
@@ -51,21 +48,19 @@ def go_on() -> None:
     recent = [i for i in dict.fromkeys([session.data_id(), *datasets.uploaded()[:4]]) if i]
     if not recent:
         return
-    st.subheader("Go on", anchor=False)
+    st.subheader(say("home.go_on"), anchor=False)
     for data in recent:
-        if st.button(widgets.plain(datasets.title(data)), key=f"on-{data}", icon=":material/timeline:"):
-            session.look_at(data)
-            frame.go("forecast")
+        with st.container(key=f"on-{data.replace(':', '-')}"):
+            frame.page_link("forecast", widgets.plain(datasets.title(data)), data=data)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _thumbnail(data: str, theme: str) -> str:
+def _thumbnail(data: str, theme: str, _series: SensorSeries) -> str:
     """An SVG of 160 x 120: each sensor at its place, coloured by its mean reading."""
-    series = datasets.load(data)
-    west, south, east, north = series.network.bounds()
-    x = (series.network.unwrapped_lon - west) / (east - west) * 120 + 20
-    y = (north - series.network.lat) / (north - south) * 120
-    mean = np.nanmean(series.values[-2000:], axis=0)
+    west, south, east, north = _series.network.bounds()
+    x = (_series.network.unwrapped_lon - west) / (east - west) * 120 + 20
+    y = (north - _series.network.lat) / (north - south) * 120
+    mean = np.nanmean(_series.values[-2000:], axis=0)
     colours = fit_scale(mean).hex(mean)
     ink, _, _, edge = _INK[theme]
     dots = "".join(
@@ -81,13 +76,13 @@ def _thumbnail(data: str, theme: str) -> str:
 def _flow_svg(theme: str) -> str:
     ink, grey, paper, edge = _INK[theme]
     parts = [
-        _box(10, 60, 180, 110, "Sensors and readings", "your two files", _dots(paper), ink, grey, paper, edge),
-        _box(240, 8, 190, 66, "Image", "what it sees", _grid(), ink, grey, paper, edge, row=True),
-        _box(240, 82, 190, 66, "Prompt", "what it reads", _lines(grey), ink, grey, paper, edge, row=True),
-        _box(240, 156, 190, 66, "Series", "the readings", _wave(), ink, grey, paper, edge, row=True),
-        _box(480, 60, 190, 110, "Fusion in the first layer", "of a vision-language model", _weights(), ink, grey, paper, edge),
-        _box(730, 8, 240, 102, "Forecast with bands", "on the map and over time", _band(), ink, grey, paper, edge),
-        _box(730, 122, 240, 102, "What it drew on", "image, words, other sensors", _arcs(paper), ink, grey, paper, edge),
+        _box(10, 60, 180, 110, "sensors", _dots(paper), ink, grey, paper, edge),
+        _box(240, 8, 190, 66, "image", _grid(), ink, grey, paper, edge, row=True),
+        _box(240, 82, 190, 66, "prompt", _lines(grey), ink, grey, paper, edge, row=True),
+        _box(240, 156, 190, 66, "series", _wave(), ink, grey, paper, edge, row=True),
+        _box(480, 60, 190, 110, "fusion", _weights(), ink, grey, paper, edge),
+        _box(730, 8, 240, 102, "forecast", _band(), ink, grey, paper, edge),
+        _box(730, 122, 240, 102, "drew", _arcs(paper), ink, grey, paper, edge),
     ]
     arrows = [(190, 115, 240, 41), (190, 115, 240, 115), (190, 115, 240, 189)]
     arrows += [(430, 41, 480, 115), (430, 115, 480, 115), (430, 189, 480, 115), (670, 115, 730, 59), (670, 115, 730, 173)]
@@ -106,13 +101,12 @@ def _flow_svg(theme: str) -> str:
     )
 
 
-def _box(
-    x: int, y: int, w: int, h: int, title: str, line: str, art: str, ink: str, grey: str, paper: str, edge: str, row: bool = False
-) -> str:
-    """A card of the picture: its art (drawn on 60 x 40) above or beside two lines of text."""
+def _box(x: int, y: int, w: int, h: int, name: str, art: str, ink: str, grey: str, paper: str, edge: str, row: bool = False) -> str:
+    """A card of the picture, by the name of its two lines of text: its art (drawn on 60 x 40) above or beside them."""
     at, text_x, text_y = (x + 10, x + 82, y + 30) if row else (x + w / 2 - 30, x + w / 2, y + h - 28)
     art_y = y + 13 if row else y + 10
     anchor = "start" if row else "middle"
+    title, line = say(f"home.box_{name}"), say(f"home.box_{name}_line")
     return (
         f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="8" fill="{paper}" stroke="{edge}" stroke-width="1.3"/>'
         f'<g transform="translate({at} {art_y})">{art}</g>'

@@ -132,13 +132,17 @@ def key(choice: Choice, window: Window) -> str:
 
 def forecast(choice: Choice, window: Window) -> Forecast:
     """The forecast of a window, remembered."""
-    made = _forecast(key(choice, window), ready(choice, window.series), window)
+    model = ready(choice, window.series)
+    with st.spinner(say("wait.forecast")):
+        made = _forecast(key(choice, window), model, window)
     return replace(made, name=choice.name) if choice.folder is None else made
 
 
 def explanation(choice: Choice, window: Window) -> FusionExplanation:
     """What the forecast of a window drew on, remembered."""
-    return _explanation(key(choice, window), ready(choice, window.series), window)
+    model = ready(choice, window.series)
+    with st.spinner(say("wait.explanation")):
+        return _explanation(key(choice, window), model, window)
 
 
 def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
@@ -175,20 +179,32 @@ def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
     return tuple(VIEWS)
 
 
+def views_read(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
+    """The image views that a forecaster reads; none where no trained network stands behind it."""
+    if not choice.explains:
+        return ()
+    inputs = ready(choice, series).config.inputs
+    return inputs.image.views if "vision" in inputs.modalities else ()
+
+
 def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int], PromptConfig]:
     """How a model counts tokens and how its prompt is made; without a trained model those of the small backbone."""
     if choice.folder is not None:
         model = ready(choice, series)
         return model.backbone.count_tokens, model.config.inputs.prompt
-    return _plain_text_side()[:2]
+    with st.spinner(say("wait.text_side")):
+        return _plain_text_side()[:2]
 
 
 def token_texts(choice: Choice, series: SensorSeries) -> Callable[[str], tuple[str, ...]]:
     """How a model cuts a text into tokens; without a trained model the small backbone."""
-    return ready(choice, series).backbone.token_texts if choice.folder is not None else _plain_text_side()[2]
+    if choice.folder is not None:
+        return ready(choice, series).backbone.token_texts
+    with st.spinner(say("wait.text_side")):
+        return _plain_text_side()[2]
 
 
-@st.cache_resource(show_spinner="Loading the words of the small backbone …")
+@st.cache_resource(show_spinner=False)
 def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig, Callable[[str], tuple[str, ...]]]:
     warm_up().join()
     from stvlm.modalities.prompt import PromptConfig
@@ -224,16 +240,20 @@ def warm_up() -> threading.Thread:
     return thread
 
 
-@st.cache_data(show_spinner=False)
 def devices() -> dict[str, str]:
     """What can do the work on this machine: torch's name -> what people call it; the one that "auto" takes comes first."""
+    gpus, is_mac = _gpus()
+    found = {f"cuda:{i}": say("device.gpu", name=name, place=i) for i, name in enumerate(gpus)}
+    return found | ({"mps": say("device.mac")} if is_mac else {}) | {"cpu": say("device.cpu", n=os.cpu_count())}
+
+
+@st.cache_data(show_spinner=False)
+def _gpus() -> tuple[tuple[str, ...], bool]:
+    """Names of the CUDA devices; whether there is the GPU of a Mac."""
     warm_up().join()
     import torch
 
-    found = {f"cuda:{i}": f"{torch.cuda.get_device_name(i)} (GPU {i})" for i in range(torch.cuda.device_count())}
-    if torch.backends.mps.is_available():
-        found["mps"] = "the GPU of this Mac"
-    return found | {"cpu": f"this machine's CPU ({os.cpu_count()} cores)"}
+    return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), torch.backends.mps.is_available()
 
 
 def device_label(device: str) -> str:
@@ -242,7 +262,7 @@ def device_label(device: str) -> str:
     return next(iter(at_hand.values())) if device == "auto" else at_hand[device]
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _load(fingerprint: str, _folder: Path) -> STVLM:
     import torch
 
@@ -255,7 +275,7 @@ def _load(fingerprint: str, _folder: Path) -> STVLM:
     return model.cpu()
 
 
-@st.cache_resource(max_entries=4, show_spinner="Fitting the closed-form forecaster to this network …")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
     """The untrained model, whose forecast is the anchor, with bands set by the validation part."""
     from stvlm.fit import FitConfig, fit
@@ -267,25 +287,27 @@ def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> 
 def ready(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where the readings do not suffice for one, say why and end the page."""
     if warm_up().is_alive():
-        with st.spinner("Loading the model's libraries …"):
+        with st.spinner(say("wait.libraries")):
             warm_up().join()
     if choice.folder is not None:
-        return _load(choice.fingerprint, choice.folder)
+        with st.spinner(say("wait.model")):
+            return _load(choice.fingerprint, choice.folder)
     data = session.data_id()
     sample = datasets.sample(data)
     split = datasets.window_sizes(data, series)[2]
     config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
     config["seasons_minutes"] = sample.seasons_minutes if sample else None
+    is_zero_shot = choice.name == ZERO_SHOT
+    make = _zero_shot if is_zero_shot else _fit_anchor
     try:
-        if choice.name == ZERO_SHOT:
-            return _zero_shot(f"{choice.fingerprint} {series.fingerprint}", series, config)
-        return _fit_anchor(f"{choice.fingerprint} {series.fingerprint}", series, config)
+        with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
+            return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
     except ValueError as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         st.stop()
 
 
-@st.cache_resource(max_entries=8, show_spinner="Replaying the recent past …")
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
     """A model that nothing was trained for, shared by all sessions; its choices look at what comes before the test part."""
     from stvlm.data.windows import Split
@@ -295,7 +317,7 @@ def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> S
     return zero_shot(_series, stop, _config["lookback"], _config["horizon"], _config["seasons_minutes"])
 
 
-@st.cache_data(max_entries=128, show_spinner="Forecasting …")
+@st.cache_data(max_entries=128, show_spinner=False)
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     from stvlm.predict import predict
 
@@ -303,7 +325,7 @@ def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     return replace(made, name="anchor") if _model.is_anchor else made
 
 
-@st.cache_data(max_entries=64, show_spinner="Asking the model what it drew on …")
+@st.cache_data(max_entries=64, show_spinner=False)
 def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
     from stvlm.predict import explain
 

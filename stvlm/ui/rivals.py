@@ -9,6 +9,7 @@ from stvlm.data.seasons import find_seasons
 from stvlm.data.windows import Split, Window
 from stvlm.evaluation.baselines import BASELINES, Forecaster, TrainingData, fit_baseline
 from stvlm.ui import datasets, session
+from stvlm.ui.words import say
 
 MOST_CELLS = 60_000_000  # of readings; above, the simple methods would take too much memory beside the page
 
@@ -16,12 +17,14 @@ MOST_CELLS = 60_000_000  # of readings; above, the simple methods would take too
 def forecasts(window: Window) -> tuple[Forecast, ...]:
     """The simple methods' forecasts of a window, without bands; none where the readings do not suffice to fit them."""
     if window.series.n_steps * window.series.network.n_sensors > MOST_CELLS:
-        st.caption("The simple methods are left out beside a network of this size; `python -m stvlm backtest` has them.")
+        st.caption(say("wait.no_simple"))
         return ()
     key = f"{window.series.fingerprint} {window.lookback} {window.horizon}"
     series = window.series
     found = []
-    for forecaster in _fitted(key, window, session.data_id()):
+    with st.spinner(say("wait.simple")):
+        fitted = _fitted(key, window, session.data_id())
+    for forecaster in fitted:
         if window.cutoff >= forecaster.first_cutoff:
             values = forecaster([window.cutoff])  # (1, H, N)
             found.append(
@@ -39,7 +42,7 @@ def forecasts(window: Window) -> tuple[Forecast, ...]:
     return tuple(found)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Fitting the simple methods …")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _fitted(key: str, _window: Window, data: str) -> tuple[Forecaster, ...]:
     series = _window.series
     split = Split.from_shares(series.n_steps, datasets.window_sizes(data, series)[2])

@@ -11,6 +11,7 @@ import streamlit as st
 from stvlm.charts.images import image_png
 from stvlm.data.windows import Window
 from stvlm.ui import grouping, models, session, widgets
+from stvlm.ui.words import number, say, told
 
 if TYPE_CHECKING:
     from stvlm.modalities.image import View
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def pictures(choice: models.Choice, window: Window) -> None:
     """One channel large in its unit, on the map where its pixels are places; beside it the very tensor that the model gets."""
     if models.seen(choice, window).images is None:
-        st.info("This model looks at no image: it was made without the modality vision. Choose another forecaster above.")
+        st.info(say("images.no_image"))
         return
     _linked(choice, window)
 
@@ -41,7 +42,7 @@ def _linked(choice: models.Choice, window: Window) -> None:
         channel = _pick_channel(name, views[name])
     on_map = views[name].is_georeferenced
     with right:
-        sensor = widgets.pick_sensor(network, "Sensor (or click one on the map)" if on_map else "Sensor")
+        sensor = widgets.pick_sensor(network, say("common.sensor_or_map" if on_map else "common.sensor"))
     place = names.index(name)
     left, right = st.columns([3, 2])
     with left:
@@ -57,7 +58,9 @@ def _linked(choice: models.Choice, window: Window) -> None:
         else:
             matrices.on_axes(look, beside, image_at)
     with right:
-        _tensor(window, seen, place, views[name])
+        read = models.views_read(choice, window.series)
+        given = [names.index(other) for other in (read if name in read else names)]
+        _tensor(window, seen.images[given], given.index(place), views[name], name in read)
 
 
 def _pick_view(views: dict[str, View]) -> str:
@@ -67,10 +70,10 @@ def _pick_view(views: dict[str, View]) -> str:
     if len(views) > 1:
         key = session.tied("view", name)
         st.segmented_control(
-            "Image",
+            say("images.image"),
             list(views),
             key=key,
-            format_func=lambda other: views[other].title,
+            format_func=lambda other: told("view", views[other].title),
             wrap=True,
             required=True,
             on_change=session.taken,
@@ -82,27 +85,31 @@ def _pick_view(views: dict[str, View]) -> str:
 def _pick_channel(name: str, view: View) -> int:
     """Choose one of the three channels, 0 .. 2, of the view in the URL."""
     options = [f"{name} {channel + 1}" for channel in range(3)]
-    labels = {word: channel.label for word, channel in zip(options, view.channels, strict=True)}
-    return options.index(session.segmented("channel", "What to look at", options, labels.get, wrap=True))
+    labels = {word: told("view", channel.label) for word, channel in zip(options, view.channels, strict=True)}
+    return options.index(session.segmented("channel", say("images.what"), options, labels.get, wrap=True))
 
 
-def _tensor(window: Window, seen: Seen, view: int, kind: View) -> None:
-    """The tensor itself: all three channels as one colour image, and each alone."""
-    image = np.asarray(seen.images[view])
-    st.markdown("**The exact tensor that the model gets**")
-    st.image(image_png(image, 480), width="stretch", alt=f"{kind.title}: the three channels as red, green and blue.")
-    for column, colour, channel in zip(st.columns(3), ("red", "green", "blue"), image, strict=True):
-        column.image(image_png(channel, 160), width="stretch", alt=f"Channel {colour} in grey.", caption=colour)
-    shape = " × ".join(str(n) for n in seen.images.shape)
-    meaning = ", ".join(f"{colour}: {what.label}" for colour, what in zip(("red", "green", "blue"), kind.channels, strict=True))
-    st.caption(
-        f"{shape} (views × channels × rows × columns), {image.min():.3f} to {image.max():.3f}. {meaning}. {_grey_words(kind)}"
-    )
+def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: bool) -> None:
+    """The tensor itself: all three channels as one colour image, and each alone.
+
+    Args:
+        images: (V, 3, G, G), those that the model reads, else all that can be painted. view: the one in view. is_read: by the model.
+    """
+    image = np.asarray(images[view])
+    colours = (say("images.red"), say("images.green"), say("images.blue"))
+    st.markdown(f"**{say('images.tensor' if is_read else 'images.tensor_unread')}**")
+    st.image(image_png(image, 480), width="stretch", alt=say("images.colours_alt", title=told("view", kind.title)))
+    for column, colour, channel in zip(st.columns(3), colours, image, strict=True):
+        column.image(image_png(channel, 160), width="stretch", alt=say("images.channel_alt", colour=colour), caption=colour)
+    shape = " × ".join(str(n) for n in images.shape)
+    meaning = ", ".join(f"{colour}: {told('view', what.label)}" for colour, what in zip(colours, kind.channels, strict=True))
+    said = say("images.shape", shape=shape, low=number(image.min(), 3), high=number(image.max(), 3), meaning=meaning)
+    st.caption(widgets.plain(f"{said} {_grey_words(kind)}"))
     stamp = str(window.future_times[0]).replace(":", "")
     with st.container(horizontal=True):
         st.download_button(
-            "The tensor, .npy",
-            lambda: _npy(seen.images),
+            say("images.get_tensor"),
+            lambda: _npy(images),
             f"images_{stamp}.npy",
             "application/octet-stream",
             icon=":material/download:",
@@ -110,7 +117,7 @@ def _tensor(window: Window, seen: Seen, view: int, kind: View) -> None:
             key="get-tensor",
         )
         st.download_button(
-            "In colours, .png",
+            say("images.get_colours"),
             lambda: image_png(image, 1),
             f"{kind.title.lower()}_{stamp}.png",
             "image/png",
@@ -123,9 +130,9 @@ def _tensor(window: Window, seen: Seen, view: int, kind: View) -> None:
 def _grey_words(kind: View) -> str:
     kinds = {channel.kind for channel in kind.channels}
     if "correlation" in kinds:
-        return "Grey 0.5 is no correlation."
+        return say("images.grey_correlation")
     usual = {"level", "change", "spread"}
-    return "Grey 0.5 is the usual reading at that time." if kinds & usual else "Shares run from 0.01 to 0.99."
+    return say("images.grey_usual" if kinds & usual else "images.grey_share")
 
 
 def _npy(array: np.ndarray) -> bytes:

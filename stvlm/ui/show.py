@@ -11,6 +11,7 @@ from stvlm.charts.legend import legend_html
 from stvlm.charts.maps import MapView
 from stvlm.data.network import SensorNetwork
 from stvlm.ui import grouping, session, widgets
+from stvlm.ui.words import say
 
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
@@ -22,7 +23,7 @@ def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callab
         figure: what the charts made. key: one per figure of a page. alt: the figure in words. height: in pixels.
         on_click: is given the point (x, y ...) that was clicked.
     """
-    figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"})
+    figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"}, separators=say("format.separators"))
     if on_click is None:
         st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
         return

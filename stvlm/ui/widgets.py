@@ -12,7 +12,7 @@ from stvlm.data.escape import markdown
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries, to_local
 from stvlm.ui import datasets, frame, session
-from stvlm.ui.words import say
+from stvlm.ui.words import calendar, number, say
 
 
 def need_series() -> SensorSeries:
@@ -85,7 +85,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
             _local(series, first),
             _local(series, last),
             step=timedelta(seconds=series.step_seconds),
-            format="ddd D MMM YYYY" + ("" if is_daily(series) else ", HH:mm"),
+            format=say("format.day" if is_daily(series) else "format.minute"),
             key=key,
             on_change=session.taken,
             args=(name, key, lambda value: _word(series, _nearest(series, value))),
@@ -105,7 +105,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
 
 def clock(series: SensorSeries, step: int) -> str:
     """A step as people say it, on the network's own clock: "Mon 2 Jan 1978, 08:15", for daily readings without the clock."""
-    return format(_local(series, step), "%a %-d %b %Y" + ("" if is_daily(series) else ", %H:%M"))
+    return calendar(format(_local(series, step), "%a %-d %b %Y" + ("" if is_daily(series) else ", %H:%M")))
 
 
 def is_daily(series: SensorSeries) -> bool:
@@ -116,7 +116,7 @@ def is_daily(series: SensorSeries) -> bool:
 def period(series: SensorSeries) -> str:
     """First and last day of a series, local: "1 Jan 1961 to 31 Dec 1978"."""
     first, last = _local(series, 0), _local(series, series.n_steps - 1)
-    return f"{first:%-d %b %Y} to {last:%-d %b %Y}"
+    return say("format.period", first=calendar(f"{first:%-d %b %Y}"), last=calendar(f"{last:%-d %b %Y}"))
 
 
 def span(minutes: float) -> str:
@@ -124,8 +124,8 @@ def span(minutes: float) -> str:
     for size, word in ((1440, "day"), (60, "hour"), (1, "minute")):
         if minutes >= size and minutes % size == 0:
             count = int(minutes // size)
-            return f"{count} {word}{'s' * (count != 1)}"
-    return f"{minutes:g} minutes"
+            return say(f"span.{word}") if count == 1 else say(f"span.{word}s", count=count)
+    return say("span.minutes", count=number(minutes, 2))
 
 
 def table(rows: pd.DataFrame, alt: str, decimals: int = 2, **kwargs: object) -> object:

@@ -5,12 +5,12 @@ A new sentence is a line in every file of `languages/`; a new language is a file
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import streamlit as st
 
 from stvlm.charts.scale import format_times
 from stvlm.ui import session
@@ -45,16 +45,7 @@ def language() -> str:
 
 def pick() -> None:
     """Choose the language."""
-    key = session.tied("lang", session.chosen("lang", tuple(LANGUAGES), "en"))
-    st.segmented_control(
-        say("frame.language"),
-        tuple(LANGUAGES),
-        key=key,
-        format_func=LANGUAGES.get,
-        required=True,
-        on_change=session.taken,
-        args=("lang", key, str),
-    )
+    session.segmented("lang", say("frame.language"), tuple(LANGUAGES), LANGUAGES.get)
 
 
 def number(value: float, digits: int = 1, sign: bool = False) -> str:
@@ -72,15 +63,46 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
     return text.translate(str.maketrans(",.", ".,")) if language() == "de" else text
 
 
+def brief(value: float, digits: int = 3, sign: bool = False) -> str:
+    """A number by its first digits, without zeros at its end: "0.0123", "12.3", "1,234"; NaN becomes the word for missing."""
+    size = int(np.floor(np.log10(abs(value)))) if value and np.isfinite(value) else 0
+    text = number(value, max(digits - 1 - size, 0), sign)
+    point = "," if language() == "de" else "."
+    return text.rstrip("0").rstrip(point) if point in text else text
+
+
 def moments(times: np.ndarray, timezone: str = "") -> list[str]:
     """(H,) times as texts: "Mon 12 May 2025 08:15", "Mo 12 Mai 2025 08:15".
 
     Args:
         times: (H,) datetime64[s]. timezone: IANA name; "" shows them as they are.
     """
-    texts = format_times(times, timezone)
+    return [calendar(text) for text in format_times(times, timezone)]
+
+
+def calendar(text: str) -> str:
+    """A time with the English names of its day and month, "Mon 12 May 2025", in the language in view."""
     names = dict(zip(sentences("en")["calendar.names"].split(), say("calendar.names").split(), strict=True))
-    return [" ".join(names.get(word, word) for word in text.split()) for text in texts]
+    return " ".join(names.get(word, word) for word in text.split())
+
+
+def told(table: str, text: str) -> str:
+    """What a floor below says, in English, in the language in view; as it is where no sentence of the table says the same.
+
+    Args:
+        table: of the files of `languages/`. text: English; what stands in the gaps of the sentence stays as it is.
+    """
+    if language() == "en":
+        return text
+    found = ((key, pattern.fullmatch(text)) for key, pattern in _patterns(table).items())
+    return next((say(key, **match.groupdict()) for key, match in found if match), text)
+
+
+@lru_cache
+def _patterns(table: str) -> dict[str, re.Pattern]:
+    """The English sentences of a table, with a group for each gap."""
+    told = {key: sentence for key, sentence in sentences("en").items() if key.startswith(f"{table}.")}
+    return {key: re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(said))) for key, said in told.items()}
 
 
 @lru_cache

@@ -35,7 +35,7 @@ def click_on_map(page, lat: float, lon: float) -> None:
 
 def open_irish_wind(page, app_url: str) -> None:
     page.goto(app_url)
-    page.locator(".st-key-open-irish_wind button").click(timeout=SLOW)
+    page.locator(".st-key-open-irish_wind a").click(timeout=SLOW)
     map_frame(page)
 
 
