@@ -20,8 +20,9 @@ from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
 from stvlm.data.series import SensorSeries
 from stvlm.evaluation.backtest import lay_course, row_of
 from stvlm.evaluation.contenders import Contender
-from stvlm.evaluation.hidden import anchor_between, hidden_sensors, hold_out, ridge_between
+from stvlm.evaluation.hidden import anchor_between, ridge_between
 from stvlm.evaluation.hidden_picture import picture_between
+from stvlm.evaluation.holding import hidden_sensors, hold_out
 
 CENTRE, SIDE_KM = (52.0, 5.0), 40.0
 CELLS = 8  # a side of the mosaic

@@ -10,7 +10,8 @@ import pytest
 from stvlm.__main__ import main
 from stvlm.data import synthetic
 from stvlm.evaluation.backtest import backtest, fall_silent, lay_course
-from stvlm.evaluation.hidden import backtest_hidden, fitted_kriging, hidden_sensors, hold_out, ridge_between
+from stvlm.evaluation.hidden import backtest_hidden, fitted_kriging, ridge_between
+from stvlm.evaluation.holding import hidden_sensors, hold_out
 
 SPLIT = (0.6, 0.2, 0.2)
 

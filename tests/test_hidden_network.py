@@ -13,8 +13,9 @@ from stvlm.anchor.transform import Transform
 from stvlm.data import synthetic
 from stvlm.evaluation import hidden_network, hidden_picture
 from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.hidden import KNOWN, anchor_between, backtest_hidden, hidden_sensors, hold_out
+from stvlm.evaluation.hidden import anchor_between, backtest_hidden
 from stvlm.evaluation.hidden_picture import picture_between
+from stvlm.evaluation.holding import KNOWN, hidden_sensors, hold_out
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputConfig
 from stvlm.modalities.placed import PlacedBuilder

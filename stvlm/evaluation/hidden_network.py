@@ -14,7 +14,7 @@ from stvlm.anchor.places import Placement, fit_placement
 from stvlm.anchor.sites import apart, sites_of
 from stvlm.data.windows import Split, thin
 from stvlm.evaluation.contenders import Contender, Report
-from stvlm.evaluation.hidden import KNOWN, Hold
+from stvlm.evaluation.holding import KNOWN, Hold
 from stvlm.fit import make_model, pick_device
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.modalities.placed import PlacedBuilder

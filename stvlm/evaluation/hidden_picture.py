@@ -13,7 +13,7 @@ from stvlm.anchor.sites import apart, sites_of
 from stvlm.anchor.transform import candidates
 from stvlm.data.windows import thin
 from stvlm.evaluation.contenders import Contender, Report
-from stvlm.evaluation.hidden import Hold
+from stvlm.evaluation.holding import Hold
 from stvlm.modalities.image import ImageConfig
 from stvlm.modalities.inputs import InputConfig
 from stvlm.modalities.placed import PlacedBuilder
