@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stvlm.modalities.image import VIEWS
+from stvlm.ui import datasets
 from tests.test_data_page import upload
 from tests.test_pages import app, param, visit, words  # noqa: F401  app is a fixture
 
@@ -73,6 +74,18 @@ def test_another_image_is_chosen_by_its_name(app):  # noqa: F811
     opened.session_state["tied-view"] = "relations"
     control = opened.get("button_group")[0]
     assert [option.content for option in control.proto.options] == [view.title for view in VIEWS.values()]
+
+
+def test_the_page_says_which_images_the_forecaster_reads(app, small_series):  # noqa: F811
+    data = datasets.add(small_series, "Fresh", ["a.csv"], ())
+    opened = visit(app, "images", data=data, channel="field 1")
+    assert param(opened, "model") == "zero-shot"
+    assert "The exact tensor that the model gets" in words(opened)
+    assert "1 × 3 × 32 × 32" in words(opened)
+    for channel, model in (("relations 1", "zero-shot"), ("field 1", "anchor")):
+        opened = visit(opened, "images", data=data, channel=channel, model=model)
+        assert "this forecaster does not read it" in words(opened)
+        assert "6 × 3 × 32 × 32" in words(opened)
 
 
 def test_space_time_is_shown_in_the_unit_of_the_readings(app):  # noqa: F811

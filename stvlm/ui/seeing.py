@@ -15,7 +15,6 @@ from stvlm.ui.words import number, say, told
 
 if TYPE_CHECKING:
     from stvlm.modalities.image import View
-    from stvlm.predict import Seen
 
 
 def pictures(choice: models.Choice, window: Window) -> None:
