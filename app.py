@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from stvlm.ui import frame, home, models
+from stvlm.ui import frame, home
+from stvlm.ui.warming import warm_up
 from stvlm.ui.words import say
 
 frame.page("home")
@@ -15,4 +16,4 @@ home.samples()
 st.subheader(say("home.own"), anchor=False)
 st.markdown(say("home.own_files"))
 frame.page_link("data", say("common.upload"), source="own")
-models.warm_up()
+warm_up()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from stvlm.anchor.transform import Transform
 from stvlm.data.scaler import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
@@ -16,6 +16,7 @@ MOST_READ = 60_000_000  # readings that are looked at, the last ones: 6,000 step
 MOST_SENSORS = 96  # whose autocorrelation is averaged
 LEAST_COUNT = 1e-290  # of faded readings: a network long silent has the mean that it had
 LONG_ROW = 512  # numbers of a cycle from which on a loop over the cycles is quicker than a filter
+MANY_CYCLES = 20_000  # fewer are gone through sooner than the filter is imported, which takes half a second
 PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
@@ -113,7 +114,9 @@ def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory
 
 def _gather(cycles: np.ndarray, kept: float) -> None:
     """Add to each of the cycles (C, P, N), in place, what is kept of those before."""
-    if cycles[0].size < LONG_ROW:
+    if cycles[0].size < LONG_ROW and len(cycles) > MANY_CYCLES:
+        from scipy import signal
+
         cycles[:] = signal.lfilter([1.0], [1.0, -kept], cycles, axis=0)
         return
     for c in range(1, len(cycles)):

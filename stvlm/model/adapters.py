@@ -8,8 +8,6 @@ import warnings
 from dataclasses import dataclass, replace
 
 import torch
-from peft import AdaLoraConfig, LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from stvlm.model.backbone import Backbone
@@ -114,6 +112,8 @@ def adapt(
         torch.manual_seed(seed)
         warnings.simplefilter("ignore", UserWarning)
         if config.in_backbone == "lora" and not config.merged and has_layers:
+            from peft import LoraConfig, inject_adapter_in_model  # where it is needed: a forecast of most models is quicker without
+
             low_rank = LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules=backbone.decoder_linear)
             inject_adapter_in_model(low_rank, backbone.core)
         if config.in_backbone == "adalora" and not config.merged and has_layers:
@@ -130,6 +130,8 @@ def adapt(
 
 def _add_adalora(backbone: Backbone, rank: int) -> None:
     """peft's layers of AdaLoRA with orthonormal A and B; the budget is ours (ranks.RankBudget), so theirs is not used."""
+    from peft import AdaLoraConfig, inject_adapter_in_model
+
     low_rank = AdaLoraConfig(init_r=rank, target_r=rank, lora_alpha=1, total_step=1, target_modules=backbone.decoder_linear)
     inject_adapter_in_model(low_rank, backbone.core)
     for module in backbone.core.modules():
@@ -147,6 +149,8 @@ def merge(model: nn.Module) -> None:
     Args:
         model: an STVLM.
     """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     for path, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +20,7 @@ from stvlm.data.windows import Window
 from stvlm.jobs import board
 from stvlm.jobs.resident import BusyError, Resident
 from stvlm.ui import datasets, frame, session, widgets
+from stvlm.ui.warming import warm_up
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
@@ -226,18 +225,6 @@ def truth(window: Window) -> np.ndarray:
     known = window.series.values[window.cutoff : window.cutoff + window.horizon]
     missing = np.full((window.horizon - len(known), known.shape[1]), np.nan, "f4")
     return np.concatenate([known, missing])
-
-
-@st.cache_resource(show_spinner=False)
-def warm_up() -> threading.Thread:
-    """Import the model's libraries beside the page (they take seconds), so that the first forecast need not wait for them.
-
-    Returns:
-        The thread; join it before any import of torch, so that no two threads import the same library at once.
-    """
-    thread = threading.Thread(target=import_module, args=("stvlm.fit",), name="imports", daemon=True)
-    thread.start()
-    return thread
 
 
 def devices() -> dict[str, str]:
