@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
     "stvlm.data": 1,
+    "stvlm.logs": 1,
     "stvlm.anchor": 2,
     "stvlm.modalities": 3,
     "stvlm.model": 4,

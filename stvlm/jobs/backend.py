@@ -89,7 +89,7 @@ class Backend(ABC):
                 for other in runs:
                     if (other.key, other.spec.backend) == (key, spec.backend) and not self.status(other.run_id).is_resumable:
                         return other.run_id
-            check_quota(runs)
+            check_quota(self.status(run.run_id) if (run.is_live, run.spec.backend) == (True, self.name) else run for run in runs)
             run_id, now = make_run_id(), after(runs)
             waiting = {"state": "queued", "created": now, "queued": now, "key": key, "device": ",".join(devices)}
 

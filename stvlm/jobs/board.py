@@ -15,6 +15,7 @@ from stvlm.jobs.keeping import changing
 from stvlm.jobs.local import LocalBackend
 from stvlm.jobs.ray_backend import RayBackend
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, list_folders, read_status, run_folder, write_atomic
+from stvlm.logs import note
 
 BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "ray": RayBackend}  # name → class
 
@@ -32,7 +33,9 @@ def backend(name: str) -> Backend:
 
 def submit(spec: RunSpec, dedupe: bool = False) -> str:
     """As `Backend.submit`, on the backend that the spec names."""
-    return backend(spec.backend).submit(spec, dedupe)
+    run_id = backend(spec.backend).submit(spec, dedupe)
+    note("run submitted", run=run_id)
+    return run_id
 
 
 def status(run_id: str) -> RunStatus:
@@ -48,11 +51,13 @@ def logs(run_id: str, n_bytes: int = 8192) -> str:
 def cancel(run_id: str) -> None:
     """As `Backend.cancel`."""
     _backend_of(run_id).cancel(run_id)
+    note("run cancelled", run=run_id)
 
 
 def resume(run_id: str) -> None:
     """As `Backend.resume`."""
     _backend_of(run_id).resume(run_id)
+    note("run resumed", run=run_id)
 
 
 def adopt() -> tuple[str, ...]:
@@ -66,8 +71,8 @@ def list_runs() -> tuple[RunStatus, ...]:
     for folder in list_folders():
         try:
             found.append(status(folder.name))
-        except RunError as error:
-            logging.getLogger(__name__).warning("%s", error)
+        except RunError:
+            note("a run cannot be read", logging.WARNING, run=folder.name)
     return tuple(sorted(found, key=lambda run: (run.created, run.run_id), reverse=True))
 
 
@@ -99,6 +104,7 @@ def delete(run_id: str) -> None:
         gone = folder.with_name(f".deleted-{run_id}")
         folder.rename(gone)  # one step: no half-deleted run is ever listed
     shutil.rmtree(gone, ignore_errors=True)
+    note("run deleted", run=run_id)
 
 
 def losses(run_id: str) -> tuple[dict[str, Any], ...]:

@@ -13,6 +13,7 @@ from stvlm.jobs.run import RunError, RunStatus, WorkspaceError, run_folder, work
 
 PATIENCE_SECONDS = 30.0  # a change takes milliseconds
 MAX_RUNS, MAX_GIGABYTES = 200, 50.0  # of kept runs, where STVLM_MAX_RUNS and STVLM_MAX_GB say nothing else
+MAX_LIVE = 20  # runs that wait or work at once, where STVLM_MAX_LIVE_RUNS says nothing else
 LAST_WORD_BYTES = 65_536
 LAST_WORD = ".last-word"  # a file that holds room on the disk, given up so that a run can say that the disk is full
 
@@ -52,9 +53,12 @@ def check_quota(runs: Iterable[RunStatus]) -> None:
     """Refuse one run more where the workspace is full. No run is ever deleted by itself: a model may be in use.
 
     Raises:
-        RunError: too many runs, or too many bytes; the text says which may be deleted.
+        RunError: too many that wait or work, too many runs, or too many bytes; the text says what to do.
     """
     runs = list(runs)
+    max_live, live = int(os.environ.get("STVLM_MAX_LIVE_RUNS") or MAX_LIVE), sum(run.is_live for run in runs)
+    if live >= max_live:
+        raise RunError(f"{live} runs wait or work already, and at most {max_live} may. Cancel one, or wait until one has ended.")
     max_runs = int(os.environ.get("STVLM_MAX_RUNS") or MAX_RUNS)
     max_gigabytes = float(os.environ.get("STVLM_MAX_GB") or MAX_GIGABYTES)
     gigabytes = sum(size_of(run_folder(run.run_id)) for run in runs) / 1e9

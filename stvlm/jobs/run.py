@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stvlm
+from stvlm.logs import note
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 WAITING_OR_WORKING = ("queued", "running", "cancelling")
@@ -193,8 +194,8 @@ def read_all() -> list[RunStatus]:
     for folder in list_folders():
         try:
             found.append(read_status(folder))
-        except RunError as error:
-            logging.getLogger(__name__).warning("%s", error)
+        except RunError:
+            note("a run cannot be read", logging.WARNING, run=folder.name)
     return found
 
 

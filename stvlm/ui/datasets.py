@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import streamlit as st
+from filelock import FileLock
 
+from stvlm import logs
 from stvlm.data import quality, store
+from stvlm.data.files import InputError
 from stvlm.data.formats import RawTables
 from stvlm.data.samples import SAMPLES, Sample, load_sample
 from stvlm.data.series import SensorSeries
+from stvlm.jobs import room
 from stvlm.jobs.run import workspace, write_atomic
 from stvlm.ui.words import say, told
 
@@ -100,15 +104,30 @@ def add(
 
     Returns:
         Its id, for the URL.
+
+    Raises:
+        InputError: no room for one more.
     """
-    data = series.fingerprint[:16]
-    _root().mkdir(parents=True, exist_ok=True)
-    store.save_series(series, _root() / data)
+    data, locks = series.fingerprint[:16], workspace() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / "networks.lock"):  # two tabs may add the same one
+        if not _is_whole(_root() / data, series):  # what is there already is not taken away for a moment to be written again
+            room.for_network()
+            store.save_series(series, _root() / data)
     note = {"title": name or data, "files": files, "fixes": list(fixes), "upload": upload, "columns": columns}
     note["added"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_atomic(_root() / f"{data}.json", note)
     _load.clear(data)
+    logs.note("network added", network=data, n_sensors=series.network.n_sensors, n_steps=series.n_steps)
     return data
+
+
+def _is_whole(path: Path, series: SensorSeries) -> bool:
+    """Whether the folder holds just this series, all of it."""
+    try:
+        return store.load_series(path).fingerprint == series.fingerprint
+    except InputError:
+        return False
 
 
 def uploaded() -> list[str]:

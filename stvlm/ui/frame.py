@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from stvlm import logs
 from stvlm.ui import datasets, session, words
 from stvlm.ui.words import say
 
@@ -56,6 +57,8 @@ _ICON = str(Path(__file__).with_name("icon.svg"))
 def page(name: str) -> None:
     """Begin a page: its title in the tab and on the page, the session's network, the sidebar."""
     this = PAGES[name]
+    logs.begin()
+    logs.note(f"page {name}", session=session.identity())
     title = "ST-VLM" if name == "home" else f"{this.title} · ST-VLM"
     st.set_page_config(page_title=title, page_icon=_ICON, layout="wide")
     session.begin()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 VIEW = (
     "sensor",
@@ -50,6 +51,12 @@ def begin() -> None:
         st.session_state["stvlm.data"] = asked
     elif held and not asked:
         st.query_params["data"] = held
+
+
+def identity() -> str:
+    """What tells this session from others, as long as it lives."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
 
 
 def data_id() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -14,14 +15,17 @@ import streamlit as st
 from stvlm.data import quality
 from stvlm.data.columns import Header
 from stvlm.data.effects import Effect, try_fix
-from stvlm.data.files import Source
+from stvlm.data.files import InputError, Source
 from stvlm.data.formats import RawTables
 from stvlm.data.guarded import look_at_header, read_uploads
+from stvlm.jobs import room
 from stvlm.jobs.run import workspace, write_atomic
-from stvlm.ui import folders
+from stvlm.logs import note
+from stvlm.ui import folders, session
 
 Columns = tuple[tuple[str, str, str], ...]  # (role, our word, column of the file)
 
+MOST_OF_A_SESSION = 40  # uploads that one session may bring
 ROLES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
 TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz", "asc"]
 SENSORS_EXAMPLE = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
@@ -80,6 +84,9 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
 
     Returns:
         The id of the upload: a hash of names and contents.
+
+    Raises:
+        InputError: no room for one more.
     """
     digest = hashlib.sha256()
     for role in sorted(files):
@@ -88,7 +95,12 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
         digest.update(content)
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
-    if not place.is_dir():
+    _count(upload)
+    if place.is_dir():
+        os.utime(place)  # somebody looks at it: it stays for now
+    else:
+        size = sum(len(content) for _, content in files.values())
+        room.for_upload(size)
         place.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=place.parent, prefix=".part-"))
         for role, (_, content) in files.items():
@@ -98,7 +110,18 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
             part.rename(place)
         except OSError:  # another tab was faster with the same files
             shutil.rmtree(part, ignore_errors=True)
+        note("upload kept", upload=upload, n_bytes=size)
     return upload
+
+
+def _count(upload: str) -> None:
+    """One upload more of this session, unless it is known."""
+    mine = session.kept("uploads", ())
+    if upload in mine:
+        return
+    if len(mine) >= MOST_OF_A_SESSION:
+        raise InputError(f"{len(mine)} uploads have come from this tab, and no more are taken. Open the app in a new one to go on.")
+    session.keep("uploads", (*mine, upload))
 
 
 def hold_folder(files: dict[str, str]) -> str:

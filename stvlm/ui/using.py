@@ -49,10 +49,11 @@ def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Col
         raw = uploads.tables(upload, fixes, *clock, columns, said["grid_unit"])
         ahead, zone = tuple(said["ahead"]), said["zone"] or None
         series = quality.to_series(raw, quantity=said["quantity"], unit=said["unit"], known_ahead=ahead, timezone=zone)
+        data = datasets.add(series, said["name"], list(uploads.names(upload).values()), raw.fixes, upload, columns)
     except InputError as error:
         session.keep("refused", error)
         return
-    session.look_at(datasets.add(series, said["name"], list(uploads.names(upload).values()), raw.fixes, upload, columns))
+    session.look_at(data)
 
 
 def _words(upload: str, raw: RawTables) -> dict[str, str]:

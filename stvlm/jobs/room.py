@@ -1,0 +1,114 @@
+"""Room in the workspace for uploads and networks: how much is kept, what may go by itself, and what to say when it is full."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from stvlm.data.files import InputError
+from stvlm.jobs.keeping import size_of
+from stvlm.jobs.run import workspace
+from stvlm.logs import note
+
+MAX_UPLOADS, MAX_NETWORKS, MAX_GIGABYTES = 500, 500, 50.0  # where STVLM_MAX_UPLOADS, _NETWORKS and _UPLOAD_GB say nothing else
+UNUSED_SECONDS = 3600.0  # after which an upload of which no network was made may go; whoever still looks at it touches it
+
+
+def for_upload(coming_bytes: int) -> None:
+    """Make room for one upload more: uploads of which no network was made, and that nobody looked at lately, go, the oldest first.
+
+    Files that a network came from stay, and so does every network.
+
+    Raises:
+        InputError: there is no room; the text says how much is kept and what to do.
+    """
+    place = workspace() / "locks"
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "uploads.lock"):
+        _sweep()
+        _make_room(coming_bytes)
+
+
+def _make_room(coming_bytes: int) -> None:
+    uploads, max_uploads = _folders("uploads"), _limit("STVLM_MAX_UPLOADS", MAX_UPLOADS)
+    sizes = {folder: size_of(folder) for folder in uploads}
+    free = (
+        _limit("STVLM_MAX_UPLOAD_GB", MAX_GIGABYTES) * 1e9 - sum(sizes.values()) - size_of(workspace() / "datasets") - coming_bytes
+    )
+    for folder in _idle(uploads):
+        if len(sizes) < max_uploads and free >= 0:
+            break
+        free += sizes.pop(folder)
+        _remove(folder)
+    if len(sizes) >= max_uploads:
+        _refuse(f"{len(sizes)} uploads are kept, and at most {max_uploads:g} may be", "STVLM_MAX_UPLOADS")
+    if free < 0:
+        _refuse(f"this upload is {-free / 1e9:.3g} GB more than may still be kept", "STVLM_MAX_UPLOAD_GB")
+
+
+def for_network() -> None:
+    """Make sure of room for one network more.
+
+    Raises:
+        InputError: there is none; the text says what to do.
+    """
+    kept, most = len(_folders("datasets")), _limit("STVLM_MAX_NETWORKS", MAX_NETWORKS)
+    if kept >= most:
+        _refuse(f"{kept} networks are kept, and at most {most:g} may be", "STVLM_MAX_NETWORKS")
+    if size_of(workspace() / "datasets") + size_of(workspace() / "uploads") >= _limit("STVLM_MAX_UPLOAD_GB", MAX_GIGABYTES) * 1e9:
+        _refuse("uploads and networks take all that may be kept", "STVLM_MAX_UPLOAD_GB")
+
+
+def _refuse(why: str, name: str) -> None:
+    note("no room in the workspace")
+    raise InputError(
+        f"There is no room for it on this server: {why}. Go on with a network that is here already, or ask who runs the server "
+        f"to delete some or to raise {name}."
+    )
+
+
+def _folders(name: str) -> list[Path]:
+    root = workspace() / name
+    return [place for place in root.iterdir() if place.is_dir() and not place.name.startswith(".")] if root.is_dir() else []
+
+
+def _idle(uploads: list[Path]) -> list[Path]:
+    """Uploads that may go, the longest untouched first."""
+    needed, now = _needed(), time.time()
+    ages = {folder: now - folder.stat().st_mtime for folder in uploads if folder.name not in needed}
+    return sorted((folder for folder, age in ages.items() if age > UNUSED_SECONDS), key=lambda folder: -ages[folder])
+
+
+def _needed() -> set[str]:
+    """Ids of the uploads that a network came from; with it one goes back to the files."""
+    found = set()
+    for card in (workspace() / "datasets").glob("*.json"):
+        try:
+            found.add(str(json.loads(card.read_text("utf-8")).get("upload", "")))
+        except (ValueError, AttributeError, OSError):  # harmed by hand: it names no upload
+            continue
+    return found
+
+
+def _remove(folder: Path) -> None:
+    gone = folder.with_name(f".gone-{folder.name}")
+    folder.rename(gone)  # in one step: no half of an upload is ever read
+    shutil.rmtree(gone, ignore_errors=True)
+    note("upload removed", upload=folder.name)
+
+
+def _sweep() -> None:
+    """Take away what servers that were killed were just writing or removing."""
+    for name in ("uploads", "datasets"):
+        for place in (workspace() / name).glob(".*"):
+            if place.is_dir() and time.time() - place.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _limit(name: str, default: float) -> float:
+    return float(os.environ.get(name) or default)
