@@ -6,13 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import streamlit as st
 
 from stvlm.data.files import InputError
 from stvlm.data.store import load_series
 from stvlm.jobs import room
 from stvlm.jobs.keeping import check_quota
-from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, workspace
-from stvlm.ui import datasets, session, uploads
+from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, run_folder, workspace, write_atomic
+from stvlm.ui import datasets, session, training, uploads
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +129,21 @@ def test_a_network_that_lies_damaged_is_written_again(small_series):
     (datasets.folder(data) / "readings.npy").write_bytes(b"half")
     datasets.add(small_series, "Mine", [], ())
     assert load_series(datasets.folder(data), verify=True).fingerprint == small_series.fingerprint
+
+
+def test_one_session_has_a_bounded_number_of_runs_at_once(monkeypatch):
+    monkeypatch.setattr(training, "MOST_LIVE", 2)
+    config = {"few_shot": "", "max_minutes": 1, "backbone": "tiny", "tuning": "auto", "device": "cpu"}
+    for name, value in config.items():
+        monkeypatch.setitem(st.session_state, name, value)
+    for run in ("00000000000a", "00000000000b"):
+        run_folder(run).mkdir(parents=True)
+        write_atomic(run_folder(run) / "spec.json", RunSpec(data=DataSource(sample="irish_wind")))
+        write_atomic(run_folder(run) / "status.json", {"state": "queued", "created": 1.0, "queued": 1.0})
+    session.look_at("sample:irish_wind")
+    session.keep("runs", ("00000000000a", "00000000000b"))
+    training._submit({name: name for name in config})
+    assert "2 runs of yours wait or work already" in session.kept("refused-start")
+    session.keep("runs", ())
+    session.keep("refused-start", "")
+    session.look_at("")

@@ -12,6 +12,7 @@ from stvlm.jobs.run import DataSource, RunError, RunSpec, WorkspaceError
 from stvlm.ui import datasets, models, runs, session, widgets
 from stvlm.ui.words import number, say, told
 
+MOST_LIVE = 4  # runs of one session that wait or work at once
 RAY = "ray"  # chosen as a device: a backend of its own
 TUNING = ("auto", "adaptive", "frozen", "norm", "lora", "adalora", "full")
 VIEWS = ("field", "frames", "spread", "relations", "space-time", "geography")
@@ -124,13 +125,18 @@ def _submit(keys: dict[str, str]) -> None:
     sample = datasets.sample(data)
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{datasets.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
-    known = {run.run_id for run in board.list_runs()}
+    listed, mine = board.list_runs(), session.kept("runs", ())
+    live = sum(run.is_live for run in listed if run.run_id in mine)
+    if live >= MOST_LIVE:
+        session.keep("refused-start", say("train.enough", n=live))
+        return
     place = {"backend": RAY, "config": config | {"device": "auto"}} if config["device"] == RAY else {"config": config}
     try:
         run = board.submit(RunSpec(title=title, data=source, **place), dedupe=True)
     except (RunError, WorkspaceError) as error:
         session.keep("refused-start", str(error))
         return
-    if run in known:
+    if run in {other.run_id for other in listed}:
         st.toast(say("train.known"), icon=":material/content_copy:")
+    session.keep("runs", (*mine, run))
     session.put("run", run)
