@@ -133,12 +133,12 @@ def autocovariance(away: np.ndarray) -> np.ndarray:
     """(T,) float64: mean product of two departures (T, N) by the steps between them, over the pairs that were observed."""
     seen = np.isfinite(away)
     size = fft.next_fast_len(2 * len(away), real=True)
-    sums = np.zeros((2, size))
+    power = np.zeros((2, size // 2 + 1))
     for i, part in enumerate((np.where(seen, away, 0), seen)):
         for node in range(part.shape[1]):
             spectrum = fft.rfft(part[:, node].astype("f8"), size)
-            sums[i] += fft.irfft(spectrum.real**2 + spectrum.imag**2, size)
-    total, pairs = sums[:, : len(away)]
+            power[i] += spectrum.real**2 + spectrum.imag**2
+    total, pairs = fft.irfft(power, size)[:, : len(away)]
     return np.where(pairs > 0.5, total / np.maximum(pairs, 1), 0.0)
 
 
