@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     is_empty = not _shipped(_stamp()) and not session.kept("results")
     with st.expander(say("compare.add"), icon=":material/upload_file:", expanded=is_empty):
         _upload()
-    found = {r.name: r for r in (*_shipped(_stamp()), *session.kept("results", ()))}
+    found = {r.name: replace(r, title=told("sample", r.title)) for r in (*_shipped(_stamp()), *session.kept("results", ()))}
     if not found:
         st.info(say("compare.none"))
         command()

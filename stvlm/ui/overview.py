@@ -9,7 +9,7 @@ import streamlit as st
 from stvlm.charts import lines
 from stvlm.data.series import SensorSeries
 from stvlm.ui import assess, datasets, dropping, frame, measures, session, show, uploads, widgets, words
-from stvlm.ui.words import number, say
+from stvlm.ui.words import number, say, told
 
 SOURCES = ("at-hand", "own")
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
@@ -41,7 +41,7 @@ def figures(series: SensorSeries) -> None:
     st.subheader(widgets.plain(datasets.title(data)), anchor=False)
     sample = datasets.sample(data)
     if sample:
-        st.markdown(sample.description + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
+        st.markdown(told("sample", sample.description) + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
     else:
         _origin(datasets.card(data))
     with st.container(horizontal=True, gap="large"):
