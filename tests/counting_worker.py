@@ -48,7 +48,8 @@ def add_up(spec: RunSpec, folder: Path, device: str) -> Iterator[Step]:
         write_atomic(checkpoint, [step, loss])
         if step == total:
             write_folder(folder / "model", lambda part, loss=loss: write_atomic(part / "sum.json", loss))
-        yield Step(step, total, loss, float("nan") if step == 1 else loss, device)
+        left = PAUSE_SECONDS * (total - step)
+        yield Step(step, total, loss, float("nan") if step == 1 else loss, device, eta_seconds=left)
 
 
 if __name__ == "__main__":
