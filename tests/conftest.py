@@ -119,14 +119,20 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of the app of `app_url`."""
+    return tmp_path_factory.mktemp("app") / "home"
+
+
+@pytest.fixture(scope="session")
+def app_url(app_home: Path) -> Iterator[str]:
     """The address of a freshly started app with an empty workspace."""
-    folder = tmp_path_factory.mktemp("app")
+    folder = app_home.parent
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
-    environment = os.environ | {"STVLM_HOME": str(folder / "home")}
+    environment = os.environ | {"STVLM_HOME": str(app_home)}
     with (folder / "app.log").open("wb") as log:
         options = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
         server = subprocess.Popen([*command, "--server.headless", "true"], **options)

@@ -15,6 +15,7 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "*": "{*}", "\n": " ",
     "−": "$-$", "…": r"\ldots{}", "×": r"$\times$",
 }  # fmt: skip
+_LINKED = re.compile(r"(https?:(?=//)|www(?=\.)|@)", re.IGNORECASE)  # where Streamlit makes a link of plain text
 _TABLE = {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "*": "\\*", "`": "\\`", "[": "\\[", "]": "\\]", "\n": " "}
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 
@@ -39,8 +40,12 @@ def script(data: Any) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text inside Streamlit's markdown: no link, image, colour, icon or formula comes of it."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$:~&])", r"\\\1", re.sub(r"\s", " ", str(text)))
+    """Text inside Streamlit's markdown: no link, image, colour, icon or formula comes of it.
+
+    Addresses become links even where each of their signs is escaped; a word joiner, which nobody sees, keeps them apart.
+    """
+    text = _LINKED.sub("\\1\u2060", re.sub(r"\s", " ", str(text)))
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$:~&])", r"\\\1", text)
 
 
 def table_cell(text: object) -> str:

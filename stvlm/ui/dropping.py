@@ -72,7 +72,7 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
         left, right = st.columns([3, 2], vertical_alignment="center")
         left.markdown(f":material/draft: {widgets.plain(name.rsplit('/', 1)[-1])}")
         role = right.selectbox(
-            say("data.part", name=name),
+            say("data.part", name=widgets.plain(name)),
             options,
             options.index(_guess(name, content)),
             format_func=lambda r: say(f"data.role_{r}") if r else say("data.role_none"),

@@ -106,7 +106,7 @@ def _shelf(template: str, own: str, is_sound: bool) -> None:
                     on_click=session.keep,
                     args=("template", text[:LONGEST]),
                 )
-                label = say("prompts.delete", name=name)
+                label = say("prompts.delete", name=widgets.plain(name))
                 right.button(
                     "", icon=":material/delete:", key=f"delete-{name}", help=label, on_click=templates.delete, args=(name,)
                 )

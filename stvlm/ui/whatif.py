@@ -110,12 +110,13 @@ def _figures(before: Forecast, after: Forecast, step: int, sensor: int) -> None:
         (np.nanmean(before.median[step]), np.nanmean(after.median[step])),
         (before.median[step, most], after.median[step, most]),
     )
+    unit = widgets.plain(before.unit)  # the value of a metric is markdown too
     for name, (old, new) in zip(names, rows, strict=True):
         moved = round(float(new - old), digits)
         st.metric(
             widgets.plain(name),
-            f"{words.number(new, digits)} {before.unit}".rstrip(),
-            f"{words.number(moved, digits, sign=True)} {before.unit}".rstrip(),
+            f"{words.number(new, digits)} {unit}".rstrip(),
+            f"{words.number(moved, digits, sign=True)} {unit}".rstrip(),
             delta_color="off",
             delta_arrow="off" if moved == 0 or not np.isfinite(moved) else "up" if moved > 0 else "down",
         )
