@@ -10,13 +10,13 @@ from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 from test_pages import NEEDS_A_NETWORK, app, visit  # noqa: F401  the fixture starts the app
 
+from stvlm.evaluation.panel import ABLATIONS, verdict
 from stvlm.modalities.image import VIEWS
 from stvlm.ui import datasets, frame, words
 
 GIVEN = "sample:irish_wind"
-BROUGHT = {  # on a page by what it shows: names and verdicts of the file of a result
-    "compare": ("compare.draws_unsure", "compare.unsure", "learn.forecast.anchor", "train.draws_anchor", "whatif.before"),
-}
+NO_WORDS = ("id", "icon", "page", "query_string", "url")  # fields of messages
+BROUGHT = {"compare": ("learn.forecast.anchor", "train.draws_anchor", "whatif.before")}  # names in the file of a result
 FEW = 3  # words: less of a sentence is compared with whole texts only
 
 
@@ -33,8 +33,9 @@ def strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Message):
-        for _, part in value.ListFields():
-            yield from strings(part)
+        for field, part in value.ListFields():
+            if field.name not in NO_WORDS:
+                yield from strings(part)
     elif isinstance(value, dict):
         for part in value.values():
             yield from strings(part)
@@ -87,3 +88,20 @@ def test_what_the_floors_below_say_of_samples_and_views_has_a_german_twin(monkey
         assert {words.told("view", text) for text in (view.title, *(channel.label for channel in view.channels))} <= known
     assert words.told("view", "my roads: lines and outlines, areas at half") == "my roads: Linien und Umrisse, Flächen halb"
     assert words.told("view", "a text that nobody knows") == "a text that nobody knows"
+
+
+def test_a_verdict_is_told_in_german_with_its_numbers(monkeypatch):
+    monkeypatch.setattr(words, "language", lambda: "de")
+    difference = {"percent": 1.25, "percent_low": 0.5, "percent_high": 2.0, "mae": 0.1, "is_sure": True, "n_blocks": 20.0}
+    said = words.told("verdict", verdict("no image", difference, 0, 1, "noise image"))
+    assert said == (
+        "Ohne das Bild steigt der Fehler um 1,2 % (0,5 … 2,0 %): schlechter, jenseits des Zufalls. "
+        "Mit diesen Einstellungen ist es dasselbe wie „noise image“. "
+        "Nur ein Startwert: Wie sehr ein Training schwankt, steckt nicht im Intervall."
+    )
+    for name in ABLATIONS:
+        for percent in (-1.0, 0.0, 1.0):
+            row = difference | {"percent": percent, "is_sure": False}
+            told = words.told("verdict", verdict(name, row, 1, 3))
+            assert "error" not in told, told
+            assert told.count("Fehler") == 1

@@ -25,7 +25,7 @@ def asked_for() -> set[str]:
             called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) and node.args else ""
             if called == "say":
                 found |= patterns(node.args[0])
-            elif called == "told":
+            elif called == "told" and isinstance(node.args[0], ast.Constant):
                 found.add(rf"{node.args[0].value}\.[a-z_]+")
     return found | {r"page\..*", r"glossary\..*", r"learn\..*\.(title|think|answer|task|right|wrong)"}
 

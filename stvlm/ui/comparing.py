@@ -131,7 +131,7 @@ def panel(one: Result) -> None:
     if one.is_mixed:
         st.warning(say("compare.mixed"))
     full, *variants = one.ablations
-    st.markdown(widgets.plain(full["verdict"]))
+    st.markdown(widgets.plain(told("verdict", full["verdict"])))
     if variants:
         values = {key: np.array([row[key] for row in variants]) for key in ("percent", "percent_low", "percent_high", "is_sure")}
         names = [row["variant"] for row in variants]
@@ -139,14 +139,16 @@ def panel(one: Result) -> None:
         show.plot(figure, "ablations", say("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
     words, numbers = st.tabs([say("compare.in_words"), say("format.table")])
     with words:
-        st.markdown("\n".join(f"- {widgets.plain(row['verdict'])}" for row in variants) or say("compare.no_variant"))
+        st.markdown(
+            "\n".join(f"- {widgets.plain(told('verdict', row['verdict']))}" for row in variants) or say("compare.no_variant")
+        )
     with numbers:
         table = _headed(ablation_table(one))
         widgets.table(table, say("compare.panel_alt", n=len(table)), decimals=3)
         _downloads(table, "ablations")
     seeds = say("compare.one_seed") if full["seeds"] == 1 else say("compare.seeds", n=full["seeds"])
     counts = {"n": len(variants), "chance": number(0.05 * len(variants))}
-    interval = widgets.plain(str(one.setting.get("interval", ""))[:400])
+    interval = widgets.plain(told("verdict", str(one.setting.get("interval", ""))[:400]))
     st.caption(say("compare.panel_note", seeds=seeds, interval=interval, **counts))
 
 

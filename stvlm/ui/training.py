@@ -39,6 +39,7 @@ def new_run(series: SensorSeries) -> None:
             format_func=lambda shares: " / ".join(number(100 * share, 0) for share in shares) + " %",
             help=say("train.split_help"),
         )
+        a, b, c = st.columns(3)  # a row each, so that they stay level whatever the labels take
         a.selectbox(say("train.few"), FEW, key=keys["few_shot"], format_func=_few_words, help=say("train.few_help"))
         offered = {name: f"{name}: {told('below', title)}" for name, title in _backbones().items()}
         help_ = say("train.backbone_help")
@@ -46,6 +47,7 @@ def new_run(series: SensorSeries) -> None:
         tuning = c.selectbox(say("train.tuning"), TUNING, key=keys["tuning"])
         c.caption(say(f"train.tuning_{tuning}"))
         places = _places()
+        a, b, c = st.columns(3)
         device = a.selectbox(say("train.device"), list(places), key=keys["device"], format_func=places.get)
         b.number_input(say("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
         c.number_input(say("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=say("train.seed_help"))

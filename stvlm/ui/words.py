@@ -90,12 +90,15 @@ def told(table: str, text: str) -> str:
     """What a floor below says, in English, in the language in view; as it is where no sentence of the table says the same.
 
     Args:
-        table: of the files of `languages/`. text: English; what stands in the gaps of the sentence stays as it is.
+        table: of the files of `languages/`. text: English; so are the gaps of its sentence, if they hold a number or a sentence.
     """
     if language() == "en":
         return text
+    if re.fullmatch(r"[-+−]?\d[\d,]*(\.\d+)?( ?%)?", text):
+        return text.translate(str.maketrans(",.", ".,"))
     found = ((key, pattern.fullmatch(text)) for key, pattern in _patterns(table).items())
-    return next((say(key, **match.groupdict()) for key, match in found if match), text)
+    gaps = next(((key, match.groupdict()) for key, match in found if match), None)
+    return say(gaps[0], **{name: told(table, part) for name, part in gaps[1].items()}) if gaps else text
 
 
 @lru_cache
