@@ -22,6 +22,7 @@ from stvlm.model.stvlm import STVLM, set_spread
 from stvlm.training import SHRINKAGES
 
 MOST_WINDOWS = 100  # of the recent past that the bands are learnt from
+BAND_CELLS, BAND_WINDOWS = 60_000, 16  # windows times sensors that bands are learnt from, at most, and windows, at least
 FRESH = 5  # of so many parts of the past, the last one is replayed
 CELLS = 15_000  # windows times sensors that are replayed with the network, at most
 FEWEST_WINDOWS = 8  # that say what the network is worth
@@ -77,7 +78,8 @@ def zero_shot(
     builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens)
     if model.is_anchor:
         builder.config = replace(builder.config, modalities=("series",))
-    set_spread(model, calibrated_spread(model.eval(), builder, cutoffs, torch.device("cpu")))
+    shown = thin(cutoffs, max(BAND_CELLS // series.network.n_sensors, BAND_WINDOWS))
+    set_spread(model, calibrated_spread(model.eval(), builder, shown, torch.device("cpu")))
     mae = anchor.choice["val_mae"]
     model.manifest = {
         "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": not model.is_anchor,

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from stvlm.data.alarms import AlarmRule, chance_beyond
 from stvlm.data.forecast import LEVELS, Forecast
 from stvlm.data.windows import Window
 from stvlm.ui import alarming, exporting, grouping, judging, models, placing
+from stvlm.ui.words import language, spoken
 from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
 
 IRISH = "sample:irish_wind"
@@ -137,6 +139,16 @@ def test_a_report_holds_what_the_page_shows(forecast, window):
     assert made.tables[-1][1]["Forecaster"].tolist() == ["stvlm", "persistence"]
     assert len(made.tables[1][1]) == 6
     assert dict(made.settings)["first step forecast"] == str(window.future_times[0])
+
+
+def test_a_button_gives_the_view_as_it_is_when_it_is_clicked(forecast, window):
+    held = {"shown": shown(forecast, window, sensor=1)}
+    make = partial(exporting._made, lambda view: f"{view.sensor} {language()}", held)
+    assert make() == "1 en"
+    held["shown"] = shown(forecast, window, sensor=4)
+    with spoken("de"):
+        assert make() == "4 en"
+        assert language() == "de"
 
 
 def test_the_commands_name_the_model_the_data_and_the_moment(forecast, window, home, small_series):

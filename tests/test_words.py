@@ -2,12 +2,14 @@
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 from string import Formatter
 
 import numpy as np
 import pytest
 
+from stvlm.charts.wording import Wording
 from stvlm.ui import frame, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +54,14 @@ def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
     assert {name for name, pattern in asked.items() if not any(map(pattern.fullmatch, keys))} == set()
     by_table = {"frame.network", "frame.model", "frame.understand"}  # headings of the sidebar
     assert {key for key in keys - by_table if not any(pattern.fullmatch(key) for pattern in asked.values())} == set()
+
+
+def test_what_the_charts_say_in_english_is_what_they_say_by_themselves():
+    english = words.sentences("en")
+    own = {field.name: field.default for field in fields(Wording)}
+    assert own.pop("locale") == "en"
+    assert own.pop("calendar") == english["calendar.names"]
+    assert own == {key.removeprefix("chart."): said for key, said in english.items() if key.startswith("chart.")}
 
 
 def test_a_language_has_a_file_and_each_file_a_language():

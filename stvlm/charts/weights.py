@@ -15,7 +15,7 @@ from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.escape import html as escape
 from stvlm.data.forecast import MODALITIES, FusionExplanation
 
-__all__ = ["deletion_bars", "image_png", "prompt_html", "shares_bars"]
+__all__ = ["deletion_bars", "deletion_lines", "image_png", "prompt_html", "share_course", "shares_bars"]
 
 
 def shares_bars(
@@ -73,6 +73,48 @@ def deletion_bars(
     figure.update_layout(height=300, barmode="group")
     figure.update_yaxes(rangemode="tozero")
     return figure if names else say(figure, words.no_deletion)
+
+
+def deletion_lines(explanation: FusionExplanation, sensor: int, theme: str = "light", words: Wording = ENGLISH) -> go.Figure:
+    """Change of one sensor's forecast at each step when a modality is taken away, in its unit, with its sign.
+
+    Args:
+        explanation: with the measured changes in `deletion`. sensor: node. theme: "light" or "dark". words: what it says.
+    """
+    figure = go.Figure()
+    for name, change in explanation.deletion.items():
+        label = words.without.format(modality=words.modality(name))
+        hover = f"{plain(label)}: %{{y:+.3~g}} {plain(explanation.unit)}".rstrip()
+        figure.add_scatter(
+            x=words.times(explanation.times), y=change[:, sensor], name=plain(label), hovertemplate=hover, **_course(name)
+        )
+    style(figure, theme, "", words.step_time, with_unit(words.change_signed, explanation.unit))
+    figure.update_xaxes(nticks=6)
+    return figure if explanation.deletion else say(figure, words.no_deletion)
+
+
+def share_course(labels: Sequence[str], shares: np.ndarray, theme: str = "light", words: Wording = ENGLISH) -> go.Figure:
+    """Shares of the modalities at several times of day, in %.
+
+    Args:
+        labels: of C times. shares: (C, 3); rows sum to 1. theme: "light" or "dark". words: what it says.
+    """
+    figure = go.Figure()
+    for place, name in enumerate(MODALITIES):
+        label = words.modality(name)
+        hover = f"{plain(label)}: %{{y:.1f}} %"
+        figure.add_scatter(x=list(labels), y=100 * shares[:, place], name=plain(label), hovertemplate=hover, **_course(name))
+    style(figure, theme, "", words.time, words.share)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def _course(name: str) -> dict:
+    """The look of a modality's line: colour, dash and sign differ, so that none is told by its colour alone."""
+    dash, symbol = {"vision": ("solid", "circle"), "text": ("dash", "diamond"), "series": ("dot", "square")}[name]
+    line = {"color": MODALITY_COLOURS[name], "width": 2.2, "dash": dash}
+    return {"mode": "lines+markers", "line": line, "marker": {"size": 7, "symbol": symbol}}
 
 
 def prompt_html(tokens: Sequence[str], weights: np.ndarray, theme: str = "light", words: Wording = ENGLISH) -> str:

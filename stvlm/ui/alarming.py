@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts.scale import format_times
 from stvlm.data.alarms import AlarmRule, raised_alarms
 from stvlm.data.forecast import Forecast
 from stvlm.ui import session, show, widgets
+from stvlm.ui.words import brief, moments, number, say
 
 
 def rule(forecast: Forecast) -> AlarmRule:
@@ -48,41 +48,49 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
         session.put("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
 
     left, middle, right = st.columns(3, vertical_alignment="bottom")
-    left.segmented_control("Alarm when the reading is", ("above", "below"), key=keys[0], required=True, on_change=take)
-    middle.number_input(f"this level{unit}", key=keys[1], on_change=take, format="%g", step=_step(forecast))
-    right.slider("with a chance over, %", 0, 99, key=keys[2], on_change=take)
+    sides = {side: say(f"forecast.{side}") for side in ("above", "below")}
+    left.segmented_control(
+        say("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
+    )
+    middle.number_input(
+        widgets.plain(say("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
+    )
+    right.slider(say("forecast.alarm_chance"), 0, 99, key=keys[2], on_change=take)
 
 
 def listed(forecast: Forecast, now: AlarmRule) -> None:
     """The alarms as a table; a click on a row chooses the sensor."""
     table = alarm_table(forecast, now)
-    words = now.words(forecast.unit)
+    words = in_words(now, forecast.unit)
     if table.empty:
-        st.success(
-            f"No sensor is forecast {widgets.plain(words)} at any of the {len(forecast.times)} steps.", icon=":material/check:"
-        )
+        st.success(say("forecast.no_alarm", rule=widgets.plain(words), n=len(forecast.times)), icon=":material/check:")
         return
     st.caption(
-        widgets.plain(
-            f"{len(table)} of {forecast.network.n_sensors} sensors: {words}. The chance is read off the forecast's bands."
-        )
+        widgets.plain(say("forecast.alarms_of", n=number(len(table), 0), all=number(forecast.network.n_sensors, 0), rule=words))
     )
     nodes = raised_alarms(forecast, now).sensor.tolist()
-    show.sensor_table(table, forecast.network, "alarms", f"Sensors with an alarm: {words}.", decimals=0, nodes=nodes)
+    show.sensor_table(table, forecast.network, "alarms", say("forecast.alt_alarms", rule=words), decimals=0, nodes=nodes)
+
+
+def in_words(rule: AlarmRule, unit: str) -> str:
+    """A rule as words of a sentence: "above 60 km/h with a chance over 50 %"."""
+    level = f"{brief(rule.level, 6)} {unit}".rstrip()
+    side = say("forecast.above" if rule.above else "forecast.below")
+    return say("forecast.rule", side=side, level=level, chance=brief(100 * rule.chance))
 
 
 def alarm_table(forecast: Forecast, now: AlarmRule) -> pd.DataFrame:
     """Sensors with an alarm, the likeliest first: name, first alarm, highest chance and when, how many steps."""
     found = raised_alarms(forecast, now)
-    times = np.array(format_times(forecast.times, forecast.timezone), dtype=object)
+    times = np.array(moments(forecast.times, forecast.timezone), dtype=object)
     names = [widgets.sensor_label(forecast.network, int(node)) for node in found.sensor]
     return pd.DataFrame(
         {
-            "Sensor": names,
-            "First alarm": times[found["first"].to_numpy(int)],
-            "Highest chance, %": 100 * found.highest.to_numpy(),
-            "Then": times[found.step.to_numpy(int)],
-            "Steps": found.steps.to_numpy(int),
+            say("common.sensor"): names,
+            say("forecast.first_alarm"): times[found["first"].to_numpy(int)],
+            say("forecast.highest_chance"): 100 * found.highest.to_numpy(),
+            say("forecast.then"): times[found.step.to_numpy(int)],
+            say("forecast.steps"): found.steps.to_numpy(int),
         }
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import shlex
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,8 @@ from stvlm.data.alarms import AlarmRule
 from stvlm.data.forecast import Forecast
 from stvlm.data.formats import write_forecast
 from stvlm.data.windows import Window
-from stvlm.ui import alarming, datasets, forecast_tables, judging, models
+from stvlm.ui import alarming, datasets, forecast_tables, judging, models, session, words
+from stvlm.ui.words import say
 
 _MIME = {
     ".csv": "text/csv",
@@ -55,37 +58,62 @@ class Shown:
     rule: AlarmRule
 
 
-def downloads(shown: Shown) -> None:
-    """A button for each file; the file is made when it is clicked."""
-    size = f"{shown.forecast.network.n_sensors} sensors × {len(shown.forecast.times)} steps"
-    table = f"{size}: forecast and 80 % band."
-    stamp = str(shown.forecast.times[0]).replace(":", "")
-    files = (
-        ("CSV", f"forecast_{stamp}.csv", lambda: table_file(shown.forecast, ".csv"), table),
-        ("Parquet", f"forecast_{stamp}.parquet", lambda: table_file(shown.forecast, ".parquet"), table),
-        ("GeoJSON", f"forecast_{stamp}.geojson", lambda: table_file(shown.forecast, ".geojson"), table),
-        ("Map", f"map_{stamp}.png", lambda: png(map_picture(shown)), "The map of this step as a PNG picture."),
-        ("Plot", f"plot_{stamp}.png", lambda: png(plot_picture(shown)), "The time plot of this sensor as a PNG picture."),
-        ("Animation", f"forecast_{stamp}.gif", lambda: forecast_gif(shown.forecast, selected=shown.sensor), "All steps as a GIF."),
+def take_along(shown: Shown) -> None:
+    """Let the downloads be of this view from now on."""
+    _held().update(shown=shown)
+
+
+def downloads(forecast: Forecast) -> None:
+    """A button for each file; the file is made when it is clicked, of what the page shows then.
+
+    Streamlit forgets the file of a button as soon as the button is drawn again. So the buttons stand outside the part of the page that
+    a click or a slider draws again, and look at what `take_along` put into a place that both share.
+
+    Args:
+        forecast: in view, for names and sizes.
+    """
+    held = _held()
+    table = say("forecast.get_table", n=forecast.network.n_sensors, steps=len(forecast.times))
+    stamp = str(forecast.times[0]).replace(":", "")
+    files: tuple[tuple[str, str, Callable[[Shown], bytes | str], str], ...] = (
+        ("CSV", f"forecast_{stamp}.csv", lambda shown: table_file(shown.forecast, ".csv"), table),
+        ("Parquet", f"forecast_{stamp}.parquet", lambda shown: table_file(shown.forecast, ".parquet"), table),
+        ("GeoJSON", f"forecast_{stamp}.geojson", lambda shown: table_file(shown.forecast, ".geojson"), table),
+        ("map", f"map_{stamp}.png", lambda shown: png(map_picture(shown)), say("forecast.get_map_help")),
+        ("plot", f"plot_{stamp}.png", lambda shown: png(plot_picture(shown)), say("forecast.get_plot_help")),
         (
-            "Report",
-            f"report_{stamp}.html",
-            lambda: report_html(report(shown)),
-            "Map, plot, tables, errors, bands, fusion, prompt and settings in one file that opens with no network.",
+            "animation",
+            f"forecast_{stamp}.gif",
+            lambda shown: forecast_gif(shown.forecast, selected=shown.sensor),
+            say("forecast.get_animation_help"),
         ),
+        ("report", f"report_{stamp}.html", lambda shown: report_html(report(shown)), say("forecast.get_report_help")),
     )
     with st.container(horizontal=True):
-        for label, name, make, words in files:
+        for label, name, make, help_ in files:
             st.download_button(
-                label,
-                make,
+                say(f"forecast.get_{label}") if label.islower() else label,
+                partial(_made, make, held),
                 name,
                 _MIME[Path(name).suffix],
                 icon=":material/download:",
                 on_click="ignore",
-                help=words,
+                help=help_,
                 key=f"get-{label}",
             )
+
+
+def _held() -> dict[str, Shown]:
+    """The place in this session that the buttons share with the view."""
+    if session.kept("taken") is None:
+        session.keep("taken", {})
+    return session.kept("taken")
+
+
+def _made(make: Callable[[Shown], bytes | str], held: dict[str, Shown]) -> bytes | str:
+    """A file of what the page shows; files speak English, whoever reads them."""
+    with words.spoken("en"):
+        return make(held["shown"])
 
 
 def past_steps(window: Window) -> int:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from stvlm.data.network import SensorNetwork
 from stvlm.ui import session
+from stvlm.ui.words import number, say
 
 LONGEST = 4000  # characters of the URL that a group may take
 
@@ -61,5 +62,5 @@ def nodes_of(ids: Sequence[object], network: SensorNetwork) -> list[int]:
 
 def clear_button(nodes: Sequence[int], name: str = "group", label: str = "") -> None:
     """A button that takes the group away; `label` says so in other words."""
-    label = label or f"Let go of the {len(nodes)} sensors"
+    label = label or say("forecast.let_go", n=number(len(nodes), 0))
     st.button(label, key=f"clear-{name}", icon=":material/close:", on_click=choose, args=((), name))

@@ -8,8 +8,9 @@ import pandas as pd
 from stvlm.charts.scale import with_unit
 from stvlm.data.forecast import Forecast
 from stvlm.evaluation.metrics import mae, rmse
+from stvlm.ui.words import brief, number, say
 
-PARTS = (("test", "test"), ("val", "validation"))
+PARTS = ("test", "val")
 
 
 def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
@@ -19,11 +20,11 @@ def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
         scores: of the model's manifest: test_coverage_80, test_cells ...
     """
     found = []
-    for part, words in PARTS:
+    for part in PARTS:
         cells, shares = scores.get(f"{part}_cells"), [s for s in (50, 80, 95) if scores.get(f"{part}_coverage_{s}") is not None]
-        held = [f"the {share} % band held {100 * scores[f'{part}_coverage_{share}']:.0f} %" for share in shares]
+        held = [_held(share, 100 * scores[f"{part}_coverage_{share}"]) for share in shares]
         if held:
-            of = f"of {cells:,.0f} readings of the {words} part" if cells else f"on the {words} part"
+            of = say(f"forecast.of_{part}", n=number(cells, 0)) if cells else say(f"forecast.on_{part}")
             found.append(f"{of} {', '.join(held)}")
     return tuple(found)
 
@@ -41,8 +42,12 @@ def held_here(forecast: Forecast, truth: np.ndarray) -> tuple[str, ...]:
     for share in forecast.shares:
         low, high = forecast.band(share)
         inside = int(((low <= truth) & (truth <= high) & known).sum())
-        held.append(f"the {100 * share:.3g} % band held {100 * inside / known.sum():.0f} %")
-    return (f"of the {known.sum():,} readings that this forecast has met {', '.join(held)}",) if held else ()
+        held.append(_held(100 * share, 100 * inside / known.sum()))
+    return (f"{say('forecast.of_met', n=number(known.sum(), 0))} {', '.join(held)}",) if held else ()
+
+
+def _held(share: float, found: float) -> str:
+    return say("forecast.held", share=brief(share), found=number(found, 0))
 
 
 def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.ndarray) -> pd.DataFrame:
@@ -57,7 +62,8 @@ def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.nda
     for one in (forecast, *rivals):
         known = known & np.isfinite(one.median)
     came = np.where(known, truth, np.nan)
-    columns = ["Forecaster", with_unit("Mean error", forecast.unit), with_unit("Root mean square error", forecast.unit), "Readings"]
+    names = [say(f"forecast.{name}") for name in ("forecaster", "mae", "rmse", "readings")]
+    columns = [names[0], *(with_unit(name, forecast.unit) for name in names[1:3]), names[3]]
     if not known.any():
         return pd.DataFrame(columns=columns)
     rows = [(one.name, mae(one.median, came), rmse(one.median, came), int(known.sum())) for one in (forecast, *rivals)]

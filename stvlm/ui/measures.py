@@ -54,7 +54,7 @@ def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: in
     low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else (0.0, 1.0)
     limits = (min(low, 99.0), 100.0) if measure == "coverage" else (0.0, max(high, 1.0))
     label = say(f"data.measure_{measure}")
-    view = maps.sensor_map(network, values, unit, label, frame.theme(), selected, limits=limits)
+    view = maps.sensor_map(network, values, unit, label, frame.theme(), selected, limits=limits, words=show.wording())
     alt = say("data.map_alt", n=network.n_sensors, measure=label)
     if high > low:
         worst = int(np.nanargmin(values) if measure == "coverage" else np.nanargmax(values))

@@ -89,7 +89,7 @@ def where_and_when(series: SensorSeries) -> None:
         nodes = [sensor, *(network.ids.index(i) for i in others)]
         names = ", ".join(widgets.sensor_label(network, n) for n in nodes)
         alt = say("data.readings_alt", quantity=series.quantity, names=names)
-        show.plot(lines.readings_lines(series, nodes, frame.theme()), "readings", alt)
+        show.plot(lines.readings_lines(series, nodes, frame.theme(), show.wording()), "readings", alt)
     with st.expander(say("data.as_table"), icon=":material/table:"):
         measures.table(datasets.report(data), network, _levels(data, words.language()))
 

@@ -11,10 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from stvlm.charts import lines
-from stvlm.charts.scale import format_times
 from stvlm.data.forecast import Forecast
 from stvlm.data.windows import Window
 from stvlm.ui import forecast_tables, frame, grouping, models, session, show, widgets
+from stvlm.ui.show import wording
+from stvlm.ui.words import brief, moments, number, say
 
 if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
@@ -39,19 +40,19 @@ def choose(lat: float, lon: float) -> None:
 
 def plot(choice: models.Choice, window: Window, forecast: Forecast, place: tuple[float, float], step: int) -> None:
     """The forecast of the place over time, what its bands cost, and its numbers; or why there is none."""
-    st.markdown(f"**A place without a sensor: {place[0]:.3f}°, {place[1]:.3f}°**")
-    st.button("Back to the sensors", key="clear-place", icon=":material/close:", on_click=session.put, args=("place", ""))
+    st.markdown(f"**{say('forecast.place', lat=number(place[0], 3), lon=number(place[1], 3))}**")
+    st.button(say("forecast.place_back"), key="clear-place", icon=":material/close:", on_click=session.put, args=("place", ""))
     try:
         here = forecast_at(choice, window, forecast.name, place)
     except ValueError as error:
         st.warning(widgets.plain(str(error)))
         return
-    figure = lines.forecast_lines(None, here, 0, step=step, theme=frame.theme())
+    figure = lines.forecast_lines(None, here, 0, step=step, theme=frame.theme(), words=wording())
     figure.update_layout(title_text="")
-    show.plot(figure, "here", "Forecast of a place without a sensor, with bands; the table below it has its numbers.", height=320)
+    show.plot(figure, "here", say("forecast.alt_place_plot"), height=320)
     st.caption(widgets.plain(place_words(here, forecast)))
-    with st.expander("The same as a table"):
-        widgets.table(place_table(here), "The forecast of the place.", decimals=forecast_tables.decimals(forecast))
+    with st.expander(say("forecast.as_table")):
+        widgets.table(place_table(here), say("forecast.alt_place_table"), decimals=forecast_tables.decimals(forecast))
 
 
 def forecast_at(choice: models.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
@@ -61,10 +62,12 @@ def forecast_at(choice: models.Choice, window: Window, name: str, place: tuple[f
         ValueError: a place of which the network tells nothing; the text says why.
     """
     key = f"{models.key(choice, window)} {place}"
-    return replace(_forecast_at(key, models.ready(choice, window.series), window, *place), name=name)
+    model = models.ready(choice, window.series)
+    with st.spinner(say("forecast.place_wait")):
+        return replace(_forecast_at(key, model, window, *place), name=name)
 
 
-@st.cache_data(max_entries=32, show_spinner="Learning from sensors left out what a place without one can know …")
+@st.cache_data(max_entries=32, show_spinner=False)
 def _forecast_at(key: str, _model: STVLM, _window: Window, _lat: float, _lon: float) -> Forecast:
     from stvlm import places
 
@@ -81,15 +84,15 @@ def place_words(here: Forecast, forecast: Forecast) -> str:
     index, distance = network.nearest_to(here.network.lat, here.network.lon, 1)
     node = int(index[0, 0])
     mine, theirs = (float(np.nanmean(np.subtract(*made.band(0.8)[::-1])[:, at])) for made, at in ((here, 0), (forecast, node)))
-    return (
-        f"Forecast from the sensors around it. The nearest is {widgets.sensor_label(network, node)}, {distance[0, 0]:.3g} km away. "
-        f"The 80 % band here is {mine:.3g} {forecast.unit} wide in the mean, that of this sensor {theirs:.3g} {forecast.unit}: its "
-        "width was learnt from sensors that were left out."
-    )
+    return say(
+        "forecast.place_words", name=widgets.sensor_label(network, node), km=brief(distance[0, 0]),
+        mine=f"{brief(mine)} {forecast.unit}".rstrip(), theirs=f"{brief(theirs)} {forecast.unit}".rstrip(),
+    )  # fmt: skip
 
 
 def place_table(here: Forecast) -> pd.DataFrame:
     """A row for each step: time, forecast, bands."""
-    times = {"Time": format_times(here.times, here.timezone)}
+    times = {say("forecast.time"): moments(here.times, here.timezone)}
     columns = forecast_tables.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
-    return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(("Measured", "Off by"))})
+    unknown = (say("forecast.came"), say("forecast.off"))
+    return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(unknown)})

@@ -20,6 +20,7 @@ VIEW = (
     "run",
     "channel",
     "modality",
+    "head",
     "source",
     "measure",
     "reading",

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
 
 from stvlm.charts.legend import legend_html
 from stvlm.charts.maps import MapView
+from stvlm.charts.wording import Wording
 from stvlm.data.network import SensorNetwork
 from stvlm.ui import grouping, session, widgets
-from stvlm.ui.words import say
+from stvlm.ui.words import language, say, sentences
 
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def wording() -> Wording:
+    """What the charts say, in the language in view."""
+    return _wording(language())
+
+
+@lru_cache
+def _wording(language: str) -> Wording:
+    own = {"locale": language, "calendar": sentences(language)["calendar.names"]}
+    said = [field.name for field in fields(Wording) if field.name not in own]
+    return Wording(**own, **{name: sentences(language)[f"chart.{name}"] for name in said})
 
 
 def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callable[[dict], None] | None = None) -> None:
@@ -68,7 +83,7 @@ def show_map(
         on_change=lambda: _take_click(key, network, on_pick, on_place),
     )
     if view.legend:
-        st.html(legend_html(view.legend))
+        st.html(legend_html(view.legend, wording()))
     st.caption(widgets.plain(alt))
 
 

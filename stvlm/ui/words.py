@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from stvlm.ui import session
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 FOLDER = Path(__file__).with_name("languages")
+_SPOKEN = ContextVar("language", default="")
 
 
 def say(key: str, **fields: object) -> str:
@@ -37,8 +41,20 @@ def is_said(key: str) -> bool:
     return key in sentences("en")
 
 
+@contextmanager
+def spoken(name: str) -> Iterator[None]:
+    """Whatever is said within is said in this language."""
+    before = _SPOKEN.set(name)
+    try:
+        yield
+    finally:
+        _SPOKEN.reset(before)
+
+
 def language() -> str:
     """The language in view, "en" or "de": from the URL, else as this session left it."""
+    if _SPOKEN.get():
+        return _SPOKEN.get()
     asked = session.get("lang")
     return asked if asked in LANGUAGES else "en"
 
