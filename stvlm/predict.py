@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from stvlm.modalities.prompt import Prompt, describe_window
 from stvlm.modalities.raster import SpatialRaster
 from stvlm.model.fusion import series_alone
 from stvlm.model.head import MEDIAN
+from stvlm.model.micro import with_room
 from stvlm.model.stvlm import STVLM, ModelOutput
 
 # Windows that are forecast again to learn how wide the bands of one forecast must be: one every H / RECENT_PER_HORIZON steps, so many
@@ -54,15 +55,32 @@ def predict(model: STVLM, window: Window) -> Forecast:
         model: trained on this network. window: of the model's lookback; its horizon may be shorter than the model's.
 
     Raises:
-        ValueError: another network, another lookback, or a longer horizon than the model was trained for.
+        ValueError: another network, another lookback, a longer horizon than the model was trained for, or too little memory.
     """
-    series, cutoff = check_window(model, window).series, window.cutoff
-    builder = _builder(model, series)
-    tracker = recent_tracker(model, series, cutoff, builder)
-    made = _quantiles(model, builder, np.array([cutoff]))[:, 0]
-    _kept_of(model).get((_state(model, series), cutoff), lambda: made)  # it is among the recent windows of the cutoffs after it
-    values = tracker.issue(cutoff, made)[:, : window.horizon]
-    return Forecast(series.network, series.quantity, series.unit, "stvlm", window.future_times, LEVELS, values, series.timezone)
+    return predict_together(model, [window])[0]
+
+
+def predict_together(model: STVLM, windows: Sequence[Window]) -> list[Forecast]:
+    """Forecast some windows in one batch, each as `predict` does alone.
+
+    Args:
+        model, windows: as of `predict`; the windows are of one series.
+
+    Raises:
+        ValueError: as `predict`, or windows of several series.
+    """
+    series = windows[0].series
+    if any(window.series.fingerprint != series.fingerprint for window in windows):
+        raise ValueError("Windows that are forecast together must be of one series.")
+    cutoffs, builder = [check_window(model, window).cutoff for window in windows], _builder(model, series)
+    wanted = [int(c) for cutoff in cutoffs for c in (*_recent(model, series, cutoff), cutoff)]
+    made = dict(zip(wanted, _forecasts(model, series, wanted, builder), strict=True))
+    found = []
+    for window, cutoff in zip(windows, cutoffs, strict=True):
+        values = recent_tracker(model, series, cutoff, builder).issue(cutoff, made[cutoff])[:, : window.horizon]
+        about = series.quantity, series.unit, "stvlm", window.future_times, LEVELS
+        found.append(Forecast(series.network, *about, values, series.timezone))
+    return found
 
 
 def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: InputBuilder | None = None) -> BandTracker:
@@ -75,24 +93,38 @@ def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: Inp
         model: trained on this network. series: readings. cutoff: of the window whose bands are wanted. builder: of batches of this
             model and this series, where there is one.
     """
-    horizon = model.config.horizon
-    stride = max(1, horizon // RECENT_PER_HORIZON)
+    tracker = BandTracker(series.values, model.config.horizon, model.anchor.floor, _recent_stride(model))
+    recent = [int(begin) for begin in _recent(model, series, cutoff)]
+    for begin, made in zip(recent, _forecasts(model, series, recent, builder), strict=True):
+        tracker.issue(begin, made)
+    return tracker
+
+
+def _recent_stride(model: STVLM) -> int:
+    """Steps between two windows that are forecast again."""
+    return max(1, model.config.horizon // RECENT_PER_HORIZON)
+
+
+def _recent(model: STVLM, series: SensorSeries, cutoff: int) -> np.ndarray:
+    """(K,) cutoffs of the windows before one that are forecast again for its bands."""
+    horizon, stride = model.config.horizon, _recent_stride(model)
     trained = list(series.network.ids) == model.manifest.get("sensors") and "split" in model.manifest
     first = max(model.config.lookback, model.manifest["split"]["train_end"] if trained else 0)
     count = min(RECENT_WINDOWS, max(cutoff - first, 0) // stride)
     if not model.is_anchor:
         count = min(count, RECENT_CELLS // (horizon * series.network.n_sensors))
-    recent = cutoff - stride * np.arange(count, 0, -1)
-    tracker, state = BandTracker(series.values, horizon, model.anchor.floor, stride), _state(model, series)
+    return cutoff - stride * np.arange(count, 0, -1)
+
+
+def _forecasts(model: STVLM, series: SensorSeries, cutoffs: Sequence[int], builder: InputBuilder | None) -> list[np.ndarray]:
+    """(Q, H, N) of each cutoff; what is not kept from before is made in one go."""
+    state = _state(model, series)
 
     def make(missing: list[tuple[Hashable, int]]) -> list[np.ndarray]:
         made = _quantiles(model, builder or _builder(model, series), np.array([begin for _, begin in missing]))
         return [made[:, w].copy() for w in range(len(missing))]
 
-    recent_forecasts = _kept_of(model).get_many([(state, int(begin)) for begin in recent], make)
-    for begin, made in zip(recent, recent_forecasts, strict=True):
-        tracker.issue(int(begin), made)
-    return tracker
+    return _kept_of(model).get_many([(state, cutoff) for cutoff in cutoffs], make)
 
 
 def _kept_of(model: STVLM) -> Kept:
@@ -140,14 +172,18 @@ def _builder(model: STVLM, series: SensorSeries) -> InputBuilder:
 
 @torch.no_grad()
 def _quantiles(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> np.ndarray:
-    """(Q, W, H, N) float32: the forecasts at cutoffs (W,)."""
+    """(Q, W, H, N) float32: the forecasts at cutoffs (W,), fewer windows at once where memory runs out."""
     model.eval()
     device = next(model.parameters()).device
-    blocks = []
-    for block in builder.blocks(cutoffs):
-        inputs = builder.build(block).to(device)
-        output = _unmoved(inputs) if model.is_anchor else model(inputs)
-        blocks.append(model.quantiles(output, inputs).float().cpu().numpy())
+    blocks: list[np.ndarray] = []
+
+    def rest(size: int) -> None:
+        while (start := sum(block.shape[1] for block in blocks)) < len(cutoffs):
+            inputs = builder.build(cutoffs[start : start + size]).to(device)
+            output = _unmoved(inputs) if model.is_anchor else model(inputs)
+            blocks.append(model.quantiles(output, inputs).float().cpu().numpy())
+
+    _, builder.block_size = with_room(rest, builder.block_size, device)
     shape = (len(LEVELS), 0, model.config.horizon, builder.series.network.n_sensors)
     return np.concatenate(blocks, axis=1) if blocks else np.zeros(shape, "f4")
 

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from stvlm import checkpoint as checkpoints
 from stvlm.anchor.choose import fit_anchor
+from stvlm.data.memory import MemoryShortError
+from stvlm.data.windows import Window
 from stvlm.fit import FitConfig, fit, make_model, split_of
 from stvlm.model.micro import half_precision, with_room
+from stvlm.predict import predict, predict_many
 from stvlm.training import Training
 
 CONFIG = FitConfig(
@@ -91,6 +95,18 @@ def test_no_room_for_one_window_is_one_clear_line(small_series, anchor):
     no_room_for_more_than(0, training)
     with pytest.raises(ValueError, match=r"not enough memory on cpu for even one window of this network\. Take a smaller backbone"):
         training.advance()
+
+
+def test_where_memory_runs_out_a_forecast_is_made_in_smaller_parts_and_without_room_for_one_window_says_so(small_series, anchor):
+    training = made(small_series, anchor)
+    model, cutoffs = training.model.eval(), np.arange(100, 120)
+    whole = predict_many(model, small_series, cutoffs)
+    tried = no_room_for_more_than(7, training)
+    np.testing.assert_allclose(predict_many(model, small_series, cutoffs), whole, rtol=1e-5, atol=1e-5)
+    assert tried == [20, 20, 16, 8, *[4] * 5]
+    no_room_for_more_than(0, training)
+    with pytest.raises(MemoryShortError, match="not enough memory on cpu for even one window"):
+        predict(model, Window(small_series, 100, CONFIG.lookback, CONFIG.horizon))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():

@@ -9,11 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
+from stvlm.data.forecast import Forecast
 from stvlm.data.samples import load_sample
 from stvlm.data.windows import Window
-from stvlm.jobs.resident import BusyError, Resident
+from stvlm.jobs.resident import TOGETHER, BusyError, Resident
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import predict
+from stvlm.predict import predict, predict_together
 
 MODEL = Path(__file__).resolve().parents[1] / "checkpoints" / "irish_wind"
 
@@ -93,3 +94,79 @@ def test_an_error_of_the_work_reaches_all_who_asked_and_the_next_question_is_ans
     with pytest.raises(ValueError, match="3 steps"):
         resident.ask("a", work)
     assert resident.ask("a", lambda: 1) == 1
+
+
+def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_those_made_alone():
+    series, model = load_sample("irish_wind"), STVLM.load(MODEL)
+    model.shrinkage.fill_(1.0)  # so that the network runs
+    windows = [Window(series, series.n_steps - 10 - 40 * i, model.config.lookback, model.config.horizon) for i in range(5)]
+    alone = [predict(STVLM.load(MODEL), window).values for window in windows[:1]]
+    resident, gate, batches = Resident(), threading.Event(), []
+
+    def work(asked: list[Window]) -> list[Forecast]:
+        batches.append(len(asked))
+        return predict_together(model, asked)
+
+    with ThreadPoolExecutor(11) as threads:
+        busy = threads.submit(resident.ask, "busy", lambda: gate.wait(60))
+        asked = [threads.submit(resident.ask_together, f"{i % 5}", "wind", windows[i % 5], work) for i in range(10)]
+        while sum(resident._askers.values()) < 11:
+            time.sleep(0.005)
+        gate.set()
+        answers = [question.result().values for question in asked]
+        assert busy.result()
+    assert batches == [5]
+    for i, answer in enumerate(answers):
+        fresh = STVLM.load(MODEL)  # that has kept no forecast
+        fresh.shrinkage.fill_(1.0)
+        if i < 5:
+            np.testing.assert_allclose(answer, predict(fresh, windows[i]).values, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(answer, answers[i % 5])
+    assert not np.allclose(answers[0], alone[0])
+    assert resident._open == resident._made == {}
+    assert not any(resident._waiting.values())
+
+
+def test_one_bad_item_of_a_batch_spoils_no_other_and_a_batch_is_not_longer_than_it_may():
+    resident, gate, batches = Resident(), threading.Event(), []
+
+    def work(items: list[int]) -> list[float]:
+        batches.append(len(items))
+        if 3 in items:
+            raise ValueError("3 is no number here.")
+        return [item / 2 for item in items]
+
+    with ThreadPoolExecutor(12) as threads:
+        threads.submit(resident.ask, "busy", lambda: gate.wait(60))
+        asked = [threads.submit(resident.ask_together, str(i), "halves", i, work) for i in range(11)]
+        while len(resident._open) < 12:
+            time.sleep(0.005)
+        gate.set()
+        answers = {i: question.result() for i, question in enumerate(asked) if i != 3}
+        with pytest.raises(ValueError, match="3 is no number"):
+            asked[3].result()
+    assert answers == {i: i / 2 for i in range(11) if i != 3}
+    assert max(batches) <= TOGETHER
+    assert resident.ask_together("4", "halves", 4, work) == 2.0
+    assert resident._open == resident._made == {}
+
+
+def test_who_left_a_batch_is_not_worked_for():
+    resident, gate, seen = Resident(patience_seconds=0.2), threading.Event(), []
+
+    def work(items: list[str]) -> list[str]:
+        seen.extend(items)
+        return items
+
+    with ThreadPoolExecutor(1) as threads:
+        busy = threads.submit(resident.ask, "busy", lambda: gate.wait(60))
+        while not resident._open:
+            time.sleep(0.005)
+        with pytest.raises(BusyError, match="did not answer within"):
+            resident.ask_together("a", "letters", "a", work)
+        gate.set()
+        with pytest.raises(BusyError):
+            busy.result()
+    resident.patience_seconds = 60
+    assert resident.ask_together("b", "letters", "b", work) == "b"
+    assert seen == ["b"]

@@ -1,17 +1,20 @@
-"""The resident forecaster of the app: one copy of each model, its questions answered one after another in one thread.
+"""The resident forecaster of the app: one copy of each model, its questions answered in one thread.
 
 All sessions of a server share it. A question that is asked while the very same one waits, or is being answered, gets the same answer;
-too many questions, or one that takes too long, is one clear line for who asked.
+questions of one kind to one model that wait at the same time are answered in one batch; too many questions, or one that takes too
+long, is one clear line for who asked.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+TOGETHER = 8  # questions answered in one batch
 PLACES = 32  # questions that wait or are being answered
 PATIENCE_SECONDS = 120.0
 
@@ -21,7 +24,7 @@ class BusyError(RuntimeError):
 
 
 class Resident:
-    """Answers questions to models, one at a time.
+    """Answers questions to models, one question or one batch at a time.
 
     Args:
         places: questions that may wait or be answered at once. patience_seconds: that each may take, its waiting included.
@@ -32,6 +35,8 @@ class Resident:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="resident")
         self._open: dict[str, Future] = {}  # by key: those that wait or are being answered
         self._askers: dict[str, int] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}  # by group: items by key that no batch has taken yet
+        self._made: dict[str, Any] = {}  # by key: answers made along with another's
         self._lock = threading.RLock()
 
     def ask(self, key: str, work: Callable[[], T]) -> T:
@@ -43,7 +48,47 @@ class Resident:
         Raises:
             BusyError: too many questions wait, or this one took too long; else whatever `work` raises.
         """
-        answer = self._join(key, work)
+        return self._wait(key, self._join(key, lambda: self._pool.submit(work)))
+
+    def ask_together(self, key: str, group: str, item: Item, work: Callable[[list[Item]], Sequence[T]]) -> T:
+        """The answer to one item; items of a group that wait at the same time are worked on together.
+
+        Args:
+            key, work: as of `ask`, but `work` takes some items and gives as many answers, each as if it was asked alone.
+            group: of items that `work` may take together. item: what is asked.
+
+        Raises:
+            BusyError: as `ask`. An error of a batch is that of its items alone.
+        """
+
+        def submit() -> Future:
+            self._waiting.setdefault(group, {})[key] = item
+            return self._pool.submit(self._answer, key, group, work)
+
+        return self._wait(key, self._join(key, submit))
+
+    def _answer(self, key: str, group: str, work: Callable[[list[Any]], Sequence[Any]]) -> Any:
+        """The answer to one item; others of its group that wait are answered along with it and wait for their turn to say so."""
+        with self._lock:
+            if key in self._made:
+                return self._made.pop(key)
+            waiting = {k: item for k, item in self._waiting.pop(group, {}).items() if k in self._open}
+            item = waiting.pop(key)
+            others = dict(list(waiting.items())[: TOGETHER - 1])
+            self._waiting[group] = {k: later for k, later in waiting.items() if k not in others}
+        try:
+            first, *rest = work([item, *others.values()])
+        except (ValueError, RuntimeError, MemoryError):
+            if not others:
+                raise
+            with self._lock:
+                self._waiting[group] = others | self._waiting.get(group, {})
+            return work([item])[0]  # the error may be another's
+        with self._lock:
+            self._made |= {k: one for k, one in zip(others, rest, strict=True) if k in self._open}
+        return first
+
+    def _wait(self, key: str, answer: Future) -> Any:
         try:
             return answer.result(self.patience_seconds)
         except TimeoutError:
@@ -56,12 +101,12 @@ class Resident:
         finally:
             self._leave(key, answer)
 
-    def _join(self, key: str, work: Callable[[], T]) -> Future:
+    def _join(self, key: str, submit: Callable[[], Future]) -> Future:
         with self._lock:
             if key not in self._open:
                 if len(self._open) >= self.places:
                     raise BusyError(f"The forecaster is busy: {len(self._open)} questions wait already. Try again in a minute.")
-                self._open[key] = self._pool.submit(work)
+                self._open[key] = submit()
                 self._askers[key] = 0
             self._askers[key] += 1
             return self._open[key]
@@ -73,7 +118,7 @@ class Resident:
                 return
             self._askers[key] -= 1
             if answer.done() or (self._askers[key] == 0 and answer.cancel()):
-                del self._open[key], self._askers[key]
+                self._forget(key, answer)
             elif self._askers[key] == 0:  # at work, and nobody waits: its place is free when it is done
                 answer.add_done_callback(lambda _: self._forget(key, answer))
 
@@ -81,3 +126,4 @@ class Resident:
         with self._lock:
             if self._open.get(key) is answer:
                 del self._open[key], self._askers[key]
+                self._made.pop(key, None)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from stvlm.data.memory import MemoryShortError
 from stvlm.modalities.inputs import ModelInputs
 from stvlm.model.objective import pinball_loss
 from stvlm.model.stvlm import STVLM
@@ -100,7 +101,7 @@ def with_room(work: Callable[[int], T], size: int, device: torch.device) -> tupl
         What `work` returned, and the size that it took.
 
     Raises:
-        ValueError: there is no room for one window, in plain words.
+        MemoryShortError: there is no room for one window, in plain words.
     """
     while True:
         try:
@@ -109,7 +110,7 @@ def with_room(work: Callable[[int], T], size: int, device: torch.device) -> tupl
             if not is_out_of_memory(error):
                 raise
             if size <= 1:
-                raise ValueError(
+                raise MemoryShortError(
                     f"There is not enough memory on {device} for even one window of this network. Take a smaller backbone, smaller or "
                     "fewer images, fewer sensors, or another device."
                 ) from error

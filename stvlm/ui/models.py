@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +15,7 @@ import streamlit as st
 
 import stvlm
 from stvlm.data.forecast import Forecast, FusionExplanation
+from stvlm.data.memory import MemoryShortError
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.jobs import board
@@ -24,7 +25,7 @@ from stvlm.ui.warming import warm_up
 from stvlm.ui.words import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stvlm.modalities.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
@@ -34,7 +35,7 @@ T = TypeVar("T")
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
 SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
-forecaster = Resident()  # all sessions share it and its models: one question at a time
+forecaster = Resident()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,21 @@ def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
 
 
 def ask(kind: str, key: str, work: Callable[[], T]) -> T:
-    """Put a question to the resident forecaster; where it has no time, say so and end the page.
+    """Put a question to the resident forecaster; where it has no time or no memory, say so and end the page.
 
     Args:
         kind: of question. key: what else its answer depends on. work: that gives the answer; calls nothing of Streamlit.
     """
-    try:
+    with _telling():
         return forecaster.ask(f"{kind} {key}", work)
-    except BusyError as error:
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Where the forecaster cannot answer now, say why and end the page."""
+    try:
+        yield
+    except (BusyError, MemoryShortError) as error:
         st.warning(widgets.plain(str(error)), icon=":material/hourglass_top:")
         st.stop()
 
@@ -306,9 +314,11 @@ def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> S
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
-    from stvlm.predict import predict
+    from stvlm.predict import predict_together
 
-    made = ask("forecast", key, lambda: predict(_model, _window))
+    network = f"forecast {key.rpartition(' ')[0]}"  # of one model; only the cutoff may differ
+    with _telling():
+        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: predict_together(_model, windows))
     return replace(made, name="anchor") if _model.is_anchor else made
 
 
