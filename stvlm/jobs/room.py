@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -106,8 +107,9 @@ def _sweep() -> None:
     """Take away what servers that were killed were just writing or removing."""
     for name in ("uploads", "datasets"):
         for place in (workspace() / name).glob(".*"):
-            if place.is_dir() and time.time() - place.stat().st_mtime > UNUSED_SECONDS:
-                shutil.rmtree(place, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another session was just writing it, and is done
+                if place.is_dir() and time.time() - place.stat().st_mtime > UNUSED_SECONDS:
+                    shutil.rmtree(place, ignore_errors=True)
 
 
 def _limit(name: str, default: float) -> float:
