@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +70,11 @@ def zero_shot(
     if seasons_minutes is None and stop >= lookback + horizon:
         seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
     anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
-    cutoffs, gate = replayed(series, 0, stop, lookback, horizon), Gate()
+    cutoffs, gate, is_known = replayed(series, 0, stop, lookback, horizon), Gate(), False
     if shared is not None and shared.is_dir():
-        model, gate = open_shared(SharedWeights.load(shared), series, anchor, 0, stop)
+        weights = SharedWeights.load(shared)
+        model, gate = open_shared(weights, series, anchor, 0, stop)
+        is_known = knows(weights, series)
     else:
         model = _closed(series, anchor, max(int(cutoffs[0]), 1), stop)
     builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens)
@@ -83,7 +85,7 @@ def zero_shot(
     mae = anchor.choice["val_mae"]
     model.manifest = {
         "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": not model.is_anchor,
-        "anchor": anchor.choice, "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
+        "anchor": anchor.choice, "believed": asdict(gate) | {"is_known": is_known}, "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
     }  # fmt: skip
     return model
 

@@ -234,3 +234,15 @@ def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series
     end = str(small_series.times[-1] + (small_series.times[1] - small_series.times[0]))
     opened = visit(app, "forecast", data=finished_run[0], cutoff=end, show="off")
     assert "Nothing has been measured yet for these times" in words(opened)
+
+
+def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
+    gate = {"shrinkage": 0.5, "mae": 1.9, "anchor_mae": 2.0}
+    assert "lowered the error by 5.0 %, and 50 % of what it adds count" in judging.belief_sentence({"believed": gate})
+    assert "the closed form forecasts alone" in judging.belief_sentence({"believed": gate | {"shrinkage": 0.0, "mae": 2.0}})
+    assert judging.belief_sentence({"believed": gate | {"mae": None}}) == judging.belief_sentence({}) == ""
+
+
+def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):  # noqa: F811
+    app = visit(app, "forecast", data=IRISH, model="zero-shot")  # noqa: F811
+    assert "was trained on many sensor networks, this one among them" in words(app)

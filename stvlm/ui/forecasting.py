@@ -58,9 +58,10 @@ def _linked(choice: models.Choice, window: Window, forecast: Forecast, rivals: t
 
 def about(choice: models.Choice, window: Window, forecast: Forecast) -> None:
     """Who made the forecast, and what its bands held where they could be checked."""
-    held = judging.band_sentences(models.manifest(choice, window.series).get("scores", {}))
+    manifest = models.manifest(choice, window.series)
+    held = judging.band_sentences(manifest.get("scores", {}))
     here = judging.held_here(forecast, models.truth(window))
-    st.caption(say("forecast.made_by", name=widgets.plain(choice.label)))
+    st.caption(f"{say('forecast.made_by', name=widgets.plain(choice.label))} {judging.belief_sentence(manifest)}")
     if held or here:
         st.caption(widgets.plain(say("forecast.measured", held="; ".join((*held, *here)))))
 

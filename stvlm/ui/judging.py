@@ -13,6 +13,18 @@ from stvlm.ui.words import brief, number, say
 PARTS = ("test", "val")
 
 
+def belief_sentence(manifest: dict) -> str:
+    """How far a network that was trained on other networks is believed on this one; "" for a model of another kind."""
+    gate = manifest.get("believed") or {}
+    if not gate.get("mae"):
+        return ""
+    trained = say("forecast.trained_here_too" if gate.get("is_known") else "forecast.trained_elsewhere")
+    if not gate["shrinkage"]:
+        return f"{trained} {say('forecast.not_believed')}"
+    gain = 100 * (1 - gate["mae"] / gate["anchor_mae"])
+    return f"{trained} {say('forecast.believed', gain=number(gain, 1), share=number(100 * gate['shrinkage'], 0))}"
+
+
 def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
     """What the bands held where it was measured: "of 12,345 readings of the test part the 80 % band held 79 %".
 
