@@ -42,8 +42,9 @@ def places_before_after(
         figure.update_yaxes(range=[south, north], row=1, col=column)
     style(figure, theme)
     figure.update_layout(margin={"l": 56, "r": 8, "t": 40, "b": 48})
-    figure.update_xaxes(title_text=plain(axes[0]), ticksuffix="°", nticks=5, constrain="domain")
-    figure.update_yaxes(title_text=plain(axes[1]), ticksuffix="°", nticks=6)
+    figure.update_xaxes(title_text=plain(axes[0]), ticksuffix="°", nticks=3, constrain="domain")
+    figure.update_yaxes(ticksuffix="°", nticks=6)
+    figure.update_yaxes(title_text=plain(axes[1]), col=1)  # once for both: beside the second it would lie on the first
     return figure
 
 

@@ -12,6 +12,7 @@ from stvlm.charts.figure import plain, style
 from stvlm.charts.maps import MapView, sensor_map
 from stvlm.charts.palette import OKABE_ITO, theme_of, with_alpha
 from stvlm.charts.scale import fit_scale, with_unit
+from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.forecast import Forecast
 from stvlm.data.series import to_local
 
@@ -92,20 +93,26 @@ def versus_lines(
 
 
 def change_map(
-    first: Forecast, second: Forecast, step: int, label: str, theme: str = "light", selected: int | None = None
+    first: Forecast,
+    second: Forecast,
+    step: int,
+    label: str,
+    theme: str = "light",
+    selected: int | None = None,
+    words: Wording = ENGLISH,
 ) -> MapView:
     """How far the second forecast is above (orange) or below (blue) the first, at one step.
 
     Args:
         first, second: of the same sensors and times; the sensors stand where those of the second do. step: 0 .. H - 1.
-        label: what the colours mean. theme, selected: as in `sensor_map`.
+        label: what the colours mean. theme, selected, words: as in `sensor_map`.
     """
     change = second.median - first.median  # (H, N)
     known = np.abs(change[np.isfinite(change)])
     spread = float(np.nanstd(first.median)) if np.isfinite(first.median).any() else 1.0
     span = max(float(known.max()) if known.size else 0.0, LEAST_SHARE * spread, 1e-6)
     return sensor_map(
-        second.network, change[step], first.unit, label, theme, selected, limits=(-span, span), kind="diverging"
+        second.network, change[step], first.unit, label, theme, selected, limits=(-span, span), kind="diverging", words=words
     )  # fmt: skip
 
 

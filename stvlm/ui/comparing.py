@@ -108,7 +108,7 @@ def by_sensor(one: Result) -> None:
     else:
         span = float(np.nanquantile(np.abs(gap.gaps), 0.96)) or 1.0
         view = maps.sensor_map(
-            one.network, gap.gaps, one.unit, label, frame.theme(), limits=(-span, span), kind="diverging"
+            one.network, gap.gaps, one.unit, label, frame.theme(), limits=(-span, span), kind="diverging", words=show.wording()
         )  # fmt: skip
         alt = say("compare.gap_alt", label=label, first=first, second=second)
         show.show_map(view, one.network, f"gap-{one.name}", alt)

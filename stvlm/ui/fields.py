@@ -115,7 +115,7 @@ def _still(look: Look, reading: Reading, opacity: float, drops: bool, beside: Re
     ends = {"low": brief(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
     alt = say("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
     take = (lambda nodes: _turn(look.silent, nodes)) if drops else None
-    show.show_map(lasso.with_lasso(view, theme), network, "image", alt, height=470, on_pick=take)
+    show.show_map(lasso.with_lasso(view, theme, show.wording()), network, "image", alt, height=470, on_pick=take)
     if look.view.title == "Geography":
         st.caption(_ground_words(look))
 
@@ -136,6 +136,7 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
         frame.theme(),
         _colours(readings[0]),
         opacity,
+        show.wording(),
     )
     alt = say("images.played_alt", label=look.label, first=times[0], last=times[-1])
     show.show_map(view, network, "images", alt, height=470)
@@ -155,6 +156,7 @@ def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, flo
         _colours(reading),
         opacity=opacity,
         values=reading.values,
+        words=show.wording(),
     )
 
 

@@ -44,7 +44,7 @@ def figures(series: SensorSeries) -> None:
         st.markdown(told("sample", sample.description) + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
     else:
         _origin(datasets.card(data))
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric(say("data.sensors"), number(series.network.n_sensors, 0), width="content")
         st.metric(say("data.steps"), number(series.n_steps, 0), width="content")
         st.metric(say("data.step"), widgets.span(series.step_minutes), width="content")

@@ -131,7 +131,7 @@ def _progress(run: RunStatus) -> None:
     else:
         st.markdown(f"{_ICONS.get(run.state, '')} {text}")
     unit = _unit(run)
-    cells = st.container(horizontal=True, gap="large")
+    cells = st.container(horizontal=True, gap="medium")
     cells.metric(say("train.device"), run.device or say("train.no_device"), width="content")
     cells.metric(say("train.spent"), _duration(run.seconds), width="content")
     if run.memory_mb:

@@ -43,7 +43,8 @@ def _linked(choice: models.Choice, window: Window) -> None:
     with right:
         sensor = widgets.pick_sensor(network, say("common.sensor_or_map" if on_map else "common.sensor"))
     place = names.index(name)
-    left, right = st.columns([3, 2])
+    # the names beside a matrix take room: it gets the whole width
+    left, right = st.columns([3, 2]) if on_map else (st.container(), st.columns([2, 3])[0])
     with left:
         other = fields.pick_other(window)
         look = fields.Look(window, seen.raster, views[name], channel, seen.images[place], silent, sensor)

@@ -45,7 +45,7 @@ def new_run(series: SensorSeries) -> None:
         help_ = say("train.backbone_help")
         b.selectbox(say("train.backbone"), list(offered), key=keys["backbone"], format_func=offered.get, help=help_)
         tuning = c.selectbox(say("train.tuning"), TUNING, key=keys["tuning"])
-        c.caption(say(f"train.tuning_{tuning}"))
+        st.caption(say(f"train.tuning_{tuning}"))
         places = _places()
         a, b, c = st.columns(3)
         device = a.selectbox(say("train.device"), list(places), key=keys["device"], format_func=places.get)

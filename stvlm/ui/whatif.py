@@ -128,7 +128,8 @@ def _difference(window: Window, before: Forecast, after: Outcome, step: int, sen
     network, when = after.forecast.network, words.moments(before.times, before.timezone)[step]
     left, right = st.columns([3, 2])
     with left:
-        view = versus.change_map(before, after.forecast, step, say("whatif.map_label", time=when), frame.theme(), sensor)
+        label = say("whatif.map_label", time=when)
+        view = versus.change_map(before, after.forecast, step, label, frame.theme(), sensor, show.wording())
         show.show_map(view, network, "difference", say("whatif.map_alt", time=when), height=360)
     with right:
         _figures(before, after.forecast, step, sensor)
@@ -144,9 +145,8 @@ def _side_by_side(before: Forecast, after: Forecast, step: int, sensor: int) -> 
     for column, key, forecast in zip(st.columns(2), ("before", "after"), (before, after), strict=True):
         with column:
             label = f"{forecast.quantity}, {say(f'whatif.{key}')}"
-            view = maps.sensor_map(
-                forecast.network, forecast.median[step], forecast.unit, label, frame.theme(), sensor, limits=(scale.low, scale.high)
-            )
+            look = {"limits": (scale.low, scale.high), "words": show.wording()}
+            view = maps.sensor_map(forecast.network, forecast.median[step], forecast.unit, label, frame.theme(), sensor, **look)
             show.show_map(view, forecast.network, key, say(f"whatif.{key}_alt", time=when), height=320)
 
 
