@@ -85,7 +85,8 @@ def zero_shot(
     mae = anchor.choice["val_mae"]
     model.manifest = {
         "sensors": list(series.network.ids), "quantity": series.quantity, "unit": series.unit, "network_taken": not model.is_anchor,
-        "anchor": anchor.choice, "believed": asdict(gate) | {"is_known": is_known}, "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
+        "anchor": anchor.choice, "believed": asdict(gate) | {"is_known": is_known},
+        "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
     }  # fmt: skip
     return model
 

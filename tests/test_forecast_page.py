@@ -244,5 +244,5 @@ def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
 
 
 def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):  # noqa: F811
-    app = visit(app, "forecast", data=IRISH, model="zero-shot")  # noqa: F811
+    app = visit(app, "forecast", data=IRISH, model="zero-shot")
     assert "was trained on many sensor networks, this one among them" in words(app)
