@@ -70,7 +70,7 @@ def _many_blocks(_, group):
 
 def _repeated_texts(group):
     data = group.create_dataset("block0_items", (3,), h5py.string_dtype())
-    data[:] = ["x" * 30_000_000, "b", "c"]
+    data[:] = ["x" * 3_000_000, "b", "c"]
 
 
 read("an honest h5", "3 sensors", h5)
@@ -127,7 +127,7 @@ refused(
     "parts instead of one table",
     lambda: h5(lambda f, g: [f.__setitem__(f"a{i}", g) for i in range(3000)] and None),
 )
-refused("h5: an id of 30 MB", "an id has 30,000,000 characters", lambda: instead("block0_items", _repeated_texts))
+refused("h5: an id of 3 MB", "an id has 3,000,000 characters", lambda: instead("block0_items", _repeated_texts))
 refused(
     "h5: ids of 60,000 characters", "an id has 2,000 characters", lambda: instead("block0_items", lambda _: np.zeros(3, "S60000"))
 )

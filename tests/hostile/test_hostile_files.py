@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,11 @@ MOST_SECONDS = 5.0  # of the processor, which another load on the machine does n
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def room(name: str) -> str:
-    """The file that a case stands in."""
-    return CASES[name].make.__module__
-
-
-@cache
-def results_of(place: str) -> dict[str, dict]:
-    """What became of each case of a room, all read in one process under limits; one that a case ends is started again behind it."""
-    found, waiting = {}, [name for name in CASES if room(name) == place]
+@pytest.fixture(scope="session")
+def results(request) -> dict[str, dict]:
+    """What became of each case asked for, all read in one process under limits; where a case ends it, another begins behind that case."""
+    here = [item for item in request.session.items if item.path == Path(__file__) and hasattr(item, "callspec")]
+    found, waiting = {}, list(dict.fromkeys(item.callspec.params["name"] for item in here))
     environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     while waiting:
         command = [sys.executable, "-m", "tests.hostile.limits", *waiting]
@@ -39,8 +34,8 @@ def results_of(place: str) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_hostile_file_is_refused_or_read_for_what_it_is(name):
-    case, found = CASES[name], results_of(room(name))[name]
+def test_a_hostile_file_is_refused_or_read_for_what_it_is(name, results):
+    case, found = CASES[name], results[name]
     assert found["outcome"] == case.outcome, found["words"]
     assert any(case.words in line for line in found["words"]), found["words"]
     assert found["seconds"] < MOST_SECONDS
@@ -48,8 +43,8 @@ def test_a_hostile_file_is_refused_or_read_for_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.outcome == "refused"])
-def test_a_refusal_is_one_short_printable_line(name):
-    for line in results_of(room(name))[name]["words"]:
+def test_a_refusal_is_one_short_printable_line(name, results):
+    for line in results[name]["words"]:
         assert line.isprintable()
         assert len(line) < 400
         assert "Traceback" not in line

@@ -16,7 +16,7 @@ from stvlm.data.windows import Window
 from stvlm.predict import predict
 from stvlm.zeroshot import zero_shot
 
-STEPS, SENSORS, LOOKBACK, HORIZON = 100, 4, 6, 2
+STEPS, SENSORS, LOOKBACK, HORIZON = 72, 4, 6, 2
 LAT, LON = 48 + np.arange(SENSORS) / 50, 11 + np.arange(SENSORS) / 40
 
 
