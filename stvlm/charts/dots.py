@@ -6,7 +6,7 @@ import numpy as np
 from folium.elements import MacroElement
 from folium.template import Template
 
-from stvlm.charts.offline import defused
+from stvlm.charts.offline import Plain, defused
 from stvlm.charts.palette import Theme
 from stvlm.charts.scale import Scale
 from stvlm.charts.wording import ENGLISH, Wording
@@ -126,7 +126,7 @@ function stvlmDots(data) {
 """
 
 
-class SensorDots(MacroElement):
+class SensorDots(Plain, MacroElement):
     """The sensors as a part of a feature group."""
 
     _template = defused(

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import folium
 from branca.colormap import ColorMap
 from branca.element import Element
-from folium.elements import JSCSSMixin, MacroElement
+from folium.elements import ElementAddToElement, JSCSSMixin, MacroElement
 from folium.map import CustomPane
 from folium.template import Template
+from folium.utilities import get_obj_in_upper_tree
 
 from stvlm.charts.basemap import Bounds, land_around
 from stvlm.charts.palette import Theme
@@ -64,9 +65,14 @@ class OfflineMap(folium.Map):
         for pane, z_index in PANES.items():
             CustomPane(pane, z_index=z_index).add_to(self)
         extent, shapes = land_around(view)
-        folium.GeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
+        SafeGeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
         credit = "Natural Earth" + (", US Census Bureau" if "state" in shapes else "")
         _Frame(view, extent, theme, credit, free_below, words.north).add_to(self)
+        self.view = view
+
+    def get_bounds(self) -> list[list[float]]:
+        """Those of the view; folium would go through every corner of the land."""
+        return corners(self.view)
 
 
 def defused(template: Template) -> SimpleNamespace:
@@ -83,10 +89,40 @@ def defused(template: Template) -> SimpleNamespace:
     return SimpleNamespace(module=SimpleNamespace(**{name: wrap(macro) for name, macro in macros.items() if macro}))
 
 
-class SafeGeoJson(folium.GeoJson):
-    """folium.GeoJson whose features may hold any text."""
+class _Said(Element):
+    """A text of a page that stands there as it is."""
+
+    _template = Template("{{ this.text }}")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class Plain:
+    """Goes before a class of folium whose scripts are long: they are not read as templates once more, which takes most of the time."""
+
+    def render(self, **kwargs: object) -> None:
+        """Put header, html and script into the figure."""
+        figure = self.get_root()
+        for part in ("header", "html", "script"):
+            macro = getattr(self._template.module, part, None)
+            if macro is not None:
+                getattr(figure, part).add_child(_Said(str(macro(self, kwargs))), name=self.get_name())
+        for child in self._children.values():
+            child.render(**kwargs)
+
+
+class SafeGeoJson(Plain, folium.GeoJson):
+    """folium.GeoJson whose features carry their style and may hold any text."""
 
     _template = defused(folium.GeoJson._template)
+
+    def render(self, **kwargs: object) -> None:
+        """As any plain part, told where the map is, and put on it."""
+        self.parent_map = get_obj_in_upper_tree(self, folium.Map)
+        self.add_child(ElementAddToElement(self.get_name(), self._parent.get_name()), name=f"{self.get_name()}_add")
+        super().render(**kwargs)
 
 
 def external_links(element: Element) -> list[str]:

@@ -14,7 +14,7 @@ from stvlm.charts.dots import DOTS, dots_payload, numbers
 from stvlm.charts.images import colour_field, on_map
 from stvlm.charts.legend import Legend
 from stvlm.charts.maps import MapView, view_bounds
-from stvlm.charts.offline import OfflineMap, corners, defused
+from stvlm.charts.offline import OfflineMap, Plain, corners, defused
 from stvlm.charts.palette import Theme, theme_of
 from stvlm.charts.scale import Scale, fit_scale
 from stvlm.charts.wording import ENGLISH, Wording
@@ -135,7 +135,7 @@ def _fingerprint(network: SensorNetwork, *arrays: np.ndarray) -> str:
 LABELS = ("play", "pause", "over_time", "time_step", "speed", "swap", "forecast", "came")  # of the controls
 
 
-class TimePlayer(MacroElement):
+class TimePlayer(Plain, MacroElement):
     """Sensors that change colour over time, with the controls for it."""
 
     _template = defused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from stvlm.charts.palette import TERNARY, hex_of, theme_of
 from stvlm.charts.scene import Area, Dot, Line, Scene, Word, scene_svg
 from stvlm.charts.wording import ENGLISH, Wording
+from stvlm.data.escape import html as escape
 from stvlm.data.forecast import MODALITIES
 
 LEAST_SPAN = 0.1  # of all: shares that differ by less than that look alike
@@ -82,6 +84,20 @@ def blend(mixture: np.ndarray) -> list[str]:
     return hex_of(np.round(255 * coded))
 
 
+def triangle_html(
+    triangle: Triangle,
+    shares: np.ndarray | None = None,
+    selected: int | None = None,
+    theme: str = "light",
+    words: Wording = ENGLISH,
+) -> str:
+    """The legend as a picture with its text twin, safe to show as HTML; arguments as of `triangle_svg`."""
+    svg = triangle_svg(triangle, shares, selected, theme, words)
+    source = base64.b64encode(svg.encode()).decode()
+    spoken = escape(_spoken(triangle, words), quote=True)
+    return f'<img src="data:image/svg+xml;base64,{source}" alt="{spoken}" width="{WIDTH}" height="{HEIGHT}">'
+
+
 def triangle_svg(
     triangle: Triangle,
     shares: np.ndarray | None = None,
@@ -98,9 +114,6 @@ def triangle_svg(
     colours = theme_of(theme)
     names = [words.modality(name) for name in MODALITIES]
     highs = [low + triangle.span for low in triangle.lows]
-    spoken = words.mix_spoken.format(
-        corners=", ".join(f"{name} {100 * high:.0f} %" for name, high in zip(names, highs, strict=True))
-    )
     shapes = [Area([_place(corners)], colour) for corners, colour in _fields()]
     shapes += [Line(CORNERS[[a, b]], colours.text, 1.2) for a, b in ((0, 1), (1, 2), (2, 0))]
     shapes += _ticks(triangle, colours.text)
@@ -111,7 +124,14 @@ def triangle_svg(
     if shares is not None and selected is not None:
         x, y = _place(triangle.mixture(shares[[selected]]))[0]
         shapes.append(Dot(x, y, 6, "", colours.ring, 3))
-    return scene_svg(Scene(WIDTH, HEIGHT, "none", spoken, shapes))
+    return scene_svg(Scene(WIDTH, HEIGHT, "none", _spoken(triangle, words), shapes))
+
+
+def _spoken(triangle: Triangle, words: Wording) -> str:
+    corners = (
+        f"{words.modality(name)} {100 * (low + triangle.span):.0f} %" for name, low in zip(MODALITIES, triangle.lows, strict=True)
+    )
+    return words.mix_spoken.format(corners=", ".join(corners))
 
 
 def _fields() -> list[tuple[np.ndarray, str]]:

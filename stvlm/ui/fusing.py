@@ -11,7 +11,7 @@ import streamlit as st
 
 from stvlm.charts import maps, weights
 from stvlm.charts.scale import with_unit
-from stvlm.charts.ternary import triangle_svg
+from stvlm.charts.ternary import triangle_html
 from stvlm.data.forecast import MODALITIES, FusionExplanation
 from stvlm.data.windows import Window
 from stvlm.ui import courses, frame, models, session, show, taking, widgets
@@ -94,8 +94,7 @@ def _shares_map(explanation: FusionExplanation, kind: str, sensor: int) -> None:
         return
     view, triangle = maps.mix_map(explanation, theme, sensor, words)
     show.show_map(view, network, "shares", f"{say('fusion.alt_mix')} {said}", height=380)
-    svg = triangle_svg(triangle, explanation.modality_weights, sensor, theme, words)
-    st.html(f'<div style="max-width:330px">{svg}</div>')
+    st.html(triangle_html(triangle, explanation.modality_weights, sensor, theme, words))
     st.caption(say("fusion.how_to_read"))
 
 

@@ -80,6 +80,7 @@ def show_map(
         returned_objects=["last_active_drawing", "last_object_clicked_count"] + (["last_clicked"] if on_place else []),
         use_container_width=True,
         height=height,
+        render=False,  # it is rendered all the same; this spares a second time
         on_change=lambda: _take_click(key, network, on_pick, on_place),
     )
     if view.legend:
