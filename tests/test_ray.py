@@ -1,6 +1,7 @@
 """A Ray cluster as the place of a run: the same spec, states, log, cancel; a cluster or a storage that is lost is one clear line."""
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -34,13 +35,13 @@ HEAD = (
     "start --head --block --node-ip-address 127.0.0.1 --dashboard-host 127.0.0.1 --num-cpus 1 --num-gpus 0 --object-store-memory "
     "100000000 --disable-usage-stats --include-log-monitor false --port 0"
 )
-PORTS = (
-    "dashboard-port",
-    "dashboard-agent-listen-port",
-    "dashboard-agent-grpc-port",
-    "runtime-env-agent-port",
-    "metrics-export-port",
-)
+PORTS = {  # options, and the files in which Ray's processes tell each other what they took
+    "dashboard-port": None,
+    "dashboard-agent-listen-port": "dashboard_agent_listen_port",
+    "dashboard-agent-grpc-port": "metrics_agent_port",
+    "runtime-env-agent-port": "runtime_env_agent_port",
+    "metrics-export-port": "metrics_export_port",
+}
 
 
 def spec(device: str = "auto", **settings) -> RunSpec:
@@ -60,13 +61,13 @@ def data(home: Path, small_series) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory):
     """A real Ray head of one CPU, on this host alone, that ends with the tests."""
     log = tmp_path_factory.mktemp("ray") / "head.log"
-    for attempt in range(3):  # beside other work one of its dozen processes may miss its 15 s
+    for attempt in range(3):
         place, head = start_head(log, f"/tmp/stvlm-ray-{os.getpid()}-{attempt}")  # its sockets need a short path
         if is_up(head, log):
             break
         stop_head(head)
     else:
-        pytest.skip(f"Ray did not start on this machine in three attempts: {log.read_text().strip().splitlines()[-1]}")
+        pytest.fail(f"Ray did not start on this machine in three attempts: {log.read_text().strip().splitlines()[-1]}")
     try:
         yield place
     finally:
@@ -83,11 +84,21 @@ def start_head(log: Path, folder: str) -> tuple[str, subprocess.Popen]:
 
 
 def is_up(head: subprocess.Popen, log: Path, seconds: float = 150) -> bool:
-    """Whether the head has room for a job in time."""
+    """Whether the head has room for a job in time.
+
+    The first of its processes ends itself where the others do not say within 15 s which port they took, and beside other work they
+    need longer to start; the ports are given, so they are said for them.
+    """
     deadline = time.monotonic() + seconds
+    folder, given = Path(head.args[-1]), dict(itertools.pairwise(head.args))
     while "Ray runtime started" not in log.read_text():
         if head.poll() is not None or time.monotonic() > deadline:
             return False
+        for first in folder.glob("session_2*/gcs_server_port_*"):
+            for option, file in PORTS.items():
+                said = first.with_name(f"{file}_{first.name.rpartition('_')[2]}")
+                if file and not said.exists():
+                    said.write_text(given[f"--{option}"])
         time.sleep(0.1)
     return True
 
