@@ -72,7 +72,7 @@ def matrix_picture(
     )
     style(figure, theme, with_unit(label, unit), columns.title, rows.title)
     figure.update_layout(title_xref="container", margin_t=76)
-    figure.update_xaxes(**_ticks(columns), showgrid=False, constrain="domain")
+    figure.update_xaxes(**_ticks(columns), showgrid=False, constrain="domain", title_standoff=8)
     figure.update_yaxes(**_ticks(rows), showgrid=False, autorange="reversed")
     line = {"color": theme_of(theme).ring, "width": 1.5, "dash": "dot"}
     if rows.marked is not None:

@@ -13,7 +13,7 @@ from stvlm.charts.scale import with_unit
 from stvlm.data.series import to_local
 from stvlm.ui import frame, models, show, whatif_controls, widgets, words
 from stvlm.ui.learn_parts import Lesson, shape, task, think, verdict
-from stvlm.ui.words import say
+from stvlm.ui.words import say, told
 
 AROUND = 2  # pixels shown in the table on each side of the sensor's own
 SHARES = (0.01, 0.1)  # of what sensors usually vary by: borders between little, something and much
@@ -79,19 +79,20 @@ def image_step(lesson: Lesson) -> None:
 
     name = models.view_names(lesson.choice, lesson.window.series)[0]
     view = legend(ImageConfig(views=(name,)))[0]
+    labels = [told("view", channel.label) for channel in view.channels]
     row, column = (int(places[lesson.sensor]) for places in lesson.inside.pixel)
-    st.markdown(say("learn.image.what", title=view.title, name=lesson.name, row=row + 1, column=column + 1))
+    st.markdown(say("learn.image.what", title=told("view", view.title), name=lesson.name, row=row + 1, column=column + 1))
     left, right = st.columns([3, 2])
     names = tuple(str(i + 1) for i in range(images.shape[-1]))
     with left:
         marked = (row, column) if view.is_georeferenced else (None, None)
         axes = (Axis(say("learn.image.rows"), names, marked[0]), Axis(say("learn.image.columns"), names, marked[1]))
-        figure = matrix_picture(images[0, 0], *axes, view.channels[0].label, "", frame.theme())
+        figure = matrix_picture(images[0, 0], *axes, labels[0], "", frame.theme())
         show.plot(figure, "learn-image", say("learn.image.alt"), height=430)
-        st.caption(say("learn.image.first", label=view.channels[0].label))
+        st.caption(say("learn.image.first", label=labels[0]))
     with right:
         st.image(image_png(images[0], 256), width=200, alt=say("whatif.image_alt"))
-        st.caption(say("learn.image.colours", labels="; ".join(channel.label for channel in view.channels)))
+        st.caption(say("learn.image.colours", labels="; ".join(labels)))
         st.caption(say("learn.image.shape", shape=shape(*images.shape)))
     with st.expander(say("learn.image.numbers")):
         rows, columns = (slice(max(0, at - AROUND), at + AROUND + 1) for at in (row, column))

@@ -96,7 +96,7 @@ def _watch(run_id: str, was_live: bool) -> None:
         if rows:
             labels = lines.LossLabels(**{part.name: say(f"train.draws_{part.name}") for part in fields(lines.LossLabels)})
             alt = say("train.loss_alt", title=run.title, step=run.step)
-            show.plot(lines.loss_lines(rows, _unit(run), frame.theme(), labels), "loss", alt)
+            show.plot(lines.loss_lines(rows, _unit(run), frame.theme(), labels), "loss", alt, height=460)
         if shared := [row for row in rows if row.get("ranks")]:
             _ranks(shared)
         refusal("refused-change")
@@ -158,7 +158,7 @@ def _progress(run: RunStatus) -> None:
 
 def _buttons(run: RunStatus) -> None:
     """What can be done with a run; by callbacks, since a run of the page may be cut short by the next message of the browser."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if run.is_live:
             stopping = run.state == "cancelling"
             icon = ":material/stop:"
@@ -166,7 +166,7 @@ def _buttons(run: RunStatus) -> None:
         elif run.state == "done":
             source = run.spec.data
             data = f"{datasets.SAMPLE}{source.sample}" if source.sample else str(source.dataset)
-            frame.page_link("forecast", say("train.forecast_with"), data=data, model=f"run-{run.run_id}")
+            frame.page_link("forecast", f":primary[**{say('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
         else:
             st.button(
                 say("train.resume"),
