@@ -34,9 +34,10 @@ def _card(name: str) -> None:
     series, title = datasets.load(data), datasets.title(data)
     size = {"n": number(series.network.n_sensors, 0), "step": widgets.span(series.step_minutes), "period": widgets.period(series)}
     st.markdown(f"**{title}**" + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
-    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.image(_thumbnail(data, frame.theme(), series), width=112, alt=say("home.map_alt", title=title))
-        st.caption(say("home.size", **size))
+        with st.container(width=200):  # below the map where the window is narrow
+            st.caption(say("home.size", **size))
     st.caption(told("sample", sample.description))
     with st.container(key=f"open-{name}"):
         frame.page_link("forecast", f":primary[**{say('home.open')}**]", data=data)
