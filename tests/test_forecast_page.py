@@ -48,6 +48,15 @@ def test_a_word_that_is_no_group_of_this_network_gives_none(word):
     assert grouping.pack([3, 4, 5, 9]) == "3-5.9"
 
 
+def test_a_wide_lasso_over_ten_thousand_sensors_still_fits_the_address():
+    nodes = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.4).tolist()
+    word = grouping.pack(nodes)
+    assert len(word) <= grouping.LONGEST
+    assert grouping.unpack(word, 10_000) == tuple(nodes)
+    assert grouping.unpack(word, 5_000) == ()
+    assert grouping.unpack("~no bits!", 10_000) == ()
+
+
 def test_the_page_says_what_the_bands_held():
     scores = {"test_coverage_50": 0.494, "test_coverage_80": 0.7856, "test_coverage_95": 0.9458, "test_cells": 12345}
     said = judging.band_sentences(scores)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from stvlm.data.network import SensorNetwork
@@ -15,24 +17,40 @@ LONGEST = 4000  # characters of the URL that a group may take
 
 
 def pack(nodes: Sequence[int]) -> str:
-    """Nodes as one short word: [3, 4, 5, 9] is "3-5.9"."""
+    """Nodes as one short word: [3, 4, 5, 9] is "3-5.9"; what would be too long so is "~" and a bit for each node."""
     runs: list[list[int]] = []
     for node in sorted(set(nodes)):
         if runs and node == runs[-1][1] + 1:
             runs[-1][1] = node
         else:
             runs.append([node, node])
-    return ".".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+    word = ".".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+    if len(word) <= LONGEST:
+        return word
+    bits = np.zeros(max(nodes) + 1, "uint8")
+    bits[list(nodes)] = 1
+    return "~" + base64.urlsafe_b64encode(np.packbits(bits).tobytes()).decode()
 
 
 def unpack(word: str, n_sensors: int) -> tuple[int, ...]:
     """The inverse of `pack`; nothing for a word that is none or names a node that is not there."""
+    if word.startswith("~"):
+        return _unpack_bits(word[1:], n_sensors)
     if not re.fullmatch(r"\d{1,7}(-\d{1,7})?(\.\d{1,7}(-\d{1,7})?)*", word):
         return ()
     ends = [[int(end) for end in run.split("-")] for run in word.split(".")]
     if any(run[-1] >= n_sensors or run[0] > run[-1] for run in ends):
         return ()
     return tuple(sorted({node for run in ends for node in range(run[0], run[-1] + 1)}))
+
+
+def _unpack_bits(word: str, n_sensors: int) -> tuple[int, ...]:
+    try:
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(word, altchars=b"-_", validate=True), "uint8"))
+    except ValueError:
+        return ()
+    nodes = np.flatnonzero(bits)
+    return tuple(nodes.tolist()) if len(nodes) and nodes[-1] < n_sensors else ()
 
 
 def chosen(network: SensorNetwork, name: str = "group") -> tuple[int, ...]:
