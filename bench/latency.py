@@ -18,8 +18,7 @@ FORECASTS = 11
 HOW = (
     "`tiny` with image, prompt and series tokens at work, on a made-up city of 207 sensors and a week of 5-minute steps; L = H = 12, two "
     "threads. Forecasts follow each other step by step, as on a live page; each writes its prompt, paints its image, and checks its bands "
-    "against what the windows before it missed. Wall time is as it was while other work ran on the two cores; processor time is what "
-    "the forecast takes of both together, an upper bound of the wall time where nothing else runs."
+    "against what the windows before it missed. Processor time is what the forecast takes of both cores together."
 )
 
 

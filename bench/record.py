@@ -66,6 +66,8 @@ def where() -> dict[str, str]:
     names = [line.split(":")[1].strip() for line in _cpu() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = f"{os.getloadavg()[0]:.1f}"
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        load += " that had to wait (real-time priority)"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return {
         "machine": f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}",
@@ -116,8 +118,9 @@ def page(store: dict) -> str:
         "",
         "Made by `python -m bench.record` from `bench/results.json`, which the benches write; each section names its command. Ratios",
         "are medians of runs that took turns in one process, in processor time and on one thread unless said otherwise. *Not met* is a",
-        "result like another; the load is that of the machine at the end. No figure here is of a GPU: none was at hand; tests",
-        "marked `gpu` run where there is one and skip elsewhere.",
+        "result like another; the load is that of the machine at the end. Where other work runs on the machine, wall times are measured",
+        "at real-time priority, as by `chrt -r 1 python -m bench.latency`: what else there is waits meanwhile. No figure",
+        "here is of a GPU: none was at hand; tests marked `gpu` run where there is one and skip elsewhere.",
     ]
     for bench, found in store.items():
         w = found["where"]

@@ -25,7 +25,7 @@ SHOWN = 8  # libraries
 LIMIT_MS = 240_000
 HOW = (
     "A fresh server, a fresh browser (Chromium, headless), one click on the sample `{sample}`, until its sensors stand on the map of the "
-    "forecast page. Wall time, as it was while other work ran on the two cores; processor time is that of the server from its start. "
+    "forecast page. Processor time is that of the server from its start. "
     "Imports: processor time of `import` in a process of its own, shared among the libraries as `python -X importtime` tells."
 )
 

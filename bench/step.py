@@ -22,7 +22,7 @@ HOW = (
     "from an earlier pass. Bare: the same backbone reads image, prompt and one token a sensor, each token each other, in every layer. "
     "Own layers: what the step takes beyond the backbone's work in it (tower, word embeddings, the first layer with the sensors' "
     "queries, further layers over sensors, their gradients and updates): painting, drawing, tokens, fusion biases, head, loss, "
-    "averaging. Two cores: wall time, as it was while other work ran on them."
+    "averaging. Two cores: wall time."
 )
 
 

@@ -6,7 +6,7 @@ import sys
 
 
 def variables(*code: str, **given: str) -> list[str]:
-    names = "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"
+    names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS"
     environment = {k: v for k, v in os.environ.items() if k not in names} | given
     show = f"import os; print(*(os.environ[name] for name in {names}))"
     done = subprocess.run(
@@ -17,5 +17,5 @@ def variables(*code: str, **given: str) -> list[str]:
 
 def test_the_program_and_its_benches_say_how_threads_wait_before_numpy_is_loaded_and_keep_what_was_said_outside():
     before_numpy = "import sys, stvlm, bench; assert 'numpy' not in sys.modules"
-    assert variables(before_numpy) == ["PASSIVE", "1"]
-    assert variables(before_numpy, OMP_WAIT_POLICY="ACTIVE", OPENBLAS_NUM_THREADS="4") == ["ACTIVE", "4"]
+    assert variables(before_numpy) == ["PASSIVE", "10000", "1"]
+    assert variables(before_numpy, OMP_WAIT_POLICY="ACTIVE", OPENBLAS_NUM_THREADS="4") == ["ACTIVE", "10000", "4"]
