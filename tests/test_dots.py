@@ -18,6 +18,12 @@ SEEN = """() => {
   return [marks, sensors];
 }"""
 
+CAUGHT = """() => {
+  const map = Object.values(window).find(thing => thing instanceof L.Map), found = [];
+  map.eachLayer(layer => { if (layer.nodesWithin) { found.push(...layer.nodesWithin(place => place.lat > 48.5)); } });
+  return found;
+}"""
+
 
 def scattered(n: int) -> SensorNetwork:
     random = np.random.default_rng(0)
@@ -60,6 +66,8 @@ def test_those_that_lie_on_each_other_share_a_mark_until_one_looks_closer(browse
         page.wait_for_selector(".leaflet-control-scale-line")
         marks, single = page.evaluate(SEEN)
         assert single < marks < 2400
+        caught = page.evaluate(CAUGHT)  # as a lasso asks: also those that share a mark
+        assert sorted(caught, key=int) == [str(n) for n in np.flatnonzero(network.lat > 48.5)]
         page.evaluate("() => { window.m = Object.values(window).find(t => t instanceof L.Map); m.setView([48.5, 11.5], 15); }")
         page.wait_for_function(f"() => {{ const [marks, single] = ({SEEN})(); return marks === 3000 && single === 3000; }}")
     page.close()

@@ -14,6 +14,7 @@ from stvlm.charts.scale import with_unit
 from stvlm.charts.wording import ENGLISH, Wording
 from stvlm.data.escape import html as escape
 from stvlm.data.forecast import MODALITIES, FusionExplanation
+from stvlm.data.series import to_local
 
 __all__ = ["deletion_bars", "deletion_lines", "image_png", "prompt_html", "share_course", "shares_bars"]
 
@@ -75,21 +76,21 @@ def deletion_bars(
     return figure if names else say(figure, words.no_deletion)
 
 
-def deletion_lines(explanation: FusionExplanation, sensor: int, theme: str = "light", words: Wording = ENGLISH) -> go.Figure:
+def deletion_lines(
+    explanation: FusionExplanation, sensor: int, timezone: str = "", theme: str = "light", words: Wording = ENGLISH
+) -> go.Figure:
     """Change of one sensor's forecast at each step when a modality is taken away, in its unit, with its sign.
 
     Args:
-        explanation: with the measured changes in `deletion`. sensor: node. theme: "light" or "dark". words: what it says.
+        explanation: with the measured changes in `deletion`. sensor: node. timezone: of the network's clock. theme: "light" or "dark".
+        words: what it says.
     """
-    figure = go.Figure()
+    figure, clock = go.Figure(), to_local(explanation.times, timezone)
     for name, change in explanation.deletion.items():
         label = words.without.format(modality=words.modality(name))
         hover = f"{plain(label)}: %{{y:+.3~g}} {plain(explanation.unit)}".rstrip()
-        figure.add_scatter(
-            x=words.times(explanation.times), y=change[:, sensor], name=plain(label), hovertemplate=hover, **_course(name)
-        )
-    style(figure, theme, "", words.step_time, with_unit(words.change_signed, explanation.unit))
-    figure.update_xaxes(nticks=6)
+        figure.add_scatter(x=clock, y=change[:, sensor], name=plain(label), hovertemplate=hover, **_course(name))
+    style(figure, theme, "", words.zone(timezone), with_unit(words.change_signed, explanation.unit))
     return figure if explanation.deletion else say(figure, words.no_deletion)
 
 

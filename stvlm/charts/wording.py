@@ -80,7 +80,6 @@ class Wording:
     taken_away: str = "taken away"
     change: str = "mean absolute change"
     change_signed: str = "change of the forecast"
-    step_time: str = "time of the forecast step"
     without: str = "without {modality}"
     no_deletion: str = "The effect of deleting was not measured."
     no_prompt: str = "This forecast read no prompt."

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 PER_DAY, DAYS = 8, 3  # moments of a day that are looked at, and days; of daily readings four weeks
 
 
-def over_horizon(explanation: FusionExplanation, sensor: int, name: str) -> None:
+def over_horizon(explanation: FusionExplanation, sensor: int, name: str, timezone: str) -> None:
     """Change of the forecast of a sensor at each step when a modality is taken away."""
     if not explanation.deletion:
         st.caption(say("fusion.no_deletion"))
         return
-    times = moments(explanation.times, "")
-    figure = weights.deletion_lines(explanation, sensor, frame.theme(), show.wording())
+    times = moments(explanation.times, timezone)
+    figure = weights.deletion_lines(explanation, sensor, timezone, frame.theme(), show.wording())
     show.plot(figure, "over-horizon", say("fusion.alt_horizon", name=name), height=300)
     st.caption(say("fusion.horizon_note"))
     with st.expander(say("forecast.as_table")):

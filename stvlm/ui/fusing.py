@@ -66,7 +66,7 @@ def _linked(choice: models.Choice, window: Window, whole: FusionExplanation) -> 
     st.subheader(say("fusion.courses"), anchor=False)
     left, right = st.columns(2)
     with left:
-        courses.over_horizon(whole, sensor, name)
+        courses.over_horizon(whole, sensor, name, window.series.timezone)
     with right:
         courses.over_time(choice, window, sensor, name)
     with st.expander(say("fusion.as_tables")):

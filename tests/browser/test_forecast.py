@@ -28,6 +28,22 @@ def drag(page, corners: list[tuple[float, float]]) -> None:
     page.mouse.up()
 
 
+def test_a_file_comes_though_the_page_is_drawn_again_while_it_is_made(page, app_url, tmp_path):
+    page.goto(f"{app_url}/forecast?data=sample:irish_wind&model=anchor&sensor=DUB")
+    map_frame(page)
+    report = page.get_by_role("button", name="Report")
+    report.wait_for(timeout=SLOW)
+    slider = page.get_by_role("slider").nth(1)
+    for key, step in (("ArrowRight", 2), ("ArrowRight", 3)):
+        with page.expect_download(timeout=SLOW) as told:
+            report.click()
+            slider.focus()
+            page.keyboard.press(key)
+            page.wait_for_url(f"**step={step}**")
+        told.value.save_as(tmp_path / f"{step}.html")
+        assert "Dublin" in (tmp_path / f"{step}.html").read_text("utf-8")
+
+
 def test_a_lasso_chooses_a_group_and_the_report_opens_alone(page, app_url, tmp_path):
     page.goto(f"{app_url}/forecast?data=sample:irish_wind&model=anchor")
     drag(page, WEST)

@@ -50,19 +50,10 @@ def mend(page, fix: str, shown: str) -> None:
 
 
 def download(page, button: str):
-    """What a button gives, once the page has come to rest: a file asked for amid a run of the page is not there any more."""
-    from playwright.sync_api import TimeoutError
-
-    for patience in (15_000, 15_000, SLOW):
-        page.wait_for_timeout(1000)
-        page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
-        try:
-            with page.expect_download(timeout=patience) as told:
-                page.get_by_role("button", name=button).click()
-        except TimeoutError:
-            continue
-        return told.value
-    raise AssertionError(f"{button} gave no file.")
+    """What a button gives."""
+    with page.expect_download(timeout=SLOW) as told:
+        page.get_by_role("button", name=button).click()
+    return told.value
 
 
 def test_files_wrong_in_three_ways_are_mended_forecast_explained_and_reported(page, app_url, tmp_path):
