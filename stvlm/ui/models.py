@@ -8,6 +8,7 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
+SMALL = 200_000  # readings of a network whose zero-shot model takes two or three megabytes: more of them are remembered
 SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
+_one_by_one = Lock()  # 25 networks read at once take four times as long as one after another
 forecaster = Resident()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
 
 
@@ -275,7 +278,8 @@ def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> 
     """The untrained model, whose forecast is the anchor, with bands set by the validation part."""
     from stvlm.fit import FitConfig, fit
 
-    *_, last = fit(_series, FitConfig(**_config, max_steps=0, device="cpu"))
+    with _one_by_one:
+        *_, last = fit(_series, FitConfig(**_config, max_steps=0, device="cpu"))
     return last.model
 
 
@@ -287,13 +291,12 @@ def ready(choice: Choice, series: SensorSeries) -> STVLM:
     if choice.folder is not None:
         with st.spinner(say("wait.model")):
             return _load(choice.fingerprint, choice.folder)
-    data = session.data_id()
-    sample = datasets.sample(data)
+    sample = datasets.sample(data := session.data_id())
     split = datasets.window_sizes(data, series)[2]
     config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
     config["seasons_minutes"] = sample.seasons_minutes if sample else None
     is_zero_shot = choice.name == ZERO_SHOT
-    make = _zero_shot if is_zero_shot else _fit_anchor
+    make = (_small_zero_shot if series.values.size <= SMALL else _zero_shot) if is_zero_shot else _fit_anchor
     try:
         with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
             return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
@@ -309,7 +312,13 @@ def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> S
     from stvlm.zeroshot import zero_shot
 
     stop = Split.from_shares(_series.n_steps, _config["split"]).test_start
-    return zero_shot(_series, stop, _config["lookback"], _config["horizon"], _config["seasons_minutes"])
+    with _one_by_one:
+        return zero_shot(_series, stop, _config["lookback"], _config["horizon"], _config["seasons_minutes"])
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _small_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    return _zero_shot.__wrapped__(key, _series, _config)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
