@@ -1,6 +1,8 @@
 """What the pages say of runs and of a forecaster that has no time."""
 
+import json
 import os
+import shlex
 import signal
 import time
 
@@ -8,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
-from test_pages import SECONDS, app, visit, words  # noqa: F401  the fixture starts the app
+from test_pages import SECONDS, app, finished_run, visit, words  # noqa: F401  fixtures: the app, a run with a model
 
 from stvlm.jobs import board
 from stvlm.jobs.resident import Resident
@@ -57,3 +59,63 @@ def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, m
     app = visit(app, "forecast", data="sample:irish_wind")
     told = "The forecaster is busy: 0 questions wait already. Try again in a minute."
     assert [warning.value for warning in app.warning] == [widgets.plain(told)]
+
+
+def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app: AppTest):  # noqa: F811
+    ids = [HERE.submit(spec(steps, title=f"Run of {steps}")) for steps in (1, 2)]
+    for run in ids:
+        wait(run, "done")
+    app = visit(app, "train", data="sample:irish_wind", run=ids[0])
+    command = app.code[0].value
+    assert command.startswith("python -m stvlm fit --sample irish_wind")
+    assert "--max-steps 1" in command
+    assert command.endswith("--out my-model")
+    app.text_input(key=f"tied-title-{ids[0]}").set_value("A better name").run()
+    assert board.status(ids[0]).title == "A better name"
+    app.text_input(key="filter-runs").set_value("better DONE").run()
+    assert app.dataframe[-1].value["Run"].tolist() == ["A better name"]
+    app.text_input(key="filter-runs").set_value("").run()
+    app.session_state[f"runs-{ids[1]}-{ids[0]}"] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception
+
+
+def test_a_finished_run_shows_its_manifest(app: AppTest, finished_run: tuple[str, str]):  # noqa: F811
+    data, run = finished_run
+    app = visit(app, "train", data=data, run=run)
+    assert json.loads(app.json[0].value)["fit"]["max_steps"] == 0
+    assert "were: readings.csv" in app.code[0].value
+
+
+def test_several_runs_are_told_apart_by_what_differs(app: AppTest, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    ids = [HERE.submit(spec(steps, title="Twin")) for steps in (1, 2)]
+    for run in ids:
+        wait(run, "done")
+
+    def beside() -> None:
+        from stvlm.jobs import board
+        from stvlm.ui import runs
+
+        runs._beside(list(board.list_runs()))
+
+    shown = AppTest.from_function(beside, default_timeout=SECONDS).run()
+    assert not shown.exception
+    table = shown.dataframe[0].value
+    assert table["max_steps"].tolist() == ["2", "1"]
+    assert table["Run"].tolist() == ["1. Twin", "2. Twin"]
+    figure = json.loads(shown.get("plotly_chart")[0].proto.spec)
+    assert [line["name"] for line in figure["data"]] == ["1. Twin", "2. Twin"]
+
+
+def test_a_command_of_a_run_is_one_that_the_program_reads():
+    from stvlm.cli.parser import parse
+    from stvlm.data.samples import load_sample
+    from stvlm.jobs.run import DataSource, RunSpec
+    from stvlm.ui import repeating
+
+    config = {"lookback": 12, "horizon": 7, "split": (0.6, 0.2, 0.2), "few_shot": None, "backbone": "tiny", "tuning": "lora"}
+    config |= {"device": "auto", "max_minutes": 10.0, "seed": 3, "views": ["field", "spread"]}
+    line = repeating.fit_command(RunSpec(data=DataSource(sample="irish_wind"), config=config), load_sample("irish_wind"))
+    options = parse(shlex.split(line)[3:])
+    assert (options.lookback, options.horizon, options.split) == (12, 7, (0.6, 0.2, 0.2))
+    assert (options.tuning, options.seed, options.views, options.few_shot) == ("lora", 3, ("field", "spread"), None)

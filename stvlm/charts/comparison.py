@@ -132,6 +132,20 @@ def few_shot_lines(points: pd.DataFrame, unit: str, theme: str = "light", labels
     return figure if len(points) else say(figure, labels.no_curve)
 
 
+def learning_lines(errors: dict[str, Sequence[dict]], unit: str, theme: str = "light", labels: Labels = ENGLISH) -> go.Figure:
+    """The validation error of each of several trainings, step by step.
+
+    Args:
+        errors: training -> rows with step and val_mae. unit: of the errors. theme: "light" or "dark". labels: what the figure says.
+    """
+    figure = go.Figure()
+    for place, (name, rows) in enumerate(errors.items()):
+        hover = f"{plain(name)}, {labels.step} %{{x}}: %{{y:.4~g}} {plain(unit)}<extra></extra>"
+        _line(figure, place, name, [row["step"] for row in rows], [row["val_mae"] for row in rows], hover)
+    style(figure, theme, "", labels.step, with_unit(labels.error, unit))
+    return figure if any(errors.values()) else say(figure, labels.no_model)
+
+
 def _line(figure: go.Figure, place: int, name: str, x: Sequence[float], y: Sequence[float], hover: str) -> None:
     """One model: told apart by colour, sign and dash."""
     figure.add_scatter(

@@ -19,7 +19,7 @@ from stvlm.data.formats import RawTables
 from stvlm.data.samples import SAMPLES, Sample, load_sample
 from stvlm.data.series import SensorSeries
 from stvlm.jobs import room
-from stvlm.jobs.run import workspace, write_atomic
+from stvlm.jobs.run import DataSource, workspace, write_atomic
 from stvlm.ui.words import say, told
 
 SAMPLE = "sample:"
@@ -32,6 +32,11 @@ class UnknownNetworkError(LookupError):
 def sample(data: str) -> Sample | None:
     """The sample that an id names, or None for an uploaded network."""
     return SAMPLES.get(data.removeprefix(SAMPLE)) if data.startswith(SAMPLE) else None
+
+
+def of_run(source: DataSource) -> str:
+    """The id of the network that a run reads."""
+    return f"{SAMPLE}{source.sample}" if source.sample else str(source.dataset)
 
 
 def folder(data: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from stvlm.data.alarms import AlarmRule
 from stvlm.data.forecast import Forecast
 from stvlm.data.formats import write_forecast
 from stvlm.data.windows import Window
-from stvlm.ui import alarming, datasets, forecast_tables, judging, models, session, words
+from stvlm.ui import alarming, datasets, forecast_tables, judging, models, repeating, session, words
 from stvlm.ui.words import say
 
 _MIME = {
@@ -219,7 +218,7 @@ def _in_words(value: object) -> str:
 def commands(shown: Shown) -> tuple[str, ...]:
     """Lines of a shell that make the forecast again; what is not known here stands in capitals."""
     choice, window = shown.choice, shown.window
-    lines, source = _source(shown)
+    lines, source = repeating.source(shown.data, window.series)
     model = "ANCHOR"
     sizes = f"--horizon {window.horizon}"
     if choice.name == models.ZERO_SHOT:
@@ -240,18 +239,3 @@ def commands(shown: Shown) -> tuple[str, ...]:
     if choice.explains:
         lines.append(f'python -m stvlm explain --model "{model}" {source} --cutoff {cutoff} --out explanation.json')
     return (f"# stvlm {stvlm.__version__}", *lines)
-
-
-def _source(shown: Shown) -> tuple[list[str], str]:
-    """Remarks on the data, and the options that name them."""
-    if datasets.sample(shown.data):
-        return [], f"--sample {datasets.sample(shown.data).name}"
-    card, series = datasets.card(shown.data), shown.window.series
-    names = ", ".join(" ".join(str(name).split()) for name in card.get("files", []))
-    options = "--sensors SENSORS --series READINGS"
-    for name, value in (("quantity", series.quantity), ("unit", series.unit), ("timezone", series.timezone)):
-        options += f" --{name} {shlex.quote(value)}" if value else ""
-    fixes = ",".join(card.get("fixes", []))
-    options += f" --fix {shlex.quote(fixes)}" if fixes else ""
-    options += f" --context CONTEXT --known-ahead {shlex.quote(','.join(series.known_ahead))}" if series.known_ahead else ""
-    return [f"# put your own files for the words in capitals; they were: {names}"], options

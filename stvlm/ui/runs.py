@@ -10,10 +10,10 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lines, ranks
+from stvlm.charts import comparison, lines, ranks
 from stvlm.jobs import board
 from stvlm.jobs.run import RunError, RunStatus, WorkspaceError
-from stvlm.ui import datasets, frame, session, show, widgets
+from stvlm.ui import datasets, frame, making, session, show, widgets
 from stvlm.ui.words import brief, number, say, told
 
 _ICONS = {
@@ -47,6 +47,8 @@ def every() -> None:
     if not runs:
         st.caption(say("train.no_runs"))
         return
+    if len(runs) > 1:
+        runs = _filtered(runs)
     started = say("train.started")
     rows = [
         {
@@ -60,21 +62,62 @@ def every() -> None:
         }
         for run in runs
     ]
-    key, ids = f"runs-{len(rows)}", [run.run_id for run in runs]
+    ids = [run.run_id for run in runs]
+    key = f"runs-{'-'.join(ids)}"
 
     def take() -> None:
         chosen = st.session_state[key].selection.rows
-        if chosen:
+        if len(chosen) == 1:
             session.put("run", ids[chosen[0]])
 
-    widgets.table(
+    table = widgets.table(
         pd.DataFrame(rows),
         say("train.runs_alt", n=len(rows)),
         key=key,
         on_select=take,
-        selection_mode="single-row",
+        selection_mode="multi-row",
         column_config={started: st.column_config.DatetimeColumn(format=say("format.moment"))},
     )
+    chosen = [runs[row] for row in table.selection.rows if row < len(runs)]
+    if len(chosen) > 1:
+        _beside(chosen)
+    elif len(runs) > 1:
+        st.caption(say("train.choose_several"))
+
+
+def _filtered(runs: tuple[RunStatus, ...]) -> tuple[RunStatus, ...]:
+    """Those whose title, state, device or network has every word that was typed."""
+    asked = st.text_input(say("train.filter"), key="filter-runs", max_chars=100, placeholder=say("train.filter_example"))
+
+    def told_of(run: RunStatus) -> str:
+        return f"{run.title} {_state(run)} {run.device} {datasets.title(datasets.of_run(run.spec.data))}".casefold()
+
+    return tuple(run for run in runs if all(word in told_of(run) for word in asked.casefold().split()))
+
+
+def _beside(runs: list[RunStatus]) -> None:
+    """Several runs: their validation error over the steps, and the settings in which they differ."""
+    st.subheader(say("train.beside"), anchor=False)
+    names = {run.run_id: f"{place}. {run.title}" for place, run in enumerate(runs, 1)}
+    units = {_unit(run) for run in runs}
+    if len({datasets.of_run(run.spec.data) for run in runs}) > 1:
+        st.warning(say("train.other_data"), icon=":material/warning:")
+    errors = {names[run.run_id]: [row for row in board.losses(run.run_id) if row.get("val_mae") is not None] for run in runs}
+    labels = comparison.Labels(step=say("train.draws_step"), error=say("train.draws_mae"), no_model=say("train.draws_nothing"))
+    figure = comparison.learning_lines(errors, units.pop() if len(units) == 1 else "", frame.theme(), labels)
+    show.plot(figure, "runs-beside", say("train.beside_alt", n=len(runs)), 320)
+    settings = {name for run in runs for name in run.spec.config}
+    differ = sorted(name for name in settings if len({str(run.spec.config.get(name)) for run in runs}) > 1)
+    rows = [
+        {
+            say("train.run"): names[run.run_id],
+            say("train.error"): _error(run.best_val_mae, _unit(run)),
+            say("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
+        }
+        | {name: str(run.spec.config.get(name, "")) for name in differ}
+        for run in runs
+    ]
+    widgets.table(pd.DataFrame(rows), say("train.beside_alt", n=len(runs)))
 
 
 def refusal(name: str) -> None:
@@ -101,6 +144,7 @@ def _watch(run_id: str, was_live: bool) -> None:
             _ranks(shared)
         refusal("refused-change")
         _buttons(run)
+    making.about(run)
     if was_live != run.is_live:  # it ended, or goes on: the page looks again as often as that needs
         st.rerun()
 
@@ -164,8 +208,7 @@ def _buttons(run: RunStatus) -> None:
             icon = ":material/stop:"
             st.button(say("train.cancel"), icon=icon, disabled=stopping, on_click=_change, args=(board.cancel, run.run_id))
         elif run.state == "done":
-            source = run.spec.data
-            data = f"{datasets.SAMPLE}{source.sample}" if source.sample else str(source.dataset)
+            data = datasets.of_run(run.spec.data)
             frame.page_link("forecast", f":primary[**{say('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
         else:
             st.button(
@@ -210,10 +253,8 @@ def _state(run: RunStatus) -> str:
 
 
 def _unit(run: RunStatus) -> str:
-    source = run.spec.data
-    data = f"{datasets.SAMPLE}{source.sample}" if source.sample else str(source.dataset)
     try:
-        return datasets.load(data).unit
+        return datasets.load(datasets.of_run(run.spec.data)).unit
     except datasets.UnknownNetworkError:
         return ""
 
