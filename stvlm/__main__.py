@@ -90,7 +90,9 @@ def fit(options: argparse.Namespace) -> None:
     from stvlm.data.windows import coverage
     from stvlm.fit import FitConfig, split_of
     from stvlm.fit import fit as train
+    from stvlm.model.together import company
 
+    is_first = company().is_first  # of several processes, the one that speaks and writes
     names = (
         "lookback horizon split few_shot backbone n_layers dtype tuning modalities others views shared context_steps device seed"
     )
@@ -103,12 +105,17 @@ def fit(options: argparse.Namespace) -> None:
         config = FitConfig(**{name: value for name, value in chosen.items() if value is not None})
     need_window(series, config.lookback, config.horizon)
     with about_input():
-        print(coverage(split_of(series, config), series, config.lookback, config.horizon))
+        learnt_from = coverage(split_of(series, config), series, config.lookback, config.horizon)
+    if is_first:
+        print(learnt_from)
     key = hashlib.sha256(f"{__version__} {series.fingerprint} {config}".encode()).hexdigest()[:12]
     states = out.with_name(out.name + ".checkpoint")  # the same command goes on where it was stopped
     show, step = Progress(series.unit), None
     for step in until_training_about_input(train(series, config, checkpoint=states / key)):
-        show(step)
+        if is_first:
+            show(step)
+    if not is_first:
+        return
     if step is None or step.model is None:
         raise RuntimeError("The training ended without a model.")
     given = [str(path) for path in (*files(options), options.base_layer, options.grid) if path is not None]

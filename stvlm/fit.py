@@ -25,6 +25,7 @@ from stvlm.modalities.inputs import InputBuilder, InputConfig
 from stvlm.modalities.prompt import PromptConfig
 from stvlm.modalities.series import SeriesConfig
 from stvlm.model import backbone as backbones
+from stvlm.model import together
 from stvlm.model.adapters import pick
 from stvlm.model.shared import BUNDLED, SharedWeights
 from stvlm.model.stvlm import STVLM, ModelConfig
@@ -88,7 +89,8 @@ def fit(
         ValueError: settings or data with which nothing can be trained.
     """
     started = time.monotonic()
-    device = pick_device(config.device)
+    me = together.company()
+    device = me.device or pick_device(config.device)
     split = split_of(series, config)
     shared = shared_weights(config)
     backbone = None if shared else load_backbone(config)  # before the long work: it may not be here
@@ -116,10 +118,10 @@ def fit(
     while True:
         yield where("train", training.message)
         out_of_time = config.max_minutes is not None and training.seconds > config.max_minutes * 60 * 0.85
-        if training.step >= training.total or out_of_time or training.hopeless:
+        if together.agreed(training.step >= training.total or out_of_time or training.hopeless):
             break
         training.advance()
-        if checkpoint and (training.step % CHECKPOINT_EVERY == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS):
+        if checkpoint and me.is_first and (training.step % CHECKPOINT_EVERY == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS):
             checkpoints.write(checkpoint, training.state())
             saved = time.monotonic()
     training.validate()

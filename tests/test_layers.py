@@ -52,6 +52,7 @@ DOORS = {
     "tokenizers": ("stvlm/model/backbone/",),
     "gguf": ("stvlm/model/backbone/",),
     "peft": ("stvlm/model/adapters.py",),
+    "accelerate": ("stvlm/model/together.py",),
     "ray": ("stvlm/jobs/cluster.py",),
 }
 NOT_IN_PAGES = ("numpy", "pandas", "torch", "scipy")

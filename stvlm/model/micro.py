@@ -12,6 +12,7 @@ from torch import nn
 
 from stvlm.data.memory import MemoryShortError
 from stvlm.modalities.inputs import ModelInputs
+from stvlm.model import together
 from stvlm.model.objective import pinball_loss
 from stvlm.model.stvlm import STVLM
 
@@ -29,7 +30,7 @@ def backward(
     """Add the gradient of a batch to the parameters, `size` windows at a time.
 
     Parts give the gradient of the whole up to rounding: each counts by its observed cells, and has its rows of the dropout masks
-    that the whole batch would have drawn.
+    that the whole batch would have drawn. Of several processes each takes its rows, and all get the sum (`model.together`).
 
     Args:
         model: in training mode. inputs: B windows, on any device. size: windows in memory at once. device: of the model.
@@ -38,26 +39,26 @@ def backward(
     Returns:
         The loss of the batch, without the penalty.
     """
-    n = len(inputs.series)
-    if size >= n:
+    n, me = len(inputs.series), together.company()
+    if size >= n and me.size == 1:
         with half_precision(device):
             loss = pinball_loss(model, inputs.to(device)) / scale
         (loss + penalty() if penalty else loss).backward()
         return float(loss.detach())
     cells = max(int(torch.isfinite(inputs.target).sum()), 1)
-    total = 0.0
+    total, (first, end) = 0.0, me.rows(n)
     with _masks_of_whole(model, n) as begin:
-        for start in range(0, n, size):
-            part = inputs.rows(start, min(start + size, n))
+        for start in range(first, end, size):
+            part = inputs.rows(start, min(start + size, end))
             begin(start)
             share = max(int(torch.isfinite(part.target).sum()), 1) / cells
             with half_precision(device):
                 loss = pinball_loss(model, part.to(device)) / scale * share
             loss.backward()
             total += float(loss.detach())
-    if penalty:
+    if penalty and me.is_first:
         penalty().backward()
-    return total
+    return total if me.size == 1 else together.add_up((p for p in model.parameters() if p.requires_grad), total)
 
 
 @contextmanager
