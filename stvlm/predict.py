@@ -73,11 +73,13 @@ def predict_together(model: STVLM, windows: Sequence[Window]) -> list[Forecast]:
     if any(window.series.fingerprint != series.fingerprint for window in windows):
         raise ValueError("Windows that are forecast together must be of one series.")
     cutoffs, builder = [check_window(model, window).cutoff for window in windows], _builder(model, series)
-    wanted = [int(c) for cutoff in cutoffs for c in (*_recent(model, series, cutoff), cutoff)]
-    made = dict(zip(wanted, _forecasts(model, series, wanted, builder), strict=True))
+    _forecasts(model, series, [int(c) for cutoff in cutoffs for c in _recent(model, series, cutoff)], builder)  # all in one go
+    made = _quantiles(model, builder, np.array(cutoffs))  # apart from those: a window alone has the same bits whatever was kept
     found = []
-    for window, cutoff in zip(windows, cutoffs, strict=True):
-        values = recent_tracker(model, series, cutoff, builder).issue(cutoff, made[cutoff])[:, : window.horizon]
+    for place, (window, cutoff) in enumerate(zip(windows, cutoffs, strict=True)):
+        own = made[:, place].copy()
+        _kept_of(model).get((_state(model, series), cutoff), lambda own=own: own)  # it is recent for the cutoffs after it
+        values = recent_tracker(model, series, cutoff, builder).issue(cutoff, own)[:, : window.horizon]
         about = series.quantity, series.unit, "stvlm", window.future_times, LEVELS
         found.append(Forecast(series.network, *about, values, series.timezone))
     return found

@@ -68,7 +68,7 @@ def seen(model, series, cutoff):
 @given(st.integers(180, 212), st.sampled_from(sorted(FUTURES)))
 def test_forecast_bands_images_and_prompt_know_nothing_after_the_cutoff(model, series, cutoff, how):
     here, there = seen(model, series, cutoff), seen(model, changed_from(series, cutoff, how), cutoff)
-    np.testing.assert_array_equal(here[0], there[0])
+    np.testing.assert_allclose(here[0], there[0], rtol=1e-6, err_msg="windows kept from before leave smaller batches: the last bit")
     for a, b in zip(here[1], there[1], strict=True):
         np.testing.assert_array_equal(a, b)
     assert here[2] == there[2]
