@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +260,7 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn() -> comparison.Labels:
     """What the figures say."""
-    return comparison.Labels(**{part.name: say(f"compare.draws_{part.name}") for part in fields(comparison.Labels)})
+    return show.drawn(comparison.Labels, "compare")
 
 
 def _downloads(table: pd.DataFrame, name: str) -> None:

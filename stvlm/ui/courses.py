@@ -42,7 +42,7 @@ def over_time(choice: models.Choice, window: Window, sensor: int, name: str) -> 
         return
     cutoffs = moments_before(window)
     with st.spinner(say("fusion.wait_time")):
-        shares = _shares(f"{models.key(choice, window)}", models.ready(choice, window.series), window, cutoffs)  # (K, N, 3)
+        shares = _shares(models.key(choice, window), models.ready(choice, window.series), window, cutoffs)  # (K, N, 3)
     labels, means = by_clock(window.series, np.array(cutoffs), shares[:, sensor])
     figure = weights.share_course(labels, means, frame.theme(), show.wording())
     show.plot(figure, "over-time", say("fusion.alt_time", name=name), height=300)

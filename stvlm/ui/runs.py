@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
 from datetime import datetime
 
 import pandas as pd
@@ -137,7 +136,7 @@ def _watch(run_id: str, was_live: bool) -> None:
         _progress(run)
         rows = board.losses(run_id)
         if rows:
-            labels = lines.LossLabels(**{part.name: say(f"train.draws_{part.name}") for part in fields(lines.LossLabels)})
+            labels = show.drawn(lines.LossLabels, "train")
             alt = say("train.loss_alt", title=run.title, step=run.step)
             show.plot(lines.loss_lines(rows, _unit(run), frame.theme(), labels), "loss", alt, height=460)
         if shared := [row for row in rows if row.get("ranks")]:
@@ -152,7 +151,7 @@ def _watch(run_id: str, was_live: bool) -> None:
 def _ranks(rows: list[dict]) -> None:
     """Where the ranks of the low-rank adapters went, as a picture and as a table."""
     st.markdown(f"**{say('train.capacity')}**")
-    labels = ranks.Labels(**{part.name: say(f"train.draws_{part.name}") for part in fields(ranks.Labels)})
+    labels = show.drawn(ranks.Labels, "train")
     figure = ranks.rank_lines(rows, frame.theme(), labels, lambda name: told("column", name))
     show.plot(figure, "ranks", say("train.ranks_alt"), 320)
     with st.expander(say("format.table")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +17,7 @@ from stvlm.data.network import SensorNetwork
 from stvlm.ui import grouping, session, widgets
 from stvlm.ui.words import language, say, sentences
 
+T = TypeVar("T")
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
@@ -29,6 +31,15 @@ def _wording(language: str) -> Wording:
     own = {"locale": language, "calendar": sentences(language)["calendar.names"]}
     said = [field.name for field in fields(Wording) if field.name not in own]
     return Wording(**own, **{name: sentences(language)[f"chart.{name}"] for name in said})
+
+
+def drawn(kind: type[T], section: str) -> T:
+    """What figures say, in the language in view.
+
+    Args:
+        kind: a dataclass of sentences. section: of the languages' files, that has each as draws_<name>.
+    """
+    return kind(**{part.name: say(f"{section}.draws_{part.name}") for part in fields(kind)})
 
 
 def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callable[[dict], None] | None = None) -> None:
