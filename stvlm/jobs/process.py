@@ -20,6 +20,7 @@ import stvlm
 from stvlm.jobs.run import workspace, write_atomic
 
 SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # what tells libraries how many to take
 WORKER = (sys.executable, "-m", "stvlm.jobs.worker")
 
 
@@ -50,8 +51,7 @@ def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> 
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
     environment = os.environ | {"STVLM_HOME": str(workspace()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     if threads:
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-        environment |= dict.fromkeys(names, str(threads))
+        environment |= dict.fromkeys(THREADS, str(threads))
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  our own worker, no shell; the argument is a checked path
             [*worker, str(folder)],

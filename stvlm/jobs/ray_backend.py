@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from stvlm.jobs.backend import CAN_RESUME, Backend
 from stvlm.jobs.cluster import ClusterError, ClusterSettings, cluster, read_settings
 from stvlm.jobs.keeping import LAST_WORD
+from stvlm.jobs.process import THREADS
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, read_status, run_folder, workspace, write_atomic
 from stvlm.jobs.storage import MODEL, Storage, is_done_by, unpack
 
 ATTEMPT = "attempt.json"
 FOLLOWED = ("losses.jsonl", "log.txt", "manifest.json", "status.json")  # the state last: what it speaks of is there then
 LOOK_SECONDS = 0.5  # between two looks at one run
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 NO_CLUSTER = "No Ray cluster is set: give STVLM_RAY_ADDRESS, as http://host:8265 (see README)."
 _looked: dict[Path, tuple[float, str]] = {}  # of each run: when the cluster was asked last, and what was wrong
 
