@@ -58,8 +58,7 @@ def add_up(parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
         The loss of the whole batch.
     """
     me, learnt = company(), list(parameters)
-    told = torch.tensor([loss, *(float(p.grad is not None) for p in learnt)], dtype=torch.float64, device="cpu")
-    told = told.float().to(me.device) if me.device is not None and me.device.type != "cpu" else told
+    told = torch.tensor([loss, *(float(p.grad is not None) for p in learnt)], dtype=torch.float64, device=me.device)
     distributed.all_reduce(told)
     known = [p for p, n in zip(learnt, told[1:].tolist(), strict=True) if n]
     for parameter in known:
