@@ -7,6 +7,7 @@ its autocorrelation is that of forecast errors. From the autocorrelation follows
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ FAR = (1, 2, 3)  # cycles back to the same phase
 CELLS = 8_000_000  # readings of the past that are read at once
 IDENTITY = Transform()
 MEMORIES, MEMORY_BYTES = 96, 400_000_000  # kept: a week by five minutes of 2,000 sensors takes 16 MB
+WEIGHTS = 512  # kept
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,20 @@ class Rule:
 
 PLAIN = Rule("repeat")
 _MEMORIES = Kept(MEMORIES, MEMORY_BYTES)
+_WEIGHTS = Kept(WEIGHTS)  # of a few kilobytes each
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """How the steps ahead are predicted, those together that read the same steps back.
+
+    Attributes:
+        lags: arrays (A,) of steps back from the last reading. ahead: for each, (h,) places of the steps ahead. shares: (h, A) float32.
+    """
+
+    lags: tuple[np.ndarray, ...]
+    ahead: tuple[np.ndarray, ...]
+    shares: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +119,7 @@ class Recall:
                 continue
             asked = int(start), int(edge), self.rule.transform, self.rule.season_seconds, self.rule.memory
             memory = _MEMORIES.get((past.key, *asked), lambda asked=asked: remember(past, *asked))
-            out[rows] = self._predict(past, cutoffs[rows], memory, int(start))
+            out[rows] = self._predict(past, cutoffs[rows], memory, asked)
         return out
 
     def _fewest(self, past: Past) -> int:
@@ -128,57 +144,55 @@ class Recall:
         everyone = np.nan_to_num(mean_seen(last, 2))[..., None]
         return np.where(np.isfinite(out), out, everyone).astype("f4")
 
-    def _predict(self, past: Past, cutoffs: np.ndarray, memory: Memory, start: int) -> np.ndarray:
+    def _predict(self, past: Past, cutoffs: np.ndarray, memory: Memory, asked: tuple) -> np.ndarray:
         steps = cutoffs[:, None] + np.arange(self.horizon)
         usual = memory.profile.at(past.seconds[steps])
         forward, inverse = self.rule.transform.forward, self.rule.transform.inverse
         if self.rule.kind == "usual":
             return inverse(usual).astype("f4")
-        lags = _lags(self, past.step, memory.n_steps)
-        weights = prediction_weights(memory.covariance, lags, self.rule.kind == "local mean")
-        deepest = max(int(each.max()) for each in lags) + 1
-        low = max(int(cutoffs.min()) - deepest - self.lookback, start)
+        key = past.key, *asked, self.rule, self.lookback, self.horizon
+        weights = _WEIGHTS.get(key, lambda: self._weights(past.step, memory))
+        deepest = max(int(back.max()) for back in weights.lags) + 1
+        low = max(int(cutoffs.min()) - deepest - self.lookback, asked[0])
         span = slice(low, int(cutoffs.max()))
         away = (forward(past.values[span]) - memory.profile.at(past.seconds[span])) / memory.scale
         away = np.nan_to_num(carried(np.clip(away, -CLIP, CLIP), self.lookback))
         out = np.empty((len(cutoffs), self.horizon, away.shape[1]), "f4")
-        for h, (back, weight) in enumerate(zip(lags, weights, strict=True)):
+        for steps_ahead, back, share in zip(weights.ahead, weights.lags, weights.shares, strict=True):
             at = cutoffs[:, None] - 1 - low - back  # (W, A)
             read = np.where((at >= 0)[..., None], away[np.maximum(at, 0)], 0)
-            out[:, h] = np.einsum("wan,a->wn", read, weight.astype("f4"))
+            out[:, steps_ahead] = np.einsum("wan,ha->whn", read, share)
         return inverse(usual + memory.scale * np.clip(out, -CLIP, CLIP)).astype("f4")
 
+    def _weights(self, step: int, memory: Memory) -> Weights:
+        """What each step ahead reads: the recent steps, and the same phase of earlier cycles."""
+        recent = int(max(1, min(max(self.lookback, 8), MOST_LAGS, memory.n_steps // 4)))
+        periods = [s // step for s in self.rule.seasons if s // step > 1] if self.rule.far else []
+        alike = defaultdict(list)
+        for h in range(1, self.horizon + 1):
+            far = [k * p - h for p in periods for k in FAR if k * p - h >= recent and k * p + 1 < memory.n_steps // 2]
+            alike[tuple(np.unique([*range(recent), *far]))].append(h - 1)
+        lags, ahead = tuple(map(np.array, alike)), tuple(map(np.array, alike.values()))
+        is_local = self.rule.kind == "local mean"
+        shares = (prediction_weights(memory.covariance, back, h + 1, is_local) for back, h in zip(lags, ahead, strict=True))
+        return Weights(lags, ahead, tuple(each.astype("f4") for each in shares))
 
-def _lags(recall: Recall, step: int, n_steps: int) -> list[np.ndarray]:
-    """For each step ahead the steps back from the last reading that are read: the recent ones, and the same phase of earlier cycles."""
-    recent = int(max(1, min(max(recall.lookback, 8), MOST_LAGS, n_steps // 4)))
-    periods = [s // step for s in recall.rule.seasons if s // step > 1] if recall.rule.far else []
-    out = []
-    for h in range(1, recall.horizon + 1):
-        far = [k * p - h for p in periods for k in FAR if k * p - h >= recent and k * p + 1 < n_steps // 2]
-        out.append(np.unique(np.r_[np.arange(recent), np.array(far, dtype=int)]))
-    return out
 
-
-def prediction_weights(covariance: np.ndarray, lags: list[np.ndarray], has_unknown_mean: bool) -> list[np.ndarray]:
-    """Weights of the best linear prediction one, two, … steps ahead.
+def prediction_weights(covariance: np.ndarray, back: np.ndarray, ahead: np.ndarray, has_unknown_mean: bool) -> np.ndarray:
+    """(H, A) float64 weights of the best linear prediction of some steps ahead.
 
     Args:
-        covariance: (K,) by lag; 0 beyond. lags: of each step ahead, (A,) steps back from the last reading. has_unknown_mean: weights
-            then sum to 1 (ordinary kriging).
+        covariance: (K,) by lag; 0 beyond. back: (A,) steps back from the last reading. ahead: (H,) steps ahead, >= 1.
+        has_unknown_mean: weights then sum to 1 (ordinary kriging).
     """
-    reach = max(int(each.max()) for each in lags) + len(lags) + 1
+    n, reach = len(back), int(back.max() + ahead.max()) + 1
     known = np.pad(covariance[:reach], (0, max(reach - len(covariance), 0)))
-    out = []
-    for h, back in enumerate(lags, 1):
-        n = len(back)
-        system = known[np.abs(back[:, None] - back)] + NUGGET * max(known[0], 1e-12) * np.eye(n)
-        wanted = known[back + h]
-        if has_unknown_mean:
-            system = np.block([[system, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-            wanted = np.append(wanted, 1.0)
-        out.append(linalg.lstsq(system, wanted, lapack_driver="gelsy", check_finite=False)[0][:n])
-    return out
+    size = n + has_unknown_mean
+    system, wanted = np.zeros((size, size)), np.ones((size, len(ahead)))
+    system[:n, :n] = known[np.abs(back[:, None] - back)] + NUGGET * max(known[0], 1e-12) * np.eye(n)
+    system[n:, :n] = system[:n, n:] = 1.0
+    wanted[:n] = known[back[:, None] + ahead]
+    return linalg.lstsq(system, wanted, lapack_driver="gelsy", check_finite=False)[0][:n].T
 
 
 def rules(values: np.ndarray, seasons: tuple[int, ...], step: int, lookback: int) -> list[Rule]:
