@@ -4,7 +4,9 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 
@@ -99,6 +101,30 @@ def test_what_a_killed_server_was_writing_is_swept_up_later():
     os.utime(part, (1, 1))
     bring("b")
     assert not part.exists()
+
+
+def test_a_workspace_that_cannot_be_written_is_one_clear_line_and_keeps_nothing_half(monkeypatch, small_series):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    words = r"cannot be written: No space left on device\. Free some room or set STVLM_HOME"
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        with pytest.raises(InputError, match=words):
+            bring("a")
+    with monkeypatch.context() as disk:
+        disk.setattr(np, "save", full)
+        with pytest.raises(InputError, match=words):
+            datasets.add(small_series, "Mine", [], ())
+    assert [place for root in ("uploads", "datasets") for place in (workspace() / root).glob("*")] == []
+    assert datasets.add(small_series, "Mine", [], (), bring("a")) in datasets.uploaded()
+
+
+def test_who_waits_too_long_for_another_one_is_told_so(monkeypatch):
+    monkeypatch.setattr(room, "PATIENCE_SECONDS", 0.1)
+    with room.writing("uploads"), pytest.raises(InputError, match="have been locked by another process for 0 s"):
+        bring("a")
+    assert bring("a")
 
 
 def test_runs_that_wait_or_work_are_bounded(monkeypatch):

@@ -19,8 +19,11 @@ LAST_WORD = ".last-word"  # a file that holds room on the disk, given up so that
 
 
 @contextmanager
-def changing() -> Iterator[None]:
-    """Add, resume or delete runs: whoever does it, in whichever server, is alone.
+def changing(what: str = "runs", patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Add, resume or delete: whoever does it, in whichever server, is alone.
+
+    Args:
+        what: part of the workspace: "runs", "uploads" or "networks". patience_seconds: that another one's change may take.
 
     Raises:
         WorkspaceError: the workspace cannot be written, or another process is stuck in a change.
@@ -28,11 +31,11 @@ def changing() -> Iterator[None]:
     place = workspace() / "locks"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / "runs.lock", timeout=PATIENCE_SECONDS):
+        with FileLock(place / f"{what}.lock", timeout=patience_seconds):
             yield
     except Timeout as error:
         raise WorkspaceError(
-            f"The runs of {workspace()} have been locked by another process for {PATIENCE_SECONDS:.0f} s."
+            f"The {what} of {workspace()} have been locked by another process for {patience_seconds:.0f} s. Try again later."
         ) from error
     except OSError as error:
         raise cannot_write(error) from error

@@ -6,36 +6,44 @@ import json
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 from stvlm.data.files import InputError
-from stvlm.jobs.keeping import size_of
-from stvlm.jobs.run import workspace
+from stvlm.jobs.keeping import changing, size_of
+from stvlm.jobs.run import WorkspaceError, workspace
 from stvlm.logs import note
 
 MAX_UPLOADS, MAX_NETWORKS, MAX_GIGABYTES = 500, 500, 50.0  # where STVLM_MAX_UPLOADS, _NETWORKS and _UPLOAD_GB say nothing else
 UNUSED_SECONDS = 3600.0  # after which an upload of which no network was made may go; whoever still looks at it touches it
+PATIENCE_SECONDS = 120.0  # a large network is written in less
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Write "uploads" or "networks" into the workspace, one session at a time.
+
+    Raises:
+        InputError: the workspace cannot be written, or others write for too long; the text says what to do.
+    """
+    try:
+        with changing(what, PATIENCE_SECONDS):
+            yield
+    except WorkspaceError as error:
+        note("workspace cannot be written")
+        raise InputError(str(error)) from error
 
 
 def for_upload(coming_bytes: int) -> None:
     """Make room for one upload more: uploads of which no network was made, and that nobody looked at lately, go, the oldest first.
 
-    Files that a network came from stay, and so does every network.
+    Files that a network came from stay, and so does every network. Only to be asked while `writing`.
 
     Raises:
         InputError: there is no room; the text says how much is kept and what to do.
     """
-    place = workspace() / "locks"
-    place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / "uploads.lock"):
-        _sweep()
-        _make_room(coming_bytes)
-
-
-def _make_room(coming_bytes: int) -> None:
+    _sweep()
     uploads, max_uploads = _folders("uploads"), _limit("STVLM_MAX_UPLOADS", MAX_UPLOADS)
     sizes = {folder: size_of(folder) for folder in uploads}
     free = (

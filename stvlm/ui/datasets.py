@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import streamlit as st
-from filelock import FileLock
 
 from stvlm import logs
 from stvlm.data import quality, store
@@ -111,17 +110,16 @@ def add(
         Its id, for the URL.
 
     Raises:
-        InputError: no room for one more.
+        InputError: no room for one more, or the workspace cannot be written.
     """
-    data, locks = series.fingerprint[:16], workspace() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / "networks.lock"):  # two tabs may add the same one
+    data = series.fingerprint[:16]
+    note = {"title": name or data, "files": files, "fixes": list(fixes), "upload": upload, "columns": columns}
+    with room.writing("networks"):  # two tabs may add the same one
         if not _is_whole(_root() / data, series):  # what is there already is not taken away for a moment to be written again
             room.for_network()
             store.save_series(series, _root() / data)
-    note = {"title": name or data, "files": files, "fixes": list(fixes), "upload": upload, "columns": columns}
-    note["added"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_atomic(_root() / f"{data}.json", note)
+        note["added"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_atomic(_root() / f"{data}.json", note)
     _load.clear(data)
     logs.note("network added", network=data, n_sensors=series.network.n_sensors, n_steps=series.n_steps)
     return data

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import streamlit as st
@@ -19,7 +17,7 @@ from stvlm.data.files import InputError, Source
 from stvlm.data.formats import RawTables
 from stvlm.data.guarded import look_at_header, read_uploads
 from stvlm.jobs import room
-from stvlm.jobs.run import workspace, write_atomic
+from stvlm.jobs.run import workspace, write_atomic, write_folder
 from stvlm.logs import note
 from stvlm.ui import folders, session
 
@@ -86,7 +84,7 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
         The id of the upload: a hash of names and contents.
 
     Raises:
-        InputError: no room for one more.
+        InputError: no room for one more, or the workspace cannot be written.
     """
     digest = hashlib.sha256()
     for role in sorted(files):
@@ -96,22 +94,21 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
     _count(upload)
-    if place.is_dir():
-        os.utime(place)  # somebody looks at it: it stays for now
-    else:
+    with room.writing("uploads"):
+        if place.is_dir():
+            os.utime(place)  # somebody looks at it: it stays for now
+            return upload
         size = sum(len(content) for _, content in files.values())
         room.for_upload(size)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=place.parent, prefix=".part-"))
-        for role, (_, content) in files.items():
-            (part / role).write_bytes(content)  # the user's file name never becomes a path
-        (part / "names.json").write_text(json.dumps({role: name for role, (name, _) in files.items()}), "utf-8")
-        try:
-            part.rename(place)
-        except OSError:  # another tab was faster with the same files
-            shutil.rmtree(part, ignore_errors=True)
-        note("upload kept", upload=upload, n_bytes=size)
+        write_folder(place, lambda part: _write(part, files))
+    note("upload kept", upload=upload, n_bytes=size)
     return upload
+
+
+def _write(folder: Path, files: dict[str, tuple[str, bytes]]) -> None:
+    for role, (_, content) in files.items():
+        (folder / role).write_bytes(content)  # the user's file name never becomes a path
+    (folder / "names.json").write_text(json.dumps({role: name for role, (name, _) in files.items()}), "utf-8")
 
 
 def _count(upload: str) -> None:
@@ -132,6 +129,9 @@ def hold_folder(files: dict[str, str]) -> str:
 
     Returns:
         The id of the upload: a hash of paths, sizes and times of change.
+
+    Raises:
+        InputError: the workspace cannot be written.
     """
     digest = hashlib.sha256()
     for role, path in sorted(files.items()):
@@ -139,9 +139,10 @@ def hold_folder(files: dict[str, str]) -> str:
         digest.update(f"{role}\0{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
-    place.mkdir(parents=True, exist_ok=True)
-    write_atomic(place / "paths.json", files)
-    write_atomic(place / "names.json", {role: path.rsplit("/", 1)[-1] for role, path in files.items()})
+    with room.writing("uploads"):
+        place.mkdir(parents=True, exist_ok=True)
+        write_atomic(place / "paths.json", files)
+        write_atomic(place / "names.json", {role: path.rsplit("/", 1)[-1] for role, path in files.items()})
     return upload
 
 
