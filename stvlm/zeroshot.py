@@ -10,6 +10,7 @@ import torch
 
 from stvlm.anchor.blend import Anchor, blend
 from stvlm.anchor.unfitted import unfitted_anchor
+from stvlm.data.kept import Kept
 from stvlm.data.seasons import find_seasons
 from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Split, thin
@@ -17,7 +18,7 @@ from stvlm.fit import FitConfig, make_model
 from stvlm.modalities.inputs import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.objective import calibrated_spread, shrunk
-from stvlm.model.shared import BUNDLED, SharedWeights, places_of
+from stvlm.model.shared import BUNDLED, SharedWeights, places_of, sibling
 from stvlm.model.stvlm import STVLM, set_spread
 from stvlm.training import SHRINKAGES
 
@@ -26,6 +27,7 @@ BAND_CELLS, BAND_WINDOWS = 60_000, 16  # windows times sensors that bands are le
 FRESH = 5  # of so many parts of the past, the last one is replayed
 CELLS = 15_000  # windows times sensors that are replayed with the network, at most
 FEWEST_WINDOWS = 8  # that say what the network is worth
+_CORES = Kept(1)  # the weights that models share
 KNOWN = 0.2  # share of the sensors from which on a network is one that the weights were trained on
 
 
@@ -40,6 +42,52 @@ class Gate:
     shrinkage: float = 0.0
     mae: float | None = None
     anchor_mae: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a zero-shot model knows of its network alone, some kilobytes: the rest are weights that all of them share.
+
+    Attributes:
+        anchor: of the network. shrinkage: share of the shift that counts. spread: (Q, H) of the bands. manifest: of the model.
+        shared: folder of the weights.
+    """
+
+    anchor: Anchor
+    shrinkage: float
+    spread: np.ndarray
+    manifest: dict
+    shared: Path
+
+    def model(self, series: SensorSeries, stop: int) -> STVLM:
+        """The model, which shares its weights with every other one made here: never train it in place.
+
+        Args:
+            series, stop: those of `tell`.
+
+        Raises:
+            OSError, ValueError: no such folder, or a damaged one.
+        """
+        stamp = (self.shared / "model.safetensors").stat().st_mtime_ns
+        core = _CORES.get((self.shared, stamp), lambda: SharedWeights.load(self.shared).model(series, self.anchor, 0, stop))
+        model = sibling(core, series, self.anchor, 0, stop)
+        model.shrinkage.fill_(self.shrinkage)
+        set_spread(model, self.spread)
+        model.manifest = self.manifest
+        return model
+
+
+def tell(
+    series: SensorSeries,
+    stop: int,
+    lookback: int,
+    horizon: int,
+    seasons_minutes: tuple[int, ...] | None = None,
+    shared: Path = BUNDLED,
+) -> Told:
+    """What replaying the past says, without the weights; arguments and errors are those of `zero_shot`."""
+    model = zero_shot(series, stop, lookback, horizon, seasons_minutes, shared)
+    return Told(model.anchor, float(model.shrinkage), model.spread.numpy(), model.manifest, shared)
 
 
 def zero_shot(

@@ -8,7 +8,6 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from stvlm.data.series import SensorSeries
 from stvlm.data.windows import Window
 from stvlm.jobs import board
 from stvlm.jobs.resident import BusyError, Resident
-from stvlm.ui import datasets, frame, session, widgets
+from stvlm.ui import datasets, frame, session, untrained, widgets
 from stvlm.ui.warming import warm_up
 from stvlm.ui.words import say
 
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
-SMALL = 200_000  # readings of a network whose zero-shot model takes two or three megabytes: more of them are remembered
 SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
-_one_by_one = Lock()  # 25 networks read at once take four times as long as one after another
 forecaster = Resident()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
 
 
@@ -273,16 +270,6 @@ def _load(fingerprint: str, _folder: Path) -> STVLM:
     return model.cpu()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _fit_anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
-    """The untrained model, whose forecast is the anchor, with bands set by the validation part."""
-    from stvlm.fit import FitConfig, fit
-
-    with _one_by_one:
-        *_, last = fit(_series, FitConfig(**_config, max_steps=0, device="cpu"))
-    return last.model
-
-
 def ready(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where the readings do not suffice for one, say why and end the page."""
     if warm_up().is_alive():
@@ -296,29 +283,13 @@ def ready(choice: Choice, series: SensorSeries) -> STVLM:
     config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
     config["seasons_minutes"] = sample.seasons_minutes if sample else None
     is_zero_shot = choice.name == ZERO_SHOT
-    make = (_small_zero_shot if series.values.size <= SMALL else _zero_shot) if is_zero_shot else _fit_anchor
+    make = untrained.zero_shot if is_zero_shot else untrained.anchor
     try:
         with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
             return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
     except ValueError as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
         st.stop()
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
-    """A model that nothing was trained for, shared by all sessions; its choices look at what comes before the test part."""
-    from stvlm.data.windows import Split
-    from stvlm.zeroshot import zero_shot
-
-    stop = Split.from_shares(_series.n_steps, _config["split"]).test_start
-    with _one_by_one:
-        return zero_shot(_series, stop, _config["lookback"], _config["horizon"], _config["seasons_minutes"])
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _small_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
-    return _zero_shot.__wrapped__(key, _series, _config)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
