@@ -1,11 +1,12 @@
 """Server and worker killed at random moments, hundreds of times: what was reported as saved is there, and nothing half-written is read.
 
-    python -m bench.kills --rounds 200
+    python -m bench.kills --rounds 200 --sessions 50
 
-A round adds networks and starts a tiny run through the app's own web socket, while others look at pages; the server, the worker or
-both are killed (kill -9) at a random moment of it, and the server is started again on the same workspace. Then everything that was
-ever reported is asked for: each network opens with the fingerprint it had, each run is listed, and what was done stays done with a
-model that loads bit by bit as before. Lost runs are resumed and must end. The chance is that of the seed.
+A round adds networks and starts a tiny run through the app's own web socket, while a crowd of sessions goes the ways of `bench.load`
+and comes back after every restart; the server, the worker or both are killed (kill -9) at a random moment of it, and the server is
+started again on the same workspace. Then everything that was ever reported is asked for: each network opens with the fingerprint it
+had, each run is listed, and what was done stays done with a model that loads bit by bit as before. Lost runs are resumed and must end.
+The chance is that of the seed.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.load import free_port, own_network, start_server
+from bench.load import free_port, journey, own_network, start_server
 from bench.record import STORE, Figure, keep
 from bench.visitor import LostError, Visitor
 from stvlm.data.store import load_series
@@ -33,8 +36,11 @@ from stvlm.jobs.process import worker_process
 from stvlm.jobs.run import DataSource, RunError, RunSpec, list_folders
 
 STEPS = 6
+LONGEST_SECONDS = 8.0  # from the beginning of a round to its kill, about
+PAUSE_SECONDS = 10.0  # that somebody of the crowd looks at a page, in the mean
+QUOTAS = {"STVLM_MAX_NETWORKS": "9999", "STVLM_MAX_UPLOADS": "9999"}  # a crowd brings more than one server is meant to keep
 TARGETS = ("server", "worker", "both")
-ENDINGS = ("done", "cancelled", "failed")
+FORKS = get_context("forkserver")  # of a process without threads, as one with a crowd must not be forked
 
 
 @dataclass
@@ -59,6 +65,32 @@ class Life:
         self.span = 4.0  # seconds that the work of a round takes here, as last seen
         self.port = free_port()
         self.server = start_server(home, self.port, home.with_name("app.log"))
+        self.journeys = self.actions = 0
+        self.is_over = False
+
+    def crowd(self, number: int, seed: int) -> None:
+        """One person after another, from restart to restart, until all is over; their networks count as saved too."""
+        chance = random.Random(f"{seed} {number}")
+        while not self.is_over:
+            word, level = f"Mk{chance.getrandbits(32):08x}", 1000.0 + 100 * chance.randrange(400)
+            with suppress(LostError, StopIteration, AssertionError, RuntimeError, ValueError):
+                visitor = Visitor(f"127.0.0.1:{self.port}", 60)
+                for kind, action in journey(visitor, number, word, level):
+                    action()
+                    self.actions += 1
+                    if kind == "use the upload":
+                        self._promise(visitor, word)
+                    time.sleep(chance.expovariate(1 / PAUSE_SECONDS))
+                    if self.is_over:
+                        return
+                self.journeys += 1
+            time.sleep(chance.uniform(0.5, 2.0))
+
+    def _promise(self, visitor: Visitor, word: str) -> None:
+        """Once its id is in the address and its sensors on the page, a network counts as saved."""
+        told = dict(part.split("=", 1) for part in visitor.query.split("&"))
+        if word.encode() in visitor.shown.raw and "data" in told:
+            self.promised.networks[told["data"]] = load_series(self.home / "datasets" / told["data"]).fingerprint
 
     def round(self, target: str) -> list[str]:
         """One round: work, a kill amid it, a new server where it was hit, and what is wrong then."""
@@ -74,24 +106,22 @@ class Life:
             self.server.wait()
             self.kills["server"] += 1
         for task in tasks:
-            task.join(60)
+            task.join(2 * LONGEST_SECONDS)  # what is not done goes on beside the next round
         if target == "worker":
-            self.span = min(max(time.monotonic() - started, 1.0), 20.0)
+            self.span = min(max(time.monotonic() - started, 1.0), LONGEST_SECONDS)
         if self.server.poll() is not None:
             self.server = start_server(self.home, self.port, self.home.with_name("app.log"))
         return self.wrong()
 
     def _add_network(self) -> None:
-        """Upload a network and make it the one in view; once its id is in the address, it counts as saved."""
+        """Upload a network and make it the one in view."""
         word = f"Mk{self.chance.getrandbits(32):08x}"
         with suppress(LostError, StopIteration):
             visitor = Visitor(f"127.0.0.1:{self.port}", 60)
             visitor.open("data", "source=own")
             visitor.upload(own_network(word, 1000.0 + self.chance.randrange(9000)))
             visitor.press("Use this network")
-            told = dict(part.split("=", 1) for part in visitor.query.split("&"))
-            if word.encode() in visitor.shown.raw and "data" in told:
-                self.promised.networks[told["data"]] = load_series(self.home / "datasets" / told["data"]).fingerprint
+            self._promise(visitor, word)
 
     def _start_run(self) -> None:
         """Submit a run on the newest network from a process that may be killed amid it; once it tells the id, the run counts as started."""
@@ -102,19 +132,18 @@ class Life:
             "lookback": 6, "horizon": 2, "max_steps": STEPS, "batch_size": 2, "device": "cpu", "seasons_minutes": (),
             "seed": len(self.promised.runs),
         }  # fmt: skip
-        spec, (reading, writing) = RunSpec(data=DataSource(dataset=data), config=config, threads=1), os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writing, board.submit(spec).encode())
-            os._exit(0)
-        os.close(writing)
+        spec = RunSpec(data=DataSource(dataset=data), config=config, threads=1)
+        reading, writing = FORKS.Pipe(duplex=False)
+        child = FORKS.Process(target=_submit, args=(spec, writing))
+        child.start()
+        writing.close()
         if self.chance.random() < 0.3:
             time.sleep(self.chance.uniform(0.0, 0.2))
-            os.kill(child, signal.SIGKILL)
+            child.kill()
             self.kills["submitting"] += 1
-        os.waitpid(child, 0)
-        with os.fdopen(reading) as told:
-            self.promised.runs += [run] if (run := told.read()) else []
+        child.join()
+        with suppress(EOFError), reading:
+            self.promised.runs.append(reading.recv())
 
     def _look(self) -> None:
         """Somebody else looks at pages."""
@@ -135,7 +164,7 @@ class Life:
     def wrong(self) -> list[str]:
         """What was promised and is not so; runs that were lost are resumed."""
         found = []
-        for data, fingerprint in self.promised.networks.items():
+        for data, fingerprint in list(self.promised.networks.items()):
             try:
                 if load_series(self.home / "datasets" / data, verify=True).fingerprint != fingerprint:
                     found.append(f"network {data} is another")
@@ -167,10 +196,15 @@ class Life:
         return self.wrong() + late
 
 
+def _submit(spec: RunSpec, line: Connection) -> None:
+    line.send(board.submit(spec))
+
+
 def main() -> int:
     """Run the rounds; 0 when nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--sessions", type=int, default=50, help="people in the crowd")
     parser.add_argument("--minutes", type=float, default=60.0, help="no round begins later")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store", type=Path, default=STORE, help="where the figures go")
@@ -178,8 +212,10 @@ def main() -> int:
     chance, started, problems, done = random.Random(asked.seed), time.monotonic(), [], 0
     with tempfile.TemporaryDirectory() as name:
         home = Path(name) / "home"
-        os.environ["STVLM_HOME"] = str(home)
+        os.environ |= QUOTAS | {"STVLM_HOME": str(home)}
         life = Life(home, chance)
+        for number in range(asked.sessions):
+            threading.Thread(target=life.crowd, args=(number, asked.seed), daemon=True).start()
         try:
             while done < asked.rounds and time.monotonic() - started < asked.minutes * 60:
                 target = TARGETS[done % len(TARGETS)]
@@ -187,8 +223,10 @@ def main() -> int:
                 done, problems = done + 1, problems + wrong
                 kept = f"{len(life.promised.networks)} networks, {len(life.promised.runs)} runs, {len(life.promised.models)} done"
                 print(f"round {done} ({target}), seed {asked.seed}: {kept}; wrong: {wrong or 'nothing'}", flush=True)
+            life.is_over = True
             problems += life.end(600)
         finally:
+            life.is_over = True
             life.server.kill()
             life.server.wait()
             for run in list_folders():
@@ -199,12 +237,15 @@ def main() -> int:
         Figure("kills of the server", life.kills["server"]),
         Figure("kills of a worker", life.kills["worker"]),
         Figure("kills of a process that submits a run", life.kills["submitting"]),
+        Figure("actions of the crowd", life.actions),
+        Figure("whole journeys of the crowd", life.journeys),
         Figure("networks reported as added", len(promised.networks)),
         Figure("runs reported as started", len(promised.runs)),
         Figure("of these done in the end", len(promised.models)),
         Figure("lost, changed or half-written", len(problems), "", "<= 0", "; ".join(sorted(set(problems))[:3])),
     ]
-    keep("kills", f"{__doc__.splitlines()[0]} Seed {asked.seed}.", figures, store=asked.store)
+    how = f"{__doc__.splitlines()[0]} {asked.sessions} sessions at the same time, seed {asked.seed}."
+    keep("kills", how, figures, store=asked.store)
     return bool(problems)
 
 

@@ -23,6 +23,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -48,7 +49,7 @@ class Tally:
 
     Attributes:
         seconds: kind of action -> how long each took. problems: what should not have been. busy: answers that said so.
-        finished: journeys to their end. memory: (seconds since the start, bytes, threads) of the server.
+        finished: journeys to their end. memory: (seconds since the start, bytes, threads) of the server; bytes with those of its processes.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -191,10 +192,14 @@ def free_port() -> int:
 
 
 def watch(server: subprocess.Popen, until: float, tally: Tally) -> None:
-    """Write down the memory of the server and its threads, every second."""
+    """Write down the memory of the server with the processes that work for it, and its threads, every second."""
     process, started = psutil.Process(server.pid), time.monotonic()
     while time.monotonic() < until:
-        tally.memory.append((time.monotonic() - started, process.memory_info().rss, process.num_threads()))
+        rss = process.memory_info().rss
+        for child in process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                rss += child.memory_info().rss
+        tally.memory.append((time.monotonic() - started, rss, process.num_threads()))
         time.sleep(1.0)
 
 
@@ -202,6 +207,8 @@ def figures(tally: Tally, seconds: float) -> list[Figure]:
     """What the load showed."""
     rss = np.array([(t, r / 1e6) for t, r, _ in tally.memory])
     middle, end = (rss[(rss[:, 0] >= a * seconds) & (rss[:, 0] <= b * seconds), 1].mean() for a, b in ((0.4, 0.6), (0.8, 1.0)))
+    minutes = [f"{np.median(rss[rss[:, 0] // 60 == m, 1]):.0f}" for m in np.unique(rss[:, 0] // 60)]
+    by_minute = f"median of each minute: {', '.join(minutes)} MB"
     every = np.concatenate([np.array(v) for v in tally.seconds.values()])
     return [
         Figure("actions", len(every)),
@@ -211,7 +218,7 @@ def figures(tally: Tally, seconds: float) -> list[Figure]:
         Figure("an action, median", float(np.median(every)), "s"),
         Figure("an action, 95 of 100", float(np.quantile(every, 0.95)), "s"),
         Figure("an action, the longest", float(every.max()), "s"),
-        Figure("memory of the server, the most", float(rss[:, 1].max()), "MB", "<= 4096"),
+        Figure("memory of the server and its processes, the most", float(rss[:, 1].max()), "MB", "<= 4096", by_minute),
         Figure("memory in the last fifth over that of the middle one", float(end / middle), "", "<= 1.1"),
         Figure("threads of the server, the most", max(n for _, _, n in tally.memory)),
     ]
