@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -49,28 +50,30 @@ class Told:
     """What a zero-shot model knows of its network alone, some kilobytes: the rest are weights that all of them share.
 
     Attributes:
-        anchor: of the network. shrinkage: share of the shift that counts. spread: (Q, H) of the bands. manifest: of the model.
-        shared: folder of the weights.
+        asked: all that it depends on, as a key. stop: only the steps before it were looked at. anchor: of the network.
+        shrinkage: share of the shift that counts. spread: (Q, H) of the bands. manifest: of the model. shared: folder of the weights.
     """
 
+    asked: Hashable
+    stop: int
     anchor: Anchor
     shrinkage: float
     spread: np.ndarray
     manifest: dict
     shared: Path
 
-    def model(self, series: SensorSeries, stop: int) -> STVLM:
+    def model(self, series: SensorSeries) -> STVLM:
         """The model, which shares its weights with every other one made here: never train it in place.
 
         Args:
-            series, stop: those of `tell`.
+            series: that of `tell`.
 
         Raises:
             OSError, ValueError: no such folder, or a damaged one.
         """
         stamp = (self.shared / "model.safetensors").stat().st_mtime_ns
-        core = _CORES.get((self.shared, stamp), lambda: SharedWeights.load(self.shared).model(series, self.anchor, 0, stop))
-        model = sibling(core, series, self.anchor, 0, stop)
+        core = _CORES.get((self.shared, stamp), lambda: SharedWeights.load(self.shared).model(series, self.anchor, 0, self.stop))
+        model = sibling(core, series, self.anchor, 0, self.stop)
         model.shrinkage.fill_(self.shrinkage)
         set_spread(model, self.spread)
         model.manifest = self.manifest
@@ -87,7 +90,8 @@ def tell(
 ) -> Told:
     """What replaying the past says, without the weights; arguments and errors are those of `zero_shot`."""
     model = zero_shot(series, stop, lookback, horizon, seasons_minutes, shared)
-    return Told(model.anchor, float(model.shrinkage), model.spread.numpy(), model.manifest, shared)
+    asked = series.fingerprint, stop, lookback, horizon, seasons_minutes, shared
+    return Told(asked, stop, model.anchor, float(model.shrinkage), model.spread.numpy(), model.manifest, shared)
 
 
 def zero_shot(

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from stvlm.data.windows import Window
-from stvlm.jobs.beside import Beside
+from stvlm.jobs.beside import Beside, forecast
 from stvlm.predict import predict
 from stvlm.zeroshot import tell, zero_shot
 
@@ -83,18 +83,19 @@ def test_a_model_made_beside_is_that_made_here_bit_by_bit(beside, small_series):
     stop, window = small_series.n_steps - 60, Window(small_series, small_series.n_steps - 20, 12, 6)
     alone = zero_shot(small_series, stop, 12, 6)
     told = beside.run(tell, small_series, stop, 12, 6)
-    model = told.model(small_series, stop)
+    model = told.model(small_series)
     np.testing.assert_array_equal(predict(model, window).values, predict(alone, window).values)
+    np.testing.assert_array_equal(beside.run(forecast, told, [window])[0].values, predict(alone, window).values)
     assert model.manifest == alone.manifest
     assert float(model.shrinkage) == float(alone.shrinkage)
 
 
 def test_models_of_two_networks_share_their_weights_and_nothing_else(small_series):
     stop = small_series.n_steps - 60
-    first = tell(small_series, stop, 12, 6).model(small_series, stop)
+    first = tell(small_series, stop, 12, 6).model(small_series)
     window = Window(small_series, small_series.n_steps - 20, 12, 6)
     before = predict(first, window).values
-    other = tell(small_series, stop, 8, 4).model(small_series, stop)
+    other = tell(small_series, stop, 8, 4).model(small_series)
     assert other.backbone is first.backbone
     assert other.spread.shape == (len(first.spread), 4)
     other.shrinkage.fill_(0.123)

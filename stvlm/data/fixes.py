@@ -15,6 +15,7 @@ from stvlm.data.files import FOR_PATHS, InputError, show
 from stvlm.data.formats import RawTables
 from stvlm.data.oddities import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
 from stvlm.data.points import to_degrees
+from stvlm.data.times import is_newest_first
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _sort(raw: RawTables, _: str) -> RawTables:
 
 
 def _local_time(raw: RawTables, zone: str) -> RawTables:
-    """Local times to UTC. Where a time stands twice, as in autumn, the first is summer time."""
+    """Local times to UTC. Where a time stands twice, as in autumn, the earlier one is summer time."""
     if raw.zoned:
         raise InputError(f"{raw.names['series']}: its times have a zone already. Leave --fix local-time out.")
     try:
@@ -141,7 +142,8 @@ def _local_time(raw: RawTables, zone: str) -> RawTables:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InputError(f"--fix local-time:{show(zone)}: no such zone. Write it such as local-time:Europe/Berlin.") from None
     index = raw.readings.index
-    local = index.tz_localize(zone, ambiguous=~index.duplicated(), nonexistent="NaT")
+    later = index.duplicated(keep="last" if is_newest_first(index.to_numpy()) else "first")
+    local = index.tz_localize(zone, ambiguous=~later, nonexistent="NaT")
     unreal = np.asarray(local.isna())
     if np.isfinite(raw.readings.to_numpy()[unreal]).any():
         raise InputError(
@@ -149,11 +151,7 @@ def _local_time(raw: RawTables, zone: str) -> RawTables:
         )
     utc = local[~unreal].tz_convert("UTC").tz_localize(None).as_unit("s").rename("timestamp")
     readings = raw.readings[~unreal].set_axis(utc).sort_index(kind="stable")
-    context = raw.context
-    if context is not None:
-        moved = context.index.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").tz_convert("UTC").tz_localize(None)
-        context = context.set_axis(moved.as_unit("s").rename("timestamp"))
-    return replace(raw, readings=readings, context=context, timezone=zone, zoned=True)
+    return replace(raw, readings=readings, timezone=zone, zoned=True, context_clock=zone if raw.context is not None else "")
 
 
 def _average(raw: RawTables, _: str) -> RawTables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from stvlm.data.geofiles import read_base_layer
 from stvlm.data.letters import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
 from stvlm.data.relations import read_adjacency
 from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_text
-from stvlm.data.times import Clock, parse_times
+from stvlm.data.times import Clock, is_newest_first, parse_times
 
 MOST_FACTS = 500  # columns beside those that are needed
 __all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
@@ -40,6 +40,7 @@ class RawTables:
         zoned: True where the readings' times were converted to UTC.
         fixes: names of the fixes applied so far.
         base_layer: lines, areas, grid below the network; None where none were given.
+        context_clock: IANA name of the zone on whose clock the times of the context are; "" where they are those of the readings.
     """
 
     sensors: pd.DataFrame
@@ -52,6 +53,7 @@ class RawTables:
     zoned: bool = False
     fixes: tuple[str, ...] = field(default=())
     base_layer: BaseLayer | None = None
+    context_clock: str = ""
 
 
 def read_tables(
@@ -111,6 +113,7 @@ def read_tables(
         timezone=readings[1].timezone,
         zoned=readings[1].zoned,
         base_layer=layer,
+        context_clock=readings[1].timezone if facts and readings[1].zoned and not facts[1].zoned else "",
     )
 
 
@@ -235,7 +238,8 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: st
     cells[sensor], more = _tidy_ids(file, table, cells[sensor])
     node, ids = pd.factorize(cells[sensor])
     step, times = pd.factorize(clock.times, sort=True)
-    repeat = cells.groupby([step, node]).cumcount().to_numpy()  # the same time and sensor again: a further row
+    again = cells.groupby([step, node])  # the same time and sensor again: a further row
+    repeat = again.cumcount(ascending=not is_newest_first(clock.times)).to_numpy()
     row, keys = pd.factorize(step.astype("int64") * (int(repeat.max()) + 1) + repeat, sort=True)
     file.check_cells(len(keys), len(ids))
     values = np.full((len(keys), len(ids)), np.nan, dtype="float32")
@@ -278,7 +282,7 @@ def _read_context(source: Source, said: Said | None) -> tuple[pd.DataFrame, Cloc
 
 
 def _same_clock(facts: tuple[pd.DataFrame, Clock], readings: Clock, name: str) -> tuple[pd.DataFrame, Clock]:
-    """Context on the clock of the readings: times without a zone are local times of the readings' zone."""
+    """Context that has a zone where the readings have one: times without are local times of the readings' zone."""
     table, clock = facts
     if clock.zoned == readings.zoned:
         return facts
@@ -286,7 +290,5 @@ def _same_clock(facts: tuple[pd.DataFrame, Clock], readings: Clock, name: str) -
         raise InputError(f"{name}: its times have a zone, those of the readings have none. Write the zone in both or in none.")
     if not readings.timezone:
         raise InputError(f"{name}: its times have no zone, those of the readings have one. Write the zone in both or in none.")
-    local = table.index.tz_localize(readings.timezone, ambiguous=True, nonexistent="shift_forward")
-    table = table.set_axis(pd.DatetimeIndex(local.tz_convert("UTC").tz_localize(None).as_unit("s"), name="timestamp"))
     note = f"{name}: times without a zone, taken as local times of {readings.timezone}."
-    return table, Clock(table.index.to_numpy(), True, readings.timezone, (*clock.notes, note))
+    return table, replace(clock, notes=(*clock.notes, note))

@@ -23,7 +23,7 @@ def put(raw: RawTables, folder: Path) -> None:
         np.save(folder / "context.npy", raw.context.index.to_numpy().astype("datetime64[s]"), allow_pickle=False)
     if raw.base_layer is not None:
         np.savez(folder / "layer.npz", **raw.base_layer.to_arrays())
-    words = {name: getattr(raw, name) for name in ("names", "notes", "timezone", "zoned", "fixes")}
+    words = {name: getattr(raw, name) for name in ("names", "notes", "timezone", "zoned", "fixes", "context_clock")}
     words["ids"] = list(raw.readings.columns)
     words |= {name: _plain(getattr(raw, name)) for name in TABLES}
     (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
@@ -49,6 +49,7 @@ def take(folder: Path) -> RawTables:
         zoned=words["zoned"],
         fixes=tuple(words["fixes"]),
         base_layer=layer,
+        context_clock=words["context_clock"],
         **tables,
     )
 

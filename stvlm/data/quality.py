@@ -19,7 +19,7 @@ from stvlm.data.formats import RawTables, read_tables
 from stvlm.data.network import SensorNetwork
 from stvlm.data.oddities import Columns, find_oddities, measure, summary
 from stvlm.data.relations import to_matrix
-from stvlm.data.series import SensorSeries
+from stvlm.data.series import SensorSeries, to_local
 
 MOST_CONTEXT = 200_000_000  # cells on the clock of the readings
 __all__ = ["FIXES", "Fix", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
@@ -190,7 +190,7 @@ def to_series(
         values=np.ascontiguousarray(readings.to_numpy(), dtype="float32"),
         quantity=quantity,
         unit=unit,
-        context=None if raw.context is None else align_context(raw.context, times),
+        context=None if raw.context is None else align_context(raw.context, times, raw.context_clock),
         known_ahead=known_ahead,
         timezone=zone,
     )
@@ -236,13 +236,14 @@ def need_steps(series: SensorSeries, lookback: int, horizon: int) -> None:
         )
 
 
-def align_context(context: pd.DataFrame, times: np.ndarray) -> pd.DataFrame:
+def align_context(context: pd.DataFrame, times: np.ndarray, zone: str = "") -> pd.DataFrame:
     """Context on the clock of the readings: each row holds from its time until the next (a daily value for the whole day).
 
     Rows that come at uneven times hold for one step of the readings.
 
     Args:
-        context: index datetime64[s], rising. times: (T,) datetime64[s].
+        context: index datetime64[s], rising. times: (T,) datetime64[s]. zone: on whose clock the context's times are; "": that of
+            `times`. There a row holds by the clock: the hour that comes twice in autumn has one row, the one left out in spring none.
 
     Returns:
         T rows; numbers NaN and texts "" where nothing holds.
@@ -255,9 +256,10 @@ def align_context(context: pd.DataFrame, times: np.ndarray) -> pd.DataFrame:
             f"context: {context.shape[1]} columns over {len(times):,} steps; at most {MOST_CONTEXT:,} cells are kept. "
             "Leave some columns out."
         )
-    stamps, clock = context.index.to_numpy().astype("datetime64[s]").astype("int64"), times.astype("int64")
+    stamps = context.index.to_numpy().astype("datetime64[s]").astype("int64")
+    clock, step = to_local(times, zone).astype("int64"), int((times[1] - times[0]).astype("int64"))
     row = np.searchsorted(stamps, clock, side="right") - 1
-    held = (row >= 0) & (clock - stamps[np.maximum(row, 0)] < _context_step(stamps, int(clock[1] - clock[0])))
+    held = (row >= 0) & (clock - stamps[np.maximum(row, 0)] < _context_step(stamps, step))
     aligned = context.iloc[np.maximum(row, 0)].reset_index(drop=True)
     for column in aligned.columns:
         empty = np.nan if pd.api.types.is_numeric_dtype(aligned[column].dtype) else ""

@@ -33,6 +33,12 @@ class Clock:
     notes: tuple[str, ...] = ()
 
 
+def is_newest_first(times: np.ndarray) -> bool:
+    """Whether times (n,) fall more often than they rise."""
+    steps = np.diff(times.astype("datetime64[s]").astype("int64"))
+    return bool((steps < 0).sum() > (steps > 0).sum())
+
+
 def parse_times(column: pd.Series, name: str, first_row: int = 2) -> Clock:
     """Read a column of times: ISO, date only, day first or month first where one reading is possible, or seconds since 1970.
 

@@ -14,11 +14,19 @@ from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from stvlm.data.kept import Kept
+
+if TYPE_CHECKING:
+    from stvlm.data.forecast import Forecast
+    from stvlm.data.windows import Window
+    from stvlm.zeroshot import Told
 
 T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
 PATIENCE_SECONDS = 120.0  # for one answer
+_MODELS = Kept(64)  # by the data that they were told
 
 
 class Beside:
@@ -34,6 +42,14 @@ class Beside:
         self._process: subprocess.Popen | None = None
         self._is_ready = False
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process is there and has said that it can answer."""
+        with self._changing, suppress(OSError, EOFError):
+            if self._line is not None and not self._is_ready and self._line.poll():
+                self._is_ready = self._line.recv()
+        return self._is_ready
+
     def run(self, work: Callable[..., T], *given: object) -> T:
         """`work(*given)`.
 
@@ -43,30 +59,17 @@ class Beside:
         Raises:
             Exception: whatever `work` raises.
         """
-        while not self._can_answer():
+        while (told := self._ask(work, given)) is None:
             if self.here.acquire(timeout=LONG_SECONDS):
                 try:
                     return work(*given)
                 finally:
                     self.here.release()
             self._start(work.__module__)
-        try:
-            with self._asking:
-                failed, answer = self._ask(work, given)
-        except (OSError, EOFError):  # it was ended, as for its memory, or takes too long
-            self.close()
-            with self.here:
-                return work(*given)
+        failed, answer = told
         if failed:
             raise answer
         return answer
-
-    def _can_answer(self) -> bool:
-        """Whether the process has said that it is ready."""
-        with self._changing, suppress(OSError, EOFError):
-            if self._line is not None and not self._is_ready and self._line.poll():
-                self._is_ready = self._line.recv()
-        return self._is_ready
 
     def _start(self, module: str) -> None:
         """Begin the process, which imports the module that work comes from, once."""
@@ -75,15 +78,23 @@ class Beside:
                 self._line, far = Pipe()
                 with far:
                     command = [sys.executable, "-m", "stvlm.jobs.beside", str(far.fileno()), module]
-                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  our own module
+                    quiet = {
+                        "stdin": subprocess.DEVNULL,
+                        "stderr": subprocess.DEVNULL,
+                    }  # an error that is not caught may quote a cell
+                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], **quiet)  # noqa: S603  our own module
 
-    def _ask(self, work: Callable, given: tuple) -> tuple[bool, object]:
-        if self._line is None:
-            raise EOFError
-        self._line.send((work, given))
-        if not self._line.poll(PATIENCE_SECONDS):
-            raise TimeoutError
-        return self._line.recv()
+    def _ask(self, work: Callable, given: tuple) -> tuple[bool, object] | None:
+        """Whether the work failed, and its answer or error; None where the process is not ready, or does not answer and was ended."""
+        with self._asking:
+            if not self.is_ready:
+                return None
+            with suppress(OSError, EOFError):  # it was ended, as for its memory
+                self._line.send((work, given))
+                if self._line.poll(PATIENCE_SECONDS):
+                    return self._line.recv()
+            self.close()
+        return None
 
     def close(self) -> None:
         """End the process, where there is one; the next who waits long begins another."""
@@ -95,6 +106,21 @@ class Beside:
             if self._line is not None:
                 self._line.close()
             self._line = self._process = None
+
+
+def forecast(told: Told, windows: list[Window]) -> list[Forecast]:
+    """Forecasts of a zero-shot model, which is kept for the next ones.
+
+    Args:
+        told: of the model. windows: of its series.
+
+    Raises:
+        ValueError, MemoryShortError: as `predict.predict_together`.
+    """
+    from stvlm.predict import predict_together
+
+    model = _MODELS.get(told.asked, lambda: told.model(windows[0].series))
+    return predict_together(model, windows)
 
 
 def serve(line: Connection, module: str) -> None:

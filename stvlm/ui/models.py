@@ -294,11 +294,9 @@ def ready(choice: Choice, series: SensorSeries) -> STVLM:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
-    from stvlm.predict import predict_together
-
     network = f"forecast {key.rpartition(' ')[0]}"  # of one model; only the cutoff may differ
     with _telling():
-        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: predict_together(_model, windows))
+        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: untrained.predict(_model, windows))
     return replace(made, name="anchor") if _model.is_anchor else made
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
 from stvlm.data.series import SensorSeries
-from stvlm.jobs.beside import Beside
+from stvlm.jobs.beside import Beside, forecast
 
 if TYPE_CHECKING:
+    from stvlm.data.forecast import Forecast
+    from stvlm.data.windows import Window
     from stvlm.model.stvlm import STVLM
+    from stvlm.zeroshot import Told
 
 SMALL = 200_000  # readings of a network that is quickly copied, and whose zero-shot model takes little memory: more are remembered
+_TOLD: WeakKeyDictionary[STVLM, Told] = WeakKeyDictionary()
 beside = Beside()  # 25 networks read at once take four times as long as one after another
 
 
@@ -30,6 +35,19 @@ def zero_shot(key: str, series: SensorSeries, config: dict[str, object]) -> STVL
 
     make = _small_zero_shot if series.values.size <= SMALL and BUNDLED.is_dir() else _large_zero_shot
     return make(key, series, config)
+
+
+def predict(model: STVLM, windows: list[Window]) -> list[Forecast]:
+    """Forecasts of some windows of one series; those of small networks in the process beside this one, where it is there.
+
+    Raises:
+        ValueError, MemoryShortError: as `predict.predict_together`.
+    """
+    if model in _TOLD and beside.is_ready:
+        return beside.run(forecast, _TOLD[model], windows)
+    from stvlm.predict import predict_together
+
+    return predict_together(model, windows)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -58,8 +76,9 @@ def _small_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]
     """Where people wait, its network is read in a process beside this one."""
     from stvlm.zeroshot import tell
 
-    given = _past_of(_series, _config)
-    return beside.run(tell, _series, *given).model(_series, given[0])
+    told = beside.run(tell, _series, *_past_of(_series, _config))
+    _TOLD[model := told.model(_series)] = told
+    return model
 
 
 def _past_of(series: SensorSeries, config: dict[str, object]) -> tuple[int, int, int, tuple[int, ...] | None]:
