@@ -16,7 +16,7 @@ from streamlit.proto.Common_pb2 import UploadedFileInfo
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
 RESTS = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERROR)
@@ -76,7 +76,7 @@ class Visitor:
             self._token = next(c.split(";")[0].split("=", 1)[1] for c in cookies if c.startswith("_streamlit_xsrf="))
             uri = f"ws://{address}/_stcore/stream"
             self._socket = connect(uri, subprotocols=["streamlit"], compression=None, max_size=None, proxy=None)
-        except (OSError, StopIteration) as error:
+        except (OSError, StopIteration, WebSocketException) as error:
             raise LostError(str(error)) from error
 
     def close(self) -> None:
