@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import time
 
@@ -59,6 +60,17 @@ def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, m
     app = visit(app, "forecast", data="sample:irish_wind")
     told = "The forecaster is busy: 0 questions wait already. Try again in a minute."
     assert [warning.value for warning in app.warning] == [widgets.plain(told)]
+
+
+def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_chosen(app, monkeypatch, tmp_path):  # noqa: F811
+    shutil.copytree(models.CHECKPOINTS / "irish_wind", tmp_path / "irish_wind")
+    (tmp_path / "irish_wind" / "model.safetensors").write_bytes(b"half")
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    app = visit(app, "forecast", data="sample:irish_wind")
+    assert not app.exception
+    assert "is not a whole model folder" in app.error[0].value
+    chooser = next(box for box in app.selectbox if box.key.startswith("tied-model"))
+    assert len(chooser.options) > 1
 
 
 def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app: AppTest):  # noqa: F811

@@ -79,6 +79,13 @@ def test_saved_and_loaded_it_forecasts_bit_equally(series, trained, cutoffs, tmp
     }  # fmt: skip
 
 
+def test_who_may_read_the_settings_of_a_saved_model_may_read_it_all(trained, tmp_path):
+    trained.save(tmp_path / "model", {})
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    assert len(modes) >= 5
+    assert set(modes.values()) == {modes["config.json"]}
+
+
 def test_a_damaged_model_folder_is_refused_in_words(trained, tmp_path):
     trained.save(tmp_path / "model", trained.manifest)
     (tmp_path / "model" / "model.safetensors").write_bytes(b"none of this")

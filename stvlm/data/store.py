@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,11 @@ def save_series(series: SensorSeries, folder: Path | str) -> None:
     if folder.exists() and not (folder / META).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: holds something else than a series. Choose an empty or a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    part, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.{word}") for word in ("new", "old"))
+    part.mkdir()
     try:
         _write(series, part)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             os.replace(folder, old)
             os.replace(part, folder)
             shutil.rmtree(old)

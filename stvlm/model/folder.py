@@ -60,9 +60,13 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], leans_on_base: bool
 
 
 def put(work: Path, folder: Path) -> None:
-    """Move the whole folder `work` to `folder`. The one before waits aside until the new one stands: `find` knows both places."""
-    aside = _aside(folder)
+    """Move the whole folder `work` to `folder`. The one before waits aside until the new one stands: `find` knows both places.
+
+    Whoever may read its config.json may read it all: safetensors keeps what it writes from other accounts.
+    """
+    aside, mode = _aside(folder), (work / "config.json").stat().st_mode
     for file in (p for p in work.rglob("*") if p.is_file()):
+        file.chmod(mode)
         with open(file, "rb") as handle:
             os.fsync(handle.fileno())
     if folder.exists():

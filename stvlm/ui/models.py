@@ -271,25 +271,30 @@ def _load(fingerprint: str, _folder: Path) -> STVLM:
 
 
 def ready(choice: Choice, series: SensorSeries) -> STVLM:
-    """The model of a choice; where the readings do not suffice for one, say why and end the page."""
+    """The model of a choice; where it cannot be loaded, or the readings do not suffice for one, say why and end the page."""
     if warm_up().is_alive():
         with st.spinner(say("wait.libraries")):
             warm_up().join()
-    if choice.folder is not None:
+    try:
+        if choice.folder is None:
+            return _made(choice, series)
         with st.spinner(say("wait.model")):
             return _load(choice.fingerprint, choice.folder)
+    except ValueError as error:
+        st.error(widgets.plain(str(error)), icon=":material/error:")
+        st.stop()
+
+
+def _made(choice: Choice, series: SensorSeries) -> STVLM:
+    """A model that nothing was trained for."""
     sample = datasets.sample(data := session.data_id())
     split = datasets.window_sizes(data, series)[2]
     config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
     config["seasons_minutes"] = sample.seasons_minutes if sample else None
     is_zero_shot = choice.name == ZERO_SHOT
     make = untrained.zero_shot if is_zero_shot else untrained.anchor
-    try:
-        with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
-            return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
-    except ValueError as error:
-        st.error(widgets.plain(str(error)), icon=":material/error:")
-        st.stop()
+    with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
+        return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
