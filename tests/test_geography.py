@@ -12,6 +12,7 @@ from stvlm.data.baselayer import BaseLayer, Grid
 from stvlm.data.files import InputError, open_source
 from stvlm.data.formats import read_tables
 from stvlm.data.geofiles import _geometries, read_base_layer, with_base_layer
+from stvlm.data.land import areas_of
 from stvlm.data.network import SensorNetwork
 from stvlm.data.quality import inspect, load
 from stvlm.data.samples import load_sample
@@ -68,6 +69,14 @@ def test_land_is_found_on_both_sides_of_the_antimeridian():
     row, column = raster.pixel_of(np.array([-17.8]), np.array([178.0]))  # Viti Levu
     assert land[row, column] == pytest.approx(1, abs=1e-5)
     assert land.mean() < 0.5
+
+
+def test_all_areas_of_a_piece_count_and_nothing_else_of_it():
+    square, far = shapely.box(0, 0, 1, 1), shapely.box(5, 5, 7, 7)
+    point = shapely.Point(9, 9)
+    assert areas_of(shapely.GeometryCollection([shapely.MultiPolygon([square, far]), point])).area == 5
+    assert areas_of(shapely.GeometryCollection([square, point])).area == 1
+    assert areas_of(point).is_empty
 
 
 def test_a_line_crosses_the_pixels_that_it_should_and_no_others():

@@ -62,7 +62,8 @@ def meeting(geometries: np.ndarray, extent: Bounds) -> np.ndarray:
 
 def areas_of(piece: shapely.Geometry) -> shapely.MultiPolygon:
     """The areas of a geometry, without the lines and points that a cut may leave."""
-    return shapely.MultiPolygon([p for p in shapely.get_parts(piece) if p.geom_type == "Polygon"])
+    parts = shapely.get_parts(shapely.get_parts(piece))  # a collection may hold multi-areas
+    return shapely.multipolygons(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
 
 
 def _unwrap(areas: shapely.Geometry) -> shapely.MultiPolygon:
