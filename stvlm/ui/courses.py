@@ -31,7 +31,7 @@ def over_horizon(explanation: FusionExplanation, sensor: int, name: str, timezon
     figure = weights.deletion_lines(explanation, sensor, timezone, frame.theme(), show.wording())
     show.plot(figure, "over-horizon", say("fusion.alt_horizon", name=name), height=300)
     st.caption(say("fusion.horizon_note"))
-    with st.expander(say("forecast.as_table")):
+    with st.expander(say("format.as_table")):
         rows = {with_unit(say(f"chart.{m}"), explanation.unit): change[:, sensor] for m, change in explanation.deletion.items()}
         widgets.table(pd.DataFrame({say("forecast.time"): times} | rows), say("fusion.alt_horizon", name=name), decimals=3)
 
@@ -47,7 +47,7 @@ def over_time(choice: models.Choice, window: Window, sensor: int, name: str) -> 
     figure = weights.share_course(labels, means, frame.theme(), show.wording())
     show.plot(figure, "over-time", say("fusion.alt_time", name=name), height=300)
     st.caption(say("fusion.time_note", n=len(cutoffs)))
-    with st.expander(say("forecast.as_table")):
+    with st.expander(say("format.as_table")):
         columns = {f"{say(f'chart.{m}')}, %": 100 * means[:, place] for place, m in enumerate(MODALITIES)}
         widgets.table(pd.DataFrame({say("forecast.time"): labels} | columns), say("fusion.alt_time", name=name), decimals=1)
 

@@ -51,7 +51,7 @@ def plot(choice: models.Choice, window: Window, forecast: Forecast, place: tuple
     figure.update_layout(title_text="")
     show.plot(figure, "here", say("forecast.alt_place_plot"), height=320)
     st.caption(widgets.plain(place_words(here, forecast)))
-    with st.expander(say("forecast.as_table")):
+    with st.expander(say("format.as_table")):
         widgets.table(place_table(here), say("forecast.alt_place_table"), decimals=forecast_tables.decimals(forecast))
 
 
