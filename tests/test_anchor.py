@@ -171,10 +171,13 @@ def test_a_yearly_profile_finds_a_yearly_wave():
     np.testing.assert_allclose(profile.at(days * 86400)[:, 0], values[:, 0], atol=0.05)
 
 
-def test_the_spread_of_a_sensor_that_hardly_moves_is_the_networks():
-    departures = np.stack([np.tile([-2.0, 2.0], 50), np.tile([-1e-6, 1e-6], 50)], axis=1)
-    assert scale_of(departures)[0] == pytest.approx(2)
-    assert scale_of(departures)[1] == pytest.approx(np.sqrt(2))
+def test_the_spread_of_a_sensor_that_stands_still_is_the_networks_and_a_small_one_is_its_own():
+    departures = np.stack([np.tile([-2.0, 2.0], 50), np.tile([-1e-6, 1e-6], 50), np.tile([-1e-3, 1e-3], 50)], axis=1)
+    scale = scale_of(departures, np.add(departures, [50, 7, 1]))
+    assert scale[0] == pytest.approx(2)
+    assert scale[1] == pytest.approx(np.sqrt((4 + 1e-6) / 3), rel=1e-6)
+    assert scale[2] == pytest.approx(1e-3)
+    assert scale_of(departures[:10], departures[:10] + 1)[2] == pytest.approx(scale[1])  # so few readings tell too little
 
 
 @pytest.mark.parametrize("transform", [Transform(), Transform("root", 0.0), Transform("log", 0.5)])

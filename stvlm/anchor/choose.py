@@ -189,7 +189,7 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
             profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
             folds = list(profile_folds(view, split, season, series.step_seconds))
             parts = [view.values[start:stop] - p.at(view.seconds[start:stop]) for start, stop, p in folds]
-            scale = scale_of(np.concatenate(parts))
+            scale = scale_of(np.concatenate(parts), view.values[span])
             features, targets = [], []
             for start, stop, fold_profile in folds:
                 cutoffs = train[(train >= start) & (train < stop)]

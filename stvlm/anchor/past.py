@@ -82,7 +82,7 @@ def remember(past: Past, start: int, edge: int, transform: Transform, season: in
         usual, table = walk(values, seconds, season or past.step, past.step, memory)
         profile = SeasonalProfile(season, past.step, table)
         away = (values - usual)[min(len(values) // 4, 2 * season // past.step) :]
-    scale = scale_of(away)
+    scale = scale_of(away, values)
     sensors = np.unique(np.linspace(0, away.shape[1] - 1, min(MOST_SENSORS, away.shape[1])).astype(int))
     return Memory(profile, scale, autocovariance(np.clip(away[:, sensors] / scale[sensors], -CLIP, CLIP)), edge - start)
 

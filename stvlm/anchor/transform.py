@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stvlm.data.scaler import ROUNDING
+
+FINE = 10.0  # roundings of the logarithm's shift that a sensor's readings must range over
 MOST = 50_000_000  # readings up to which others than identity are tried: they need the whole series anew
 
 
@@ -39,7 +42,10 @@ class Transform:
 
 
 def candidates(values: np.ndarray) -> list[Transform]:
-    """The transforms worth trying on the readings (T, N) of a training part: others than identity only for positive, skewed ones."""
+    """The transforms worth trying on the readings (T, N) of a training part: others than identity only for positive, skewed ones.
+
+    No logarithm beside whose shift a sensor's readings would all be one number.
+    """
     if values.size > MOST:
         return [Transform()]
     seen = values[np.isfinite(values)].astype("f8")  # the third power of a large reading leaves the range of float32
@@ -49,4 +55,13 @@ def candidates(values: np.ndarray) -> list[Transform]:
     skew = float(((seen - seen.mean()) ** 3).mean() / max(spread, 1e-9) ** 3)
     if skew < 0.5:
         return [Transform()]
-    return [Transform(), Transform("root"), Transform("log", max(float(0.1 * np.median(seen)), 0.02 * float(spread), 1e-6))]
+    shift = max(float(0.1 * np.median(seen)), 0.02 * float(spread), 1e-6)
+    root, log = Transform("root"), Transform("log", shift)
+    return [Transform(), root, log] if FINE * ROUNDING * shift < _finest(values) else [Transform(), root]
+
+
+def _finest(values: np.ndarray) -> float:
+    """The least range of a sensor's readings (T, N), of those that move at all; infinite where none does."""
+    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+    ranges = (high - low)[high - low > ROUNDING * np.abs(high)]
+    return float(ranges.min()) if len(ranges) else float("inf")

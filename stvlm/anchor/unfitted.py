@@ -76,7 +76,7 @@ def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: 
     if season != YEAR and season > (stop - start) * series.step_seconds // 2:
         season = 0
     profile = SeasonalProfile.fit(values, seconds[span], season, series.step_seconds)
-    scale = scale_of(values - profile.at(seconds[span]))
+    scale = scale_of(values - profile.at(seconds[span]), values)
     bare = Member(lookback, horizon, 0, transform, profile, scale, (), (), np.zeros((2, 0)), "none", np.zeros((1, horizon), "f4"))
     n_features = max(group.stop for group in bare.view(series, Neighbourhood.of(series.network)).groups().values())
     return replace(bare, weights=np.zeros((n_features, horizon), "f4"))

@@ -11,6 +11,8 @@ from stvlm.data.series import SensorSeries, to_local
 
 DAY, WEEK = 86400, 604800
 YEAR = 31556952  # mean Gregorian year in seconds
+FEW = 30  # readings by which a spread far below the network's is not believed
+ROUNDING = 16 * float(np.finfo("f4").eps)  # of a reading: departures no larger come from how numbers are kept
 CLIP = 8.0  # scaled departures beyond this are readings gone wrong, or as good as that
 
 
@@ -64,14 +66,22 @@ def phase_of(seconds: np.ndarray, n_phases: int, step_seconds: int) -> np.ndarra
     return (seconds // step_seconds) % n_phases
 
 
-def scale_of(departures: np.ndarray) -> np.ndarray:
-    """(N,) float32: spread of each sensor's departures (T, N); a sensor that hardly moves takes the network's spread."""
+def scale_of(departures: np.ndarray, readings: np.ndarray) -> np.ndarray:
+    """(N,) float32: spread of each sensor's departures (T, N); one that stood still, or was hardly read, takes the network's spread.
+
+    A brook beside a river keeps its own, however small: else its bands would be as wide as the river's.
+
+    Args:
+        departures: (T, N). readings: (T', N), whose size says how exact departures are.
+    """
     seen = np.isfinite(departures)
     square = np.where(seen, departures, 0).astype("f8") ** 2
     count = seen.sum(axis=0)
     std = np.sqrt(square.sum(axis=0) / np.maximum(count, 1))
     pooled = np.sqrt(square.sum() / max(count.sum(), 1)) or 1.0
-    return np.where((std < 0.05 * pooled) | (count < 2), pooled, std).astype("f4")
+    few = (count < 2) | ((count < FEW) & (std < 0.05 * pooled))
+    still = std <= ROUNDING * np.fmax.reduce(np.abs(readings), axis=0, initial=0.0)
+    return np.maximum(np.where(few | still, pooled, std), np.finfo("f4").tiny).astype("f4")
 
 
 def _mean(total: np.ndarray, count: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

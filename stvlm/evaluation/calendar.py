@@ -48,4 +48,4 @@ def training_scale(series: SensorSeries, split: Split) -> tuple[np.ndarray, np.n
     """Mean and spread (N,) float32 of each sensor over the training part; those of the network where it has none of its own."""
     values = series.values[split.train_start : split.train_end]
     mean = SeasonalProfile.fit(values, np.zeros(len(values), "int64"), 0, series.step_seconds).table[0]
-    return mean, scale_of(values - mean)
+    return mean, scale_of(values - mean, values)

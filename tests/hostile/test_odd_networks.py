@@ -159,3 +159,31 @@ def test_a_context_too_wide_for_so_many_steps_is_refused_in_words():
 def test_no_reading_at_all_is_refused_in_words():
     with pytest.raises(ValueError, match="reading"):
         zero_shot(made(np.full((STEPS, SENSORS), np.nan)), STEPS, LOOKBACK, HORIZON)
+
+
+def river_and_brooks(n_steps: int = 240) -> np.ndarray:
+    """(T, N): a river of 1000 and three brooks of 10, each varying by a tenth."""
+    generator = np.random.default_rng(8)
+    away = np.zeros((n_steps, SENSORS))
+    for step in range(1, n_steps):
+        away[step] = 0.8 * away[step - 1] + 0.6 * generator.normal(0, 1, SENSORS)
+    return np.array([1000, 10, 12, 8]) * (1 + 0.1 * away)
+
+
+def test_a_brook_beside_a_river_has_bands_of_its_own_width():
+    series = made(river_and_brooks())
+    forecast = predict(zero_shot(series, 240, 12, HORIZON), Window(series, 240, 12, HORIZON))
+    low, high = forecast.band(0.95)
+    widths = (high - low) / np.nanstd(series.values, axis=0)
+    assert widths.max() < 6
+    assert widths.min() > 0.5
+
+
+def test_sensors_twenty_four_orders_apart_are_each_forecast_in_their_own_size():
+    sizes = np.array([1e-12, 1e-6, 1e6, 1e12])
+    series = made(np.exp(np.random.default_rng(6).normal(0, 1, (200, SENSORS))) * sizes)
+    forecast = predict(zero_shot(series, 200, 12, HORIZON), Window(series, 200, 12, HORIZON))
+    low, high = forecast.band(0.8)
+    assert (high - low > 0.1 * sizes).all()
+    assert (high < 20 * sizes).all()
+    assert (forecast.median > 0.1 * sizes).all()
