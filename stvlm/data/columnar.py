@@ -58,6 +58,7 @@ def _read(handle: Any, file: SourceFile) -> pa.Table:
     if meta.num_rows * len(texts) > MOST_TEXTS:
         raise InputError(f"{file.name}: {len(texts):,} columns of text, {meta.num_rows:,} rows. Leave out what is not needed.")
     table = pq.ParquetFile(handle, read_dictionary=texts).read(use_threads=False)
+    table.validate(full=True)  # what is called text may hold other bytes
     size = 0
     for name in texts:
         size += sum(_characters(piece) for piece in table.column(name).chunks)

@@ -174,7 +174,7 @@ def _resample(raw: RawTables, minutes: str) -> RawTables:
     usual = usual_step(unique)
     try:
         step = round(float(minutes) * 60) if minutes else usual
-    except ValueError:
+    except (ValueError, OverflowError):  # no number, or one without end
         step = 0
     if step < 1 or len(unique) < 2:
         raise InputError(

@@ -22,6 +22,7 @@ from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_
 from stvlm.data.times import Clock, is_newest_first, parse_times
 
 MOST_FACTS = 500  # columns beside those that are needed
+MOST_EMPTY, SMALL = 64, 8_000_000  # a long table may become so many cells per row of it, once they are not few
 __all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
 
 
@@ -135,6 +136,8 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
     columns = [c for c in table.columns if c and c not in found.values()]
     _check_facts(file, columns, "beside id and place")
     cells = table.read([*found.values(), *columns], [])
+    if len(cells) > file.limits.columns:  # readings of more of them are not read either
+        raise InputError(f"{file.name}: {len(cells):,} sensors; at most {file.limits.columns:,} are read. Split the network.")
     ids, more = _tidy_ids(file, table, cells[found["sensor_id"]])
     sensors = pd.DataFrame({"sensor_id": ids})
     for word in ("lat", "lon"):
@@ -242,6 +245,11 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: st
     repeat = again.cumcount(ascending=not is_newest_first(clock.times)).to_numpy()
     row, keys = pd.factorize(step.astype("int64") * (int(repeat.max()) + 1) + repeat, sort=True)
     file.check_cells(len(keys), len(ids))
+    if len(keys) * len(ids) > max(SMALL, MOST_EMPTY * len(cells)):
+        raise InputError(
+            f"{file.name}: {len(cells):,} rows at {len(keys):,} times of {len(ids):,} sensors; most of that table would be empty. "
+            "Leave out sensors or times with hardly a reading."
+        )
     values = np.full((len(keys), len(ids)), np.nan, dtype="float32")
     values[row, node] = cells[value].to_numpy()
     index = pd.DatetimeIndex(np.asarray(times)[keys // (int(repeat.max()) + 1)], name="timestamp")

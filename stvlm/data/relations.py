@@ -140,12 +140,15 @@ def _bare_matrix(file: SourceFile, table: Table) -> np.ndarray:
 
 def _to_edges(values: np.ndarray, sources: list[str], targets: list[str]) -> pd.DataFrame:
     row, column = np.nonzero(~(values == 0))  # NaN is kept, to be refused
-    return pd.DataFrame({"from": np.asarray(sources)[row], "to": np.asarray(targets)[column], "weight": values[row, column]})
+    start, end = (np.asarray(ids, dtype="object") for ids in (sources, targets))  # an edge points at its ids: they may be long
+    edges = {"from": pd.Series(start[row], dtype="object"), "to": pd.Series(end[column], dtype="object")}
+    return pd.DataFrame(edges | {"weight": values[row, column]})
 
 
 def to_matrix(edges: pd.DataFrame, ids: tuple[str, ...]) -> sparse.csr_matrix:
     """(N, N) float64 closeness, row = from, for the sensors `ids`; edges of other sensors are left out."""
-    node = pd.Series(np.arange(len(ids)), index=list(ids))
+    node = {name: i for i, name in enumerate(ids)}
     known = edges[edges["from"].isin(ids) & edges["to"].isin(ids)]
-    place = (known["weight"].to_numpy("float64"), (node[known["from"]].to_numpy(), node[known["to"]].to_numpy()))
+    row, column = (np.fromiter((node[name] for name in known[end]), "int64", len(known)) for end in ("from", "to"))
+    place = (known["weight"].to_numpy("float64"), (row, column))
     return sparse.csr_matrix(place, shape=(len(ids), len(ids)))

@@ -13,6 +13,7 @@ from stvlm.data.files import InputError, show
 HOUR = r"\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?"
 ISO = rf"^(\d{{4}}[-/.]?\d{{1,2}}[-/.]?\d{{1,2}})(?:[T ]\s*({HOUR})\s*(Z|[+-]\d{{2}}(?::?\d{{2}})?)?)?$"
 SLASHED = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:[T ,]+(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*([AaPp][Mm])?)?$"
+HOURS = r"1[789]\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])"  # 1999010100: an hour, or seconds since 1970
 YEARS = (1700, 2200)
 
 
@@ -84,6 +85,10 @@ def _parse_text(text: pd.Series, rows: np.ndarray, place: str) -> Clock:
     if len(text) and epoch.all():
         length = text.str.len().iloc[0]
         if (text.str.len() == length).all():
+            if len(text) > 1 and text.str.fullmatch(HOURS).all():
+                raise InputError(
+                    f"{place}, row {rows[0]}: '{text.iloc[0]}' could be an hour or seconds since 1970. Write times as 2020-04-03 08:00."
+                )
             unit = "s" if length == 10 else "ms"
             times = text.astype("int64").to_numpy().astype(f"datetime64[{unit}]").astype("datetime64[s]")
             return Clock(times, True, "", (f"{place}: read as {'milli' if unit == 'ms' else ''}seconds since 1970, UTC.",))

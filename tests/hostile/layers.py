@@ -37,6 +37,18 @@ refused("links: a matrix with a hole", "a.csv", lambda: beside("adjacency", "a.c
 refused(
     "links: a bomb", "a.csv.gz: unpacks to more than", lambda: beside("adjacency", "a.csv.gz", bomb(b"1,2,3\n" * 4_000_000, 40))
 )
+read("links: 640,000 between ids of 200 characters", "800 sensors", lambda: _crowd(800))
+
+
+def _crowd(n: int) -> dict:
+    """Everybody near everybody, under long names."""
+    ids = [f"{i:0200}" for i in range(n)]
+    table = "sensor_id,lat,lon\n" + "".join(f"{name},48,{11 + i / n}\n" for i, name in enumerate(ids))
+    head, ones = ",".join(ids), ",".join("1" * n)
+    readings = f"t,{head}\n2020-01-01,{ones}\n2020-01-02,{ones}\n"
+    matrix = beside("adjacency", "a.csv", head + f"\n{ones}" * n)
+    return matrix | {"sensors": ("s.csv", table.encode()), "series": ("r.csv", readings.encode())}
+
 
 # Context
 
@@ -140,6 +152,7 @@ refused("grid: beyond the poles", "which are no degrees", lambda: grid(HEAD.repl
 refused("fix: an unknown one", "there is no such fix", lambda: {"fixes": ("__import__('os')",)})
 refused("fix: a step of nothing", "no such step", lambda: {"fixes": ("resample:0",)})
 refused("fix: a step of NaN", "no such step", lambda: {"fixes": ("resample:nan",)})
+refused("fix: a step without end", "no such step", lambda: {"fixes": ("resample:1e308",)})
 refused("fix: a step of a trillion minutes", "r.csv", lambda: {"fixes": ("resample:1e12",)})
 refused(
     "fix: seconds over 200 years",

@@ -81,6 +81,11 @@ refused(
     "damaged Parquet",
     lambda: parquet(COLUMNS, {b"pandas": b"[" * 5000 + b"]" * 5000}),
 )
+refused(
+    "Parquet: texts that are no letters",
+    "damaged Parquet (Column 3",
+    lambda: parquet({**COLUMNS, "x": _no_letters(b"\xff\xfe\x80")}),
+)
 refused("Parquet: notes of pandas that are a list", "damaged Parquet", lambda: parquet(COLUMNS, {b"pandas": b"[1]"}))
 refused("Parquet: notes that are no text", "damaged Parquet", lambda: parquet(COLUMNS, {b"pandas": b"\xff{"}))
 refused("Parquet: two columns of one name", "stands there more than once", lambda: series(_twice(), "r.parquet"))
@@ -126,6 +131,12 @@ refused(
 
 def _same(n: int) -> pa.Array:
     return pa.array(np.ones(n))
+
+
+def _no_letters(content: bytes) -> pa.Array:
+    """A column of texts, one byte each."""
+    ends = pa.py_buffer(np.arange(len(content) + 1, dtype="int32").tobytes())
+    return pa.Array.from_buffers(pa.string(), len(content), [None, ends, pa.py_buffer(content)])
 
 
 def _twice() -> bytes:

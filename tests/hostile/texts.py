@@ -121,6 +121,19 @@ def _places(n: int) -> bytes:
     return ("sensor_id,lat,lon\n" + "".join(f"s{i},48,{i / n}\n" for i in range(n))).encode()
 
 
+def _scattered(n: int) -> bytes:
+    """A long table of which every row has a time and a sensor of its own."""
+    rows = (f"{1_577_836_800 + 3600 * i},s{i},1\n" for i in range(n))
+    return ("timestamp,sensor_id,value\n" + "".join(rows)).encode()
+
+
+refused(
+    "10,000 rows that make 100 million cells",
+    "would be empty",
+    lambda: series(_scattered(10_000), sensors=("s.csv", _places(10_000))),
+)
+refused("300,000 sensors without a reading", "sensors; at most", lambda: sensors(_places(300_000)))
+
 # Numbers that are none, or lie
 
 for _cell in ("inf", "-Infinity", "1e39", "-1e400", "0x1F", "1_000", "１２", "1e", "--1", "NaN(7)", "1d3", "١", "∞", "=1+1"):
@@ -132,5 +145,6 @@ refused("a year of 0000", "r.csv", lambda: series(WIDE.replace(b"2020-01-01 02",
 refused(
     "a second since 1970 of 20 digits", "is not a time", lambda: series("t,01\n12345678901234567890,1\n12345678901234567891,2\n")
 )
+refused("hours that could be seconds", "could be an hour or seconds", lambda: series("t,01\n1999010100,1\n1999010101,2\n"))
 refused("25 o'clock", "is not a time", lambda: series(WIDE.replace(b"02:00", b"25:00")))
 refused("a time in Arabic digits", "is not a time", lambda: series(WIDE.decode().replace("2020-01-01 02:00", "٢٠٢٠-01-01 02:00")))
