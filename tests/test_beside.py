@@ -13,6 +13,7 @@ from stvlm.data.windows import Window
 from stvlm.jobs.beside import Beside, forecast
 from stvlm.predict import predict
 from stvlm.zeroshot import tell, zero_shot
+from tests.odd_answers import OddError, fail_oddly, make_a_lock
 
 SECONDS = 60.0
 
@@ -49,6 +50,28 @@ def test_who_waits_is_answered_by_a_process_of_its_own_and_its_errors_come_back(
     with pytest.raises(ValueError, match="invalid literal for int"):
         beside.run(int, "x")
     assert beside.run(os.getpid) == other
+
+
+def test_answers_and_errors_that_cannot_be_copied_are_made_here_and_the_process_goes_on(beside):
+    ready(beside)
+    other = beside.run(os.getpid)
+    with pytest.raises(OddError, match=r"r\.csv, row 7"):
+        beside.run(fail_oddly)
+    assert beside.run(make_a_lock).acquire()
+    assert beside.run(type, threading.Lock()).__name__ == "lock"
+    assert beside.run(os.getpid) == other
+
+
+def test_a_process_that_stands_still_is_ended_even_before_it_took_the_question(beside, monkeypatch):
+    ready(beside)
+    os.kill(beside.run(os.getpid), signal.SIGSTOP)
+    monkeypatch.setattr("stvlm.jobs.beside.PATIENCE_SECONDS", 0.5)
+    assert beside.run(len, bytes(8 << 20)) == 8 << 20  # more than the line holds
+
+
+def test_the_process_is_found_from_any_folder(beside, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ready(beside)
 
 
 def test_while_the_process_begins_the_work_goes_on_here(beside):

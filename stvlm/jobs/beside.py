@@ -6,6 +6,8 @@ again: what takes 0.6 s alone took 5 s beside one busy thread and 33 s beside th
 
 from __future__ import annotations
 
+import copy
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,9 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from threading import Lock
+from pathlib import Path
+from pickle import PicklingError
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
 from stvlm.data.kept import Kept
@@ -26,13 +30,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
 PATIENCE_SECONDS = 120.0  # for one answer
+UNSENDABLE = (PicklingError, TypeError, AttributeError, RecursionError)  # what a copy for another process may fail with
 _MODELS = Kept(64)  # by the data that they were told
 
 
 class Beside:
     """Does work in this process while nobody waits for it long, and in a second one as soon as that is ready.
 
-    The process is this program again; it ends with this one, however that ends. Where it does not answer, the work is done here.
+    The process is this program again; it ends with this one, however that ends. Where it does not answer, or its answer cannot be copied,
+    the work is done here.
     """
 
     def __init__(self) -> None:
@@ -78,23 +84,32 @@ class Beside:
                 self._line, far = Pipe()
                 with far:
                     command = [sys.executable, "-m", "stvlm.jobs.beside", str(far.fileno()), module]
-                    quiet = {
-                        "stdin": subprocess.DEVNULL,
-                        "stderr": subprocess.DEVNULL,
-                    }  # an error that is not caught may quote a cell
-                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], **quiet)  # noqa: S603  our own module
+                    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
+                    quiet = dict.fromkeys(("stdin", "stderr"), subprocess.DEVNULL)  # an error that is not caught may quote a cell
+                    environment = os.environ | {"PYTHONPATH": path}  # the server may stand in another folder
+                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment, **quiet)  # noqa: S603  our own module
 
     def _ask(self, work: Callable, given: tuple) -> tuple[bool, object] | None:
-        """Whether the work failed, and its answer or error; None where the process is not ready, or does not answer and was ended."""
+        """Whether the work failed, and its answer or error; None where it is to be done here.
+
+        So it is where the process is not ready, does not answer and was ended, or where something cannot be copied.
+        """
         with self._asking:
             if not self.is_ready:
                 return None
-            with suppress(OSError, EOFError):  # it was ended, as for its memory
+            patience = Timer(PATIENCE_SECONDS, self._process.kill)  # a process that stands still takes no question either
+            patience.daemon = True
+            patience.start()
+            try:
                 self._line.send((work, given))
-                if self._line.poll(PATIENCE_SECONDS):
-                    return self._line.recv()
-            self.close()
-        return None
+                return self._line.recv()
+            except UNSENDABLE:
+                return None
+            except (OSError, EOFError):  # it was ended, as for its memory
+                self.close()
+                return None
+            finally:
+                patience.cancel()
 
     def close(self) -> None:
         """End the process, where there is one; the next who waits long begins another."""
@@ -134,11 +149,25 @@ def serve(line: Connection, module: str) -> None:
         line.send(True)
         while True:
             work, given = line.recv()
-            try:
-                answer = (False, work(*given))
-            except Exception as error:
-                answer = (True, error)
-            line.send(answer)
+            _send(line, _done(work, given))
+
+
+def _send(line: Connection, answer: tuple[bool, object] | None) -> None:
+    """Send an answer; None, where it cannot be copied: then the work is done at the other end."""
+    try:
+        line.send(answer)
+    except UNSENDABLE:  # before its first byte was sent
+        line.send(None)
+
+
+def _done(work: Callable, given: tuple) -> tuple[bool, object] | None:
+    """Whether the work failed, and its answer or error; None for an error that could not be built again at the other end."""
+    try:
+        return False, work(*given)
+    except Exception as error:
+        with suppress(*UNSENDABLE):
+            return True, copy.copy(error)
+    return None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
     from stvlm.zeroshot import Told
 
-SMALL = 200_000  # readings of a network that is quickly copied, and whose zero-shot model takes little memory: more are remembered
+SMALL = 200_000  # readings and facts of a network that is quickly copied, whose zero-shot model takes little memory: more are remembered
 _TOLD: WeakKeyDictionary[STVLM, Told] = WeakKeyDictionary()
 beside = Beside()  # 25 networks read at once take four times as long as one after another
 
@@ -33,7 +33,8 @@ def zero_shot(key: str, series: SensorSeries, config: dict[str, object]) -> STVL
     """
     from stvlm.model.shared import BUNDLED
 
-    make = _small_zero_shot if series.values.size <= SMALL and BUNDLED.is_dir() else _large_zero_shot
+    cells = series.values.size + (0 if series.context is None else series.context.size)
+    make = _small_zero_shot if cells <= SMALL and BUNDLED.is_dir() else _large_zero_shot
     return make(key, series, config)
 
 
