@@ -242,7 +242,7 @@ def manifest(series: SensorSeries, config: FitConfig, split: Split, training: Tr
         "fit": asdict(config), "split": asdict(split), "data_sha256": series.fingerprint,
         "scores": {"val_mae": training.best_mae if taken else training.anchor_mae, "anchor_val_mae": training.anchor_mae}
         | training.test_scores(split),
-        "adaptive": training.adaptation(), "network_taken": taken, "steps": training.step, "anchor": training.builder.anchor.choice,
+        "adaptive": training.adaptation(), "network_taken": bool(taken), "steps": training.step, "anchor": training.builder.anchor.choice,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "numpy")}
         | {"stvlm": __version__, "python": platform.python_version()},
     }  # fmt: skip

@@ -111,11 +111,19 @@ def _recent(model: STVLM, series: SensorSeries, cutoff: int) -> np.ndarray:
     """(K,) cutoffs of the windows before one that are forecast again for its bands."""
     horizon, stride = model.config.horizon, _recent_stride(model)
     trained = list(series.network.ids) == model.manifest.get("sensors") and "split" in model.manifest
-    first = max(model.config.lookback, model.manifest["split"]["train_end"] if trained else 0)
+    first = max(model.config.lookback, _trained_until(model, series) if trained else 0)
     count = min(RECENT_WINDOWS, max(cutoff - first, 0) // stride)
     if not model.is_anchor:
         count = min(count, RECENT_CELLS // (horizon * series.network.n_sensors))
     return cutoff - stride * np.arange(count, 0, -1)
+
+
+def _trained_until(model: STVLM, series: SensorSeries) -> int:
+    """Step of the series up to which the model was trained: by the clock, for readings may begin earlier or later than they did then."""
+    replay = model.anchor.replay
+    if replay is None:
+        return model.manifest["split"]["train_end"]
+    return -((int(series.times[0].astype("int64")) - replay.first_second) // series.step_seconds)
 
 
 def _forecasts(model: STVLM, series: SensorSeries, cutoffs: Sequence[int], builder: InputBuilder | None) -> list[np.ndarray]:

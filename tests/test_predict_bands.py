@@ -77,3 +77,24 @@ def test_a_model_that_has_changed_is_replayed_anew(model, rough):
     after = recent_tracker(changed, rough, 490).factors
     assert after[HIGH].mean() > 1.5 * before[HIGH].mean()
     np.testing.assert_array_equal(after, recent_tracker(deepcopy(changed), rough, 490).factors)
+
+
+@pytest.mark.parametrize("start", [60, -60], ids=["the readings begin later", "the readings begin earlier"])
+def test_windows_of_the_training_are_known_by_their_time_not_by_their_place_in_the_file(rough, start):
+    learnt, given = (rough, rough.slice(60, 500)) if start > 0 else (rough.slice(60, 500), rough)
+    model = list(fit(learnt, FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=0)))[-1].model
+    end = model.manifest["split"]["train_end"] - start
+    assert (recent_tracker(model, given, end).factors == 1).all()
+    assert (recent_tracker(model, given, end + 40).factors != 1).any()
+
+
+def test_readings_of_another_step_or_unit_are_refused_in_words(model, rough):
+    daily = replace(rough, times=rough.times[0] + np.arange(rough.n_steps) * np.timedelta64(1, "D"))
+    with pytest.raises(ValueError, match="forecasts steps of 60 minutes; these readings come every 1440 minutes"):
+        predict(model, Window(daily, 490, 12, 6))
+    named = deepcopy(model)
+    named.manifest = model.manifest | {"unit": "km/h"}
+    with pytest.raises(ValueError, match="trained on readings in km/h; these are in mph"):
+        predict(named, Window(replace(rough, unit="mph"), 490, 12, 6))
+    for unit in ("km/h", ""):
+        assert predict(named, Window(replace(rough, unit=unit), 490, 12, 6)).unit == unit

@@ -17,7 +17,6 @@ from torch import nn
 
 from stvlm.anchor import files as anchor_files
 from stvlm.anchor.blend import Anchor
-from stvlm.data.baselayer import BaseLayer
 from stvlm.data.forecast import LEVELS
 from stvlm.data.series import SensorSeries
 from stvlm.modalities.image import VIEWS, ImageConfig
@@ -33,6 +32,7 @@ from stvlm.model.adapters import AdapterConfig, adapt
 from stvlm.model.blocks import sensor_order
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
+from stvlm.model.suiting import check_series
 
 FORMAT = 1
 GLIMPSE = 3  # places a side
@@ -191,16 +191,9 @@ class STVLM(nn.Module):
         """Batches of a series as this model must see them.
 
         Raises:
-            ValueError: the series has other sensors than the model was trained on, or lacks context columns or the base layer.
+            ValueError: a series that the model was not trained for (`check_series`), or one that lacks context columns.
         """
-        n = len(self.anchor.frame.scale)
-        ids = self.manifest.get("sensors")
-        if series.network.n_sensors != n or (ids is not None and list(series.network.ids) != list(ids)):
-            raise ValueError(
-                f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one."
-            )
-        if "geography" in self.config.inputs.image.views and "base_layer" in self.manifest:
-            _check_base_layer(self.manifest["base_layer"], series.network.base_layer)
+        check_series(self, series)
         return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
 
     def save(self, folder: Path, manifest: dict) -> None:
@@ -299,25 +292,6 @@ def text_places(
             spots[row, inside, :2] = own[mention.node]
             spots[row, inside, 2] = 1
     return spots.to(places)
-
-
-def _check_base_layer(trained: dict[str, str] | None, given: BaseLayer | None) -> None:
-    """Refuse to show another geography than that of the training.
-
-    Args:
-        trained: "fingerprint" and "name" of the base layer in training; None for none. given: that of the series.
-
-    Raises:
-        ValueError: another one, or none where there was one.
-    """
-    if (trained or {}).get("fingerprint") == (given.fingerprint if given else None):
-        return
-    if trained is None:
-        raise ValueError("This model's view geography was trained without a base layer. Leave --base-layer and --grid out.")
-    lacks = "there is none" if given is None else "this is another one"
-    raise ValueError(
-        f"This model's view geography was trained with the base layer {trained['name']}; {lacks}. Give the same files."
-    )
 
 
 def config_from_dict(stored: dict) -> ModelConfig:
