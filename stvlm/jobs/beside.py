@@ -16,7 +16,6 @@ from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from pickle import PicklingError
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
 PATIENCE_SECONDS = 120.0  # for one answer
-UNSENDABLE = (PicklingError, TypeError, AttributeError, RecursionError)  # what a copy for another process may fail with
+UNSENDABLE = (TypeError, AttributeError, RecursionError)  # what a copy for another process may fail with
 _MODELS = Kept(64)  # by the data that they were told
 
 
