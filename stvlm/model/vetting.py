@@ -22,7 +22,10 @@ SIZES = {  # setting -> smallest and largest sane value: what a model takes in m
     "max_tokens": (0, 100_000), "n_standouts": (0, 1000), "n_ahead": (0, 1000), "context_steps": (0, 10_000_000), "dropout": (0, 1),
     "hidden_size": (1, 16_384), "intermediate_size": (1, 131_072), "num_hidden_layers": (0, 200), "vocab_size": (1, 2_000_000),
     "num_attention_heads": (1, 1024), "image_size": (4, 2048), "max_position_embeddings": (1, 10_000_000), "patch_size": (1, 256),
+    "n_neighbours": (1, 10_000),
 }  # fmt: skip
+LISTS = ("modalities", "views", "columns", "cycles", "column_mean", "column_std", "drop_order")  # of words, or of numbers
+WORDS = ("backbone", "template", "strategy", "chosen", "disturb", "fusion", "others")  # settings of our own that are words
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -72,8 +75,14 @@ def check_settings(settings: Any, name: str = "config.json", depth: int = 0) -> 
         low, high = SIZES.get(key, (-math.inf, math.inf)) if isinstance(key, str) else (-math.inf, math.inf)
         if isinstance(value, int | float) and not low <= value <= high:
             raise ValueError(f"{name}: {key} is {value:.6g}, but must be from {low} to {high}.")
-        if key in SIZES and isinstance(value, str):
+        is_own = name == "config.json" and isinstance(key, str)  # those of a backbone may be pairs, or left open
+        is_number = isinstance(value, int | float) or (key == "n_layers" and value is None)
+        if key in SIZES and (isinstance(value, str) or (is_own and not is_number)):
             raise ValueError(f"{name}: {key} must be a number.")
+        if is_own and key in WORDS and not isinstance(value, str):
+            raise ValueError(f"{name}: {key} must be a word.")
+        if is_own and key in LISTS and not (isinstance(value, list) and all(isinstance(x, str | int | float) for x in value)):
+            raise ValueError(f"{name}: {key} must be a list of plain values.")
         if isinstance(value, str) and len(value) > LONGEST_WORD:
             raise ValueError(f"{name}: {key} has {len(value):,} characters; at most {LONGEST_WORD:,} are read.")
         if isinstance(value, dict | list):

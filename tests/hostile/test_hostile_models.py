@@ -77,6 +77,11 @@ def _text_config(folder, **changed):
     settings(folder, "backbone/config.json", text_config=stated["text_config"] | changed)
 
 
+def _input(folder, part, **changed):
+    inputs = json.loads((folder / "config.json").read_text())["inputs"]
+    settings(folder, "config.json", inputs=inputs | {part: inputs[part] | changed})
+
+
 SPOILED = {
     "weights as a pickle under their name": (_as_pickle, "not a whole model folder"),
     "pickles instead of weights": (_with_pickle, "not a whole model folder"),
@@ -94,6 +99,10 @@ SPOILED = {
     "no lookback": (lambda f: settings(f, "config.json", lookback=0), "lookback is 0"),
     "features without end": (lambda f: settings(f, "config.json", n_features=10**12), "n_features is 1e+12"),
     "a size that is a word": (lambda f: settings(f, "config.json", n_features="many"), "n_features must be a number"),
+    "a size that is nothing": (lambda f: settings(f, "config.json", lookback=None), "lookback must be a number"),
+    "a size that is a list": (lambda f: _input(f, "image", n_neighbours=[]), "n_neighbours must be a number"),
+    "columns that are none": (lambda f: _input(f, "series", columns=7), "columns must be a list"),
+    "a template that is a number": (lambda f: _input(f, "prompt", template=7), "template must be a word"),
     "a setting that nobody knows": (lambda f: settings(f, "config.json", run="rm -rf"), "not a whole model folder"),
     "another format": (lambda f: settings(f, "config.json", format=99), "another format"),
     "a strategy that nobody knows": (lambda f: settings(f, "config.json", adapter={"strategy": "evil"}), "fine-tuning strategy"),
