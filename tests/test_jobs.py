@@ -302,5 +302,11 @@ def test_a_harmed_run_does_not_hide_the_others(home):
     (home / "runs" / "0123456789ab" / "spec.json").write_text("{")
     (home / "runs" / "0123456789ab" / "status.json").write_text("{")
     assert [run.run_id for run in board.list_runs()] == [good]
+    (home / "runs" / "0123456789ab" / "spec.json").write_text((home / "runs" / good / "spec.json").read_text())
+    for harmed in ("[]", "null", "7", "[" * 100_000):
+        (home / "runs" / "0123456789ab" / "status.json").write_text(harmed)
+        assert [run.run_id for run in board.list_runs()] == [good]
+    (home / "runs" / "ba9876543210").write_text("a file in the place of a folder")
+    assert [run.run_id for run in board.list_runs()] == [good]
     board.delete("0123456789ab")
     assert not (home / "runs" / "0123456789ab").exists()

@@ -142,6 +142,27 @@ def test_a_card_that_was_harmed_names_no_upload():
     bring("a")
 
 
+HARMED = ("", "{", "[]", "null", "7", "{}", '{"title": 7}', '{"title": "x", "fixes": [null]}', "[" * 100_000)
+
+
+@pytest.mark.parametrize("harmed", HARMED, ids=lambda text: text[:40])
+def test_a_network_whose_card_was_harmed_is_shown_under_its_id(small_series, harmed):
+    data = datasets.add(small_series, "Mine", ["r.csv"], ())
+    assert datasets.title(data) == "Mine"
+    (workspace() / "datasets" / f"{data}.json").write_text(harmed)
+    assert datasets.title(data) == data
+    assert datasets.card(data)["fixes"] == []
+    assert room._needed() <= {""}
+
+
+@pytest.mark.parametrize("harmed", HARMED[:5], ids=lambda text: text[:40])
+def test_an_upload_that_no_longer_says_what_it_holds_is_none(harmed):
+    upload = bring("a")
+    assert uploads.is_held(upload)
+    (workspace() / "uploads" / upload / "names.json").write_text(harmed)
+    assert not uploads.is_held(upload)
+
+
 def test_two_tabs_that_add_the_same_network_at_once_both_have_it(small_series):
     with ThreadPoolExecutor(4) as tabs:
         added = list(tabs.map(lambda i: datasets.add(small_series, f"Tab {i}", [], ()), range(8)))

@@ -1,5 +1,6 @@
 """A series kept in a folder comes back exactly, or not at all."""
 
+import hashlib
 import json
 import os
 
@@ -96,6 +97,20 @@ def test_a_damaged_file_is_named(series, tmp_path, name, damage):
     else:
         file.write_bytes(file.read_bytes()[:-3] if damage == "cut" else b"\x80\x04garbage")
     with pytest.raises(InputError, match=f"{name} is missing or damaged. Load the data files again."):
+        load_series(tmp_path / "a")
+
+
+def test_an_empty_file_whose_size_was_written_down_is_damaged_too(series, tmp_path):
+    save_series(series, tmp_path / "a")
+    description = tmp_path / "a" / "meta.json"
+    (tmp_path / "a" / "times.npy").write_bytes(b"")
+    meta = json.loads(description.read_text())
+    meta["files"]["times.npy"] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    description.write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="damaged"):
+        load_series(tmp_path / "a")
+    description.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"meta\.json is damaged"):
         load_series(tmp_path / "a")
 
 

@@ -105,7 +105,7 @@ def load_series(folder: Path | str, verify: bool = False) -> SensorSeries:
             raise InputError(f"{folder}: {show(name)} is missing or damaged. Load the data files again.")
     try:
         series = _read(folder, meta)
-    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, pa.ArrowException, zipfile.BadZipFile) as error:
         raise InputError(f"{folder}: damaged ({show(error, 80)}). Load the data files again.") from None
     if verify and series.fingerprint != meta["fingerprint"]:
         raise InputError(f"{folder}: the readings are not those that were saved. Load the data files again.")
@@ -120,7 +120,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         meta = json.loads(file.read_text(encoding="utf-8"))
         version, needed = meta["version"], {"readings.npy", "times.npy", "places.npz"}
         complete = needed <= set(meta["files"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{folder}: {META} is damaged. Load the data files again.") from None
     if version != VERSION:
         raise InputError(f"{folder}: written as version {show(version)}, this program reads {VERSION}. Load the data files again.")

@@ -99,7 +99,7 @@ def _needed() -> set[str]:
     for card in (workspace() / "datasets").glob("*.json"):
         try:
             found.add(str(json.loads(card.read_text("utf-8")).get("upload", "")))
-        except (ValueError, AttributeError, OSError):  # harmed by hand: it names no upload
+        except (ValueError, AttributeError, RecursionError, OSError):  # harmed by hand: it names no upload
             continue
     return found
 

@@ -184,7 +184,7 @@ def read_status(folder: Path) -> RunStatus:
         return RunStatus.model_validate({**written, "run_id": folder.name, "spec": spec, "heartbeat": heartbeat})
     except FileNotFoundError as error:
         raise RunError(f"There is no run {folder.name}.") from error
-    except ValueError as error:  # of JSON or of pydantic: harmed by hand or by the disk
+    except (ValueError, TypeError, RecursionError, OSError) as error:  # of JSON or of pydantic: harmed by hand or by the disk
         raise RunError(f"Run {folder.name} cannot be read: {error}") from error
 
 

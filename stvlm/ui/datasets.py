@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,13 +84,23 @@ def title(data: str) -> str:
 
 
 def card(data: str) -> dict[str, object]:
-    """What was noted when a network was uploaded: title, files, fixes, time.
+    """What was noted when a network was uploaded: title, files, fixes, time; hardly anything where the note is gone or harmed.
 
     Raises:
         UnknownNetworkError: where the server has none of this id.
     """
-    path = folder(data).with_suffix(".json")
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {"title": data, "files": [], "fixes": []}
+    note = None
+    with suppress(OSError, ValueError, RecursionError):
+        note = json.loads(folder(data).with_suffix(".json").read_text("utf-8"))
+    return note if _is_card(note) else {"title": data, "files": [], "fixes": []}
+
+
+def _is_card(note: object) -> bool:
+    """Whether a note holds what `add` writes."""
+    if not isinstance(note, dict) or not isinstance(note.get("title"), str):
+        return False
+    lists, kinds = [note.get(part, []) for part in ("files", "fixes", "columns")], (str, str, list)
+    return all(isinstance(part, list) and all(isinstance(x, k) for x in part) for part, k in zip(lists, kinds, strict=True))
 
 
 def add(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -161,8 +162,12 @@ def source(upload: str, role: str) -> Source | None:
 
 
 def is_held(upload: str) -> bool:
-    """Whether the workspace has this upload."""
-    return bool(re.fullmatch(r"[0-9a-f]{16}", upload)) and (workspace() / "uploads" / upload / "names.json").is_file()
+    """Whether the workspace has this upload, and says what its files are."""
+    if not re.fullmatch(r"[0-9a-f]{16}", upload):
+        return False
+    with suppress(OSError, ValueError, RecursionError):
+        return isinstance(names(upload), dict)
+    return False
 
 
 def names(upload: str) -> dict[str, str]:
