@@ -180,6 +180,14 @@ def test_geojson_points_are_read_without_gdal():
     assert raw.sensors[["sensor_id", "lat", "lon"]].values.tolist() == [["01", 48.1, 11.5], ["02", 48.2, 11.6], ["NA", 48.3, 11.7]]
 
 
+def test_the_place_of_a_feature_goes_before_properties_that_are_called_so():
+    shape = {"type": "Point", "coordinates": [11.5, 48.1]}
+    facts = {"sensor_id": "01", "Lat": 9e9, "LATITUDE": 7, "Longitude": "x"}
+    points = json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": shape, "properties": facts}]})
+    sensors = read(sensors=points, sensors_name="s.geojson").sensors
+    assert (sensors["lat"][0], sensors["lon"][0]) == (48.1, 11.5)
+
+
 def test_geoparquet_in_metres_is_converted_and_said():
     frame = pd.DataFrame({"sensor_id": ["01", "02", "NA"]})
     places = gpd.points_from_xy([11.5, 11.6, 11.7], [48.1, 48.2, 48.3], crs=4326)

@@ -107,4 +107,5 @@ def _with_places(frame: pd.DataFrame, geo: Any, file: SourceFile) -> tuple[pd.Da
     if code != WGS84:
         x, y = in_degrees(x, y, code, file)
         notes = (f"{file.name}: places converted from EPSG:{code} to WGS84.",)
-    return frame.drop(columns=[column, "lat", "lon"], errors="ignore").assign(lat=y, lon=x), notes
+    facts = frame.drop(columns=[column, "lat", "lon"], errors="ignore")
+    return pd.concat([pd.DataFrame({"lat": y, "lon": x}, index=frame.index), facts], axis=1), notes  # they go before a column "Lat"

@@ -55,7 +55,7 @@ def _point(feature: Any, number: int, file: SourceFile) -> dict[str, Any]:
         raise InputError(f"{where}: the properties are not names and values. Export it again.")
     flat = {writable(k): writable(v) for k, v in facts.items() if not isinstance(v, list | dict) and k not in ("lat", "lon")}
     own_id = {"id": writable(feature["id"])} if isinstance(feature.get("id"), str | int) and "id" not in flat else {}
-    return own_id | flat | {"lat": float(place[1]), "lon": float(place[0])}
+    return {"lat": float(place[1]), "lon": float(place[0])} | own_id | flat  # the place goes before a property "Lat"
 
 
 def _named_code(stated: Any, file: SourceFile) -> int:
