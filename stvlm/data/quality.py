@@ -21,7 +21,8 @@ from stvlm.data.oddities import Columns, find_oddities, measure, summary
 from stvlm.data.relations import to_matrix
 from stvlm.data.series import SensorSeries, to_local
 
-MOST_CONTEXT = 200_000_000  # cells on the clock of the readings
+MOST_CONTEXT = 20_000_000  # cells on the clock of the readings; each takes some forty bytes meanwhile
+LETTERS = 8  # of a text that take the room of one cell more
 __all__ = ["FIXES", "Fix", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
 
 
@@ -251,10 +252,12 @@ def align_context(context: pd.DataFrame, times: np.ndarray, zone: str = "") -> p
     Raises:
         InputError: too many columns for so many steps.
     """
-    if len(times) * context.shape[1] > MOST_CONTEXT:
+    texts = [context[c] for c in context.columns if not pd.api.types.is_numeric_dtype(context[c].dtype)]
+    longest = sum(int(text.str.len().max()) // LETTERS for text in texts if len(text))
+    if len(times) * (context.shape[1] + longest) > MOST_CONTEXT:
         raise InputError(
-            f"context: {context.shape[1]} columns over {len(times):,} steps; at most {MOST_CONTEXT:,} cells are kept. "
-            "Leave some columns out."
+            f"context: {context.shape[1]} columns over {len(times):,} steps; at most {MOST_CONTEXT:,} cells are kept, "
+            "long texts count as several. Leave some columns out."
         )
     stamps = context.index.to_numpy().astype("datetime64[s]").astype("int64")
     clock, step = to_local(times, zone).astype("int64"), int((times[1] - times[0]).astype("int64"))

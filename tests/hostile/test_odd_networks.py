@@ -152,8 +152,10 @@ def test_readings_too_large_to_compute_with_are_refused_in_words():
 
 def test_a_context_too_wide_for_so_many_steps_is_refused_in_words():
     context = pd.DataFrame(np.zeros((2, 400)), index=pd.date_range("2024", periods=2, freq="h"))
-    with pytest.raises(InputError, match=r"context: 400 columns over 600,000 steps; at most 200,000,000 cells"):
+    with pytest.raises(InputError, match=r"context: 400 columns over 600,000 steps; at most 20,000,000 cells"):
         align_context(context, np.arange(600_000))
+    with pytest.raises(InputError, match="long texts count as several"):
+        align_context(pd.DataFrame({"word": ["x" * 400] * 2}, index=context.index), np.arange(600_000))
 
 
 def test_no_reading_at_all_is_refused_in_words():
