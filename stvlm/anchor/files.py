@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from stvlm.anchor import vetting
 from stvlm.anchor.blend import Anchor, Replay
 from stvlm.anchor.recall import Recall, Rule
 from stvlm.anchor.ridge import Member
@@ -41,8 +42,12 @@ def save(anchor: Anchor, folder: Path) -> None:
 
 
 def load(folder: Path) -> Anchor:
-    """Read what `save` wrote."""
-    meta = json.loads((folder / "anchor.json").read_text())
+    """Read what `save` wrote.
+
+    Raises:
+        ValueError: it does not fit together, or would take any time or memory (`vetting.check`).
+    """
+    meta = vetting.read(folder / "anchor.json")
     arrays = load_file(folder / "anchor.safetensors")
     members = []
     for i, word in enumerate(meta["members"]):
@@ -58,7 +63,9 @@ def load(folder: Path) -> Anchor:
             )
         )  # fmt: skip
     replay = Replay(**meta["replay"]) if meta.get("replay") else None
-    return Anchor(tuple(members), tuple(meta["shares"]), meta["floor"], meta["choice"], replay)
+    anchor = Anchor(tuple(members), tuple(meta["shares"]), meta["floor"], meta["choice"], replay)
+    vetting.check(anchor)
+    return anchor
 
 
 def _recall(word: dict) -> Recall:

@@ -230,6 +230,8 @@ class STVLM(nn.Module):
             stored, manifest = vetting.read_folder(folder)
             made_on = stored.pop("base", None)
             config, anchor = config_from_dict(stored), anchor_files.load(folder)
+            if (config.lookback, config.horizon) != (anchor.frame.lookback, anchor.frame.horizon):
+                raise ValueError(f"{folder} holds a model and an anchor of different lookbacks or horizons.")
             if made_on is None:
                 vetting.compare(lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder)
                 backbone = backbones.build_empty(folder / "backbone", config.backbone)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,13 @@ def _input(folder, part, **changed):
     settings(folder, "config.json", inputs=inputs | {part: inputs[part] | changed})
 
 
+def _anchor(folder: Path, **changed: object) -> None:
+    """Change the first member of the anchor."""
+    words = json.loads((folder / "anchor.json").read_text())
+    words["members"][0] |= changed
+    (folder / "anchor.json").write_text(json.dumps(words))
+
+
 SPOILED = {
     "weights as a pickle under their name": (_as_pickle, "not a whole model folder"),
     "pickles instead of weights": (_with_pickle, "not a whole model folder"),
@@ -119,7 +127,16 @@ SPOILED = {
     "weights that are no numbers": (lambda f: weights(f, lambda w: w["spread"].fill_(np.nan)), "not finite"),
     "a head of weights without end": (_long_head, "not a whole model folder"),
     "a head that promises 4 TB": (_lying_head, "not a whole model folder"),
-    "an anchor that is a list": (lambda f: (f / "anchor.json").write_text("[]"), "not a whole model folder"),
+    "an anchor that is a list": (lambda f: (f / "anchor.json").write_text("[]"), "anchor.json holds no anchor"),
+    "an anchor without a bottom": (lambda f: (f / "anchor.json").write_text("[" * 10**6), "anchor.json is nested too deep"),
+    "an anchor of another horizon": (lambda f: _anchor(f, horizon=10**9), "horizon must be a whole number from 1 to 10,000"),
+    "an anchor that reads on for ever": (lambda f: _anchor(f, context_steps=10**12), "context_steps must be a whole number"),
+    "an anchor of steps of nothing": (lambda f: _anchor(f, step_seconds=0), "step_seconds must be a whole number from 1"),
+    "an anchor with a lag that is a word": (lambda f: _anchor(f, lags=["evil"]), "lags must be a whole number"),
+    "an anchor on a scale of nobody": (lambda f: _anchor(f, transform={"kind": "evil", "shift": 0.0}), "transform is none that"),
+    "shares that are none": (lambda f: settings(f, "anchor.json", shares=[float("nan")]), "do not fit together"),
+    "a floor that is a word": (lambda f: settings(f, "anchor.json", floor="low"), "floor is no number"),
+    "a choice that says nothing": (lambda f: settings(f, "anchor.json", choice={"taken": [7]}), "choice does not say"),
     "no anchor": (lambda f: (f / "anchor.safetensors").unlink(), "not a whole model folder"),
     "a base that is elsewhere": (
         lambda f: settings(f, "config.json", base={"name": "/etc", "weights_id": "0" * 64}, backbone="/etc"),
