@@ -14,8 +14,9 @@ from PIL import Image
 
 from stvlm.data.alarms import AlarmRule, chance_beyond
 from stvlm.data.forecast import LEVELS, Forecast
+from stvlm.data.samples import load_sample
 from stvlm.data.windows import Window
-from stvlm.ui import alarming, exporting, grouping, judging, models, placing
+from stvlm.ui import alarming, datasets, exporting, grouping, judging, models, placing
 from stvlm.ui.words import language, spoken
 from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
 
@@ -109,6 +110,14 @@ def test_alarms_are_listed_with_their_times(forecast):
     assert len(table) == (chance > 0.5).any(axis=0).sum()
     assert table["Highest chance, %"].tolist() == sorted((100 * chance.max(axis=0))[(chance > 0.5).any(axis=0)], reverse=True)
     assert set(table.columns) == {"Sensor", "First alarm", "Highest chance, %", "Then", "Steps"}
+
+
+def test_a_sample_and_the_same_files_as_an_upload_are_read_by_models_of_their_own(home):
+    series = load_sample("irish_wind")
+    upload = datasets.add(series, "Mine", [], ())
+    found = [{c.name: c.fingerprint for c in models.choices(data, datasets.load(data))} for data in (IRISH, upload)]
+    for name in (models.ZERO_SHOT, models.ANCHOR):  # the sample's seasons are known, the upload's have to be found
+        assert found[0][name] != found[1][name]
 
 
 def shown(forecast, window, **more) -> exporting.Shown:

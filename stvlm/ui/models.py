@@ -45,7 +45,7 @@ class Choice:
     Attributes:
         name: its word in the URL. label: what people call it.
         folder: of the model; None for what is made here: the closed-form anchor, and zero-shot.
-        lookback, horizon: in steps.
+        lookback, horizon: in steps. how: what is made here is made, its split and its seasons, as one text.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Choice:
     folder: Path | None
     lookback: int
     horizon: int
+    how: str = ""
 
     @property
     def explains(self) -> bool:
@@ -63,7 +64,7 @@ class Choice:
     def fingerprint(self) -> str:
         """Changes whenever the model does."""
         if self.folder is None:
-            return f"{self.name} {self.lookback} {self.horizon} {stvlm.__version__}"
+            return f"{self.name} {self.lookback} {self.horizon} {self.how} {stvlm.__version__}"
         weights = (self.folder / "model.safetensors").stat()
         manifest = (self.folder / "manifest.json").read_bytes()
         return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
@@ -79,9 +80,10 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
         source = run.spec.data
         if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
             found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
-    lookback, horizon, _ = datasets.window_sizes(data, series)
-    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, lookback, horizon))
-    found.append(Choice(ANCHOR, say("common.anchor"), None, lookback, horizon))
+    lookback, horizon, split = datasets.window_sizes(data, series)
+    how = f"{split} {sample.seasons_minutes if sample else None}"  # a sample that is uploaded as well has seasons of its own
+    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, lookback, horizon, how))
+    found.append(Choice(ANCHOR, say("common.anchor"), None, lookback, horizon, how))
     return tuple(found)
 
 
