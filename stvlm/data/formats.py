@@ -22,7 +22,7 @@ from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_
 from stvlm.data.times import Clock, is_newest_first, parse_times
 
 MOST_FACTS = 500  # columns beside those that are needed
-MOST_EMPTY, SMALL = 64, 8_000_000  # a long table may become so many cells per row of it, once they are not few
+MOST_EMPTY, SMALL = 64, 40_000_000  # a long table may become so many cells per row of it, once they are not few
 __all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
 
 
@@ -248,7 +248,7 @@ def _read_long(file: SourceFile, table: Table, time: str, sensor: str, value: st
     if len(keys) * len(ids) > max(SMALL, MOST_EMPTY * len(cells)):
         raise InputError(
             f"{file.name}: {len(cells):,} rows at {len(keys):,} times of {len(ids):,} sensors; most of that table would be empty. "
-            "Leave out sensors or times with hardly a reading."
+            "Round its times to steps that sensors share, or leave out sensors with hardly a reading."
         )
     values = np.full((len(keys), len(ids)), np.nan, dtype="float32")
     values[row, node] = cells[value].to_numpy()
