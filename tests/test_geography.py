@@ -249,6 +249,8 @@ HOSTILE_GRIDS = {
     "negative": (ASC.replace(b"ncols 3", b"ncols -3"), "-3 cells"),
     "too few values": (ASC.replace(b" 60", b""), "5 values, but its header says 2 x 3"),
     "a word": (ASC.replace(b"60", b"abc"), "row 2 of the values, column 3: 'abc' is not a number"),
+    "a number of a programmer": (ASC.replace(b"60", b"6_0"), "row 2 of the values, column 3: '6_0' is not a number"),
+    "a missing value that is a word": (ASC.replace(b"value -9999", b"value none"), "NODATA_value is 'none', not a number"),
     "a long word": (ASC.replace(b"60", b"9" * 100), "more than 40 characters"),
     "metres": (ASC.replace(b"corner 7", b"corner 385000"), "are no degrees"),
     "size 0": (ASC.replace(b"cellsize 1", b"cellsize 0"), "are no degrees"),

@@ -166,12 +166,16 @@ def _read_grid(file: SourceFile, unit: str) -> Grid:
     if max(len(token) for token in tokens) > LONGEST_NUMBER:
         raise InputError(f"{file.name}: a value has more than {LONGEST_NUMBER} characters. Export it again.")
     try:
+        if b"_" in data[end:]:  # Python reads 1_0 as 10; whoever wrote it meant something else
+            raise ValueError
         values = np.array(tokens).astype("f8")
     except ValueError:
         index = next(i for i, token in enumerate(tokens) if _number(token.decode("ascii", "replace")) is None)
         place = f"row {index // n_columns + 1} of the values, column {index % n_columns + 1}"
         raise InputError(f"{file.name}, {place}: '{show(tokens[index].decode('ascii', 'replace'))}' is not a number.") from None
-    no_value = _number(header.get("nodata_value", "-9999"))
+    no_value = _number(told := header.get("nodata_value", "-9999"))
+    if no_value is None:
+        raise InputError(f"{file.name}, header: NODATA_value is '{show(told)}', not a number. Export it again.")
     values[(values == no_value) | ~np.isfinite(values) | (np.abs(values) > 1e30)] = np.nan
     if np.isnan(values).all():
         raise InputError(f"{file.name}: no cell has a value. Export it again.")
@@ -213,6 +217,6 @@ def _frame(header: dict[str, str], file: SourceFile) -> tuple[int, int, tuple[fl
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
