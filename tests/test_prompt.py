@@ -254,6 +254,22 @@ def test_an_error_names_its_line(weather):
         assert caught.value.line == 2
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("task: {% if horizon > 1e308 + 1e308 %}x{% endif %}", "a number is too large"),
+        ("task: {% if horizon != 1e4001 %}x{% endif %}", "a number is too large"),
+        ("task: {{ " + "n" * 5000 + " }}", "n… is undefined"),
+        ("task: {{ horizon|" + "n" * 5000 + " }}", "n…"),
+        ("task: {% " + "id" * 3000 + " %}", "unknown tag"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_a_short_line_whatever_it_holds(weather, template, words):
+    with pytest.raises(TemplateError, match=words) as caught:
+        tell(weather, 4, config=PromptConfig(template=template))
+    assert len(str(caught.value)) < 500
+
+
 def test_a_template_cannot_make_a_text_without_end():
     facts = {"many": ["x" * 80] * 400}
     with pytest.raises(TemplateError, match="more than 8000 characters"):

@@ -10,10 +10,12 @@ from functools import lru_cache
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
+from stvlm.data.files import show
 from stvlm.modalities.words import number_text
 
 LONGEST_TEMPLATE = 8000  # characters
 LONGEST_PROMPT = 8000  # characters
+LONGEST_MESSAGE = 450  # characters of what is wrong with it
 DEEPEST_LOOP = 2
 KINDS = (
     "where",
@@ -126,7 +128,8 @@ class TemplateError(ValueError):
     """
 
     def __init__(self, message: str, line: int = 0, field: str = "", near: tuple[str, ...] = ()) -> None:
-        super().__init__(f"Line {line} of the template: {message}" if line else f"The template: {message}")
+        short = show(re.sub(r"\S{60,}", lambda word: show(word[0]), message), LONGEST_MESSAGE)
+        super().__init__(f"Line {line} of the template: {short}" if line else f"The template: {short}")
         self.line, self.field, self.near = line, field, near
 
 
@@ -158,6 +161,8 @@ def render_template(template: str, facts: dict) -> list[tuple[str, str]]:
         raise TemplateError(known, _line_of(error), name, near) from error
     except SecurityError as error:
         raise TemplateError(f"not allowed: {error}", _line_of(error)) from error
+    except NameError as error:  # Jinja writes 1e999 down as `inf`, which is no name
+        raise TemplateError("a number is too large.", _line_of(error)) from error
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         if isinstance(error, TemplateError):
             raise
