@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stvlm.jobs.run import RunSpec, write_atomic, write_folder
+from stvlm.data.whole import write_folder
+from stvlm.jobs.run import RunSpec, write_atomic
 from stvlm.jobs.worker import main
 
 PAUSE_SECONDS = 0.05

@@ -12,10 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stvlm.data.whole import write_folder
 from stvlm.jobs import board, process
 from stvlm.jobs.backend import SILENT_SECONDS, checked_settings
 from stvlm.jobs.local import LocalBackend
-from stvlm.jobs.run import RunError, RunSpec, RunStatus, WorkspaceError, run_folder, write_folder
+from stvlm.jobs.run import RunError, RunSpec, RunStatus, WorkspaceError, run_folder
 
 WORKER = (sys.executable, str(Path(__file__).with_name("counting_worker.py")))
 HERE = LocalBackend(WORKER)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,22 @@ def test_a_save_that_fails_leaves_what_was_there(series, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_series(series.slice(0, 10), tmp_path / "a")
     monkeypatch.undo()
+    assert load_series(tmp_path / "a", verify=True).fingerprint == series.fingerprint
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_cannot_be_put_in_place_leaves_what_was_there(series, tmp_path, monkeypatch):
+    save_series(series, tmp_path / "a")
+    rename = Path.rename
+
+    def stuck(path, target):
+        if path.suffix == ".tmp":
+            raise OSError("not now")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stuck)
+    with pytest.raises(OSError, match="not now"):
+        save_series(series.slice(0, 10), tmp_path / "a")
     assert load_series(tmp_path / "a", verify=True).fingerprint == series.fingerprint
     assert os.listdir(tmp_path) == ["a"]
 

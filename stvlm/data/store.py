@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from stvlm.data.baselayer import BaseLayer
 from stvlm.data.files import InputError, show
 from stvlm.data.network import SensorNetwork
 from stvlm.data.series import SensorSeries
+from stvlm.data.whole import write_folder
 
 VERSION = 1
 META = "meta.json"
@@ -37,19 +35,7 @@ def save_series(series: SensorSeries, folder: Path | str) -> None:
     folder = Path(folder)
     if folder.exists() and not (folder / META).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: holds something else than a series. Choose an empty or a new folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.{word}") for word in ("new", "old"))
-    part.mkdir()
-    try:
-        _write(series, part)
-        if folder.exists():
-            os.replace(folder, old)
-            os.replace(part, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    write_folder(folder, lambda part: _write(series, part))
 
 
 def _write(series: SensorSeries, folder: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from stvlm.data.whole import write_folder
 from stvlm.jobs.keeping import cannot_write, changing, check_quota, hold_room
 from stvlm.jobs.run import (
     RunError,
@@ -25,7 +26,6 @@ from stvlm.jobs.run import (
     read_status,
     run_folder,
     write_atomic,
-    write_folder,
 )
 
 SILENT_SECONDS = 30.0  # a worker shows a sign of life every second or two

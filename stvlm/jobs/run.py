@@ -8,8 +8,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -220,18 +218,3 @@ def write_atomic(path: Path, content: Any, durable: bool = False) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder and only then put it in the place of `folder`: whole or not at all."""
-    part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    old = part.with_suffix(".old")
-    try:
-        part.mkdir(parents=True)
-        write(part)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

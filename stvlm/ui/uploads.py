@@ -17,8 +17,9 @@ from stvlm.data.effects import Effect, try_fix
 from stvlm.data.files import InputError, Source
 from stvlm.data.formats import RawTables
 from stvlm.data.guarded import look_at_header, read_uploads
+from stvlm.data.whole import write_folder
 from stvlm.jobs import room
-from stvlm.jobs.run import workspace, write_atomic, write_folder
+from stvlm.jobs.run import workspace, write_atomic
 from stvlm.logs import note
 from stvlm.ui import folders, session
 
@@ -95,14 +96,15 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
     _count(upload)
+    if place.is_dir():
+        os.utime(place)  # somebody looks at it: it stays for now
+        return upload
     with room.writing("uploads"):
-        if place.is_dir():
-            os.utime(place)  # somebody looks at it: it stays for now
-            return upload
-        size = sum(len(content) for _, content in files.values())
-        room.for_upload(size)
-        write_folder(place, lambda part: _write(part, files))
-    note("upload kept", upload=upload, n_bytes=size)
+        if not place.is_dir():  # another tab may have been faster with the same files
+            size = sum(len(content) for _, content in files.values())
+            room.for_upload(size)
+            write_folder(place, lambda part: _write(part, files))
+            note("upload kept", upload=upload, n_bytes=size)
     return upload
 
 
@@ -140,6 +142,9 @@ def hold_folder(files: dict[str, str]) -> str:
         digest.update(f"{role}\0{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
+    if is_held(upload) and (place / "paths.json").is_file():
+        os.utime(place)
+        return upload
     with room.writing("uploads"):
         place.mkdir(parents=True, exist_ok=True)
         write_atomic(place / "paths.json", files)
