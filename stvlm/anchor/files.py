@@ -15,6 +15,7 @@ from stvlm.anchor.recall import Recall, Rule
 from stvlm.anchor.ridge import Member
 from stvlm.anchor.transform import Transform
 from stvlm.data.scaler import SeasonalProfile
+from stvlm.data.settings import read_settings
 
 
 def save(anchor: Anchor, folder: Path) -> None:
@@ -47,7 +48,7 @@ def load(folder: Path) -> Anchor:
     Raises:
         ValueError: it does not fit together, or would take any time or memory (`vetting.check`).
     """
-    meta = vetting.read(folder / "anchor.json")
+    meta = read_settings(folder / "anchor.json", "anchor")
     arrays = load_file(folder / "anchor.safetensors")
     members = []
     for i, word in enumerate(meta["members"]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,30 +11,12 @@ from stvlm.anchor.recall import Recall
 from stvlm.anchor.transform import Transform
 from stvlm.data.scaler import DAY, WEEK, YEAR
 
-MOST_BYTES = 16 << 20
 MOST_MEMBERS = 100
 MOST_STEPS, MOST_SECONDS = 100_000_000, 10**12
 LARGEST = float(np.finfo("f4").max)
 WAYS = ("repeat", "usual", "known mean", "local mean")
 SCALES, OFFSETS = ("identity", "root", "log"), ("none", "last", "mean")
 SEASONS = (0, DAY, WEEK, YEAR)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The words of an anchor.
-
-    Raises:
-        ValueError: too large, nested too deep, or no object.
-    """
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path.name} is larger than {MOST_BYTES >> 20} MiB.")
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"{path.name} is nested too deep.") from None
-    if not isinstance(words, dict):
-        raise ValueError(f"{path.name} holds no anchor.")
-    return words
 
 
 def check(anchor: Anchor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from stvlm.data.settings import read_settings
+
 WEIGHTS = "model.safetensors"
-MOST_JSON = 16 << 20  # bytes
 DEEPEST = 12
 LONGEST_WORD = 10_000  # characters, the template of a prompt included
 SIZES = {  # setting -> smallest and largest sane value: what a model takes in memory grows with them
@@ -42,24 +42,6 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError(f"backbone/{path.name} brings code of its own, which is never run. Use a model without.")
         check_settings(settings, f"backbone/{path.name}")
     return stored, read_settings(folder / "manifest.json")
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """A JSON object of sane size whose numbers are sane too.
-
-    Raises:
-        ValueError: too large, nested too deep, no object, or a setting out of its bounds.
-    """
-    size = path.stat().st_size
-    if size > MOST_JSON:
-        raise ValueError(f"{path.name} has {size >> 20} MiB; settings have at most {MOST_JSON >> 20}.")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"{path.name} is nested too deep.") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path.name} holds no settings.")
-    return settings
 
 
 def check_settings(settings: Any, name: str = "config.json", depth: int = 0) -> None:
