@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stvlm.data import passing
+from stvlm.data.child import child_environment
 from stvlm.data.columns import WORDS, Header, read_header
 from stvlm.data.files import InputError, Source, open_source, show
 from stvlm.data.formats import RawTables, read_tables
@@ -117,9 +117,7 @@ def _is_risky(source: Source | None) -> bool:
 def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
     """Exit code of the process that reads the folder's request; None where it had to be ended."""
     command = [sys.executable, "-m", "stvlm.data.guarded", str(folder), str(most_bytes)]
-    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}  # no memory reserved ahead
-    home = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
+    environment = child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")  # no memory reserved ahead
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
         return subprocess.run(command, env=environment, timeout=seconds, check=False, **quiet).returncode  # noqa: S603  our own module

@@ -7,7 +7,6 @@ again: what takes 0.6 s alone took 5 s beside one busy thread and 33 s beside th
 from __future__ import annotations
 
 import copy
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,10 +14,10 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
+from stvlm.data.child import child_environment
 from stvlm.data.kept import Kept
 
 if TYPE_CHECKING:
@@ -83,10 +82,8 @@ class Beside:
                 self._line, far = Pipe()
                 with far:
                     command = [sys.executable, "-m", "stvlm.jobs.beside", str(far.fileno()), module]
-                    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
                     quiet = dict.fromkeys(("stdin", "stderr"), subprocess.DEVNULL)  # an error that is not caught may quote a cell
-                    environment = os.environ | {"PYTHONPATH": path}  # the server may stand in another folder
-                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment, **quiet)  # noqa: S603  our own module
+                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=child_environment(), **quiet)  # noqa: S603  our own module
 
     def _ask(self, work: Callable, given: tuple) -> tuple[bool, object] | None:
         """Whether the work failed, and its answer or error; None where it is to be done here.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-import stvlm
+from stvlm.data.child import child_environment
 from stvlm.jobs.run import workspace, write_atomic
 
 SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
@@ -47,9 +47,7 @@ def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> 
     Raises:
         OSError: it cannot be started, or written down; then there is no worker.
     """
-    root = str(Path(stvlm.__file__).resolve().parents[1])
-    path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-    environment = os.environ | {"STVLM_HOME": str(workspace()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    environment = child_environment(STVLM_HOME=str(workspace()), PYTHONUNBUFFERED="1")
     if threads:
         environment |= dict.fromkeys(THREADS, str(threads))
     with (folder / "log.txt").open("ab") as log:
