@@ -45,7 +45,7 @@ class Choice:
     Attributes:
         name: its word in the URL. label: what people call it.
         folder: of the model; None for what is made here: the closed-form anchor, and zero-shot.
-        lookback, horizon: in steps. how: what is made here is made, its split and its seasons, as one text.
+        lookback, horizon: in steps. split, seasons_minutes: by which what is made here is made; None: seasons are found.
     """
 
     name: str
@@ -53,7 +53,8 @@ class Choice:
     folder: Path | None
     lookback: int
     horizon: int
-    how: str = ""
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    seasons_minutes: tuple[int, ...] | None = None
 
     @property
     def explains(self) -> bool:
@@ -64,7 +65,7 @@ class Choice:
     def fingerprint(self) -> str:
         """Changes whenever the model does."""
         if self.folder is None:
-            return f"{self.name} {self.lookback} {self.horizon} {self.how} {stvlm.__version__}"
+            return f"{self.name} {self.lookback} {self.horizon} {self.split} {self.seasons_minutes} {stvlm.__version__}"
         weights = (self.folder / "model.safetensors").stat()
         manifest = (self.folder / "manifest.json").read_bytes()
         return hashlib.sha256(manifest + f"{weights.st_size} {weights.st_mtime_ns}".encode()).hexdigest()
@@ -80,10 +81,9 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
         source = run.spec.data
         if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
             found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
-    lookback, horizon, split = datasets.window_sizes(data, series)
-    how = f"{split} {sample.seasons_minutes if sample else None}"  # a sample that is uploaded as well has seasons of its own
-    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, lookback, horizon, how))
-    found.append(Choice(ANCHOR, say("common.anchor"), None, lookback, horizon, how))
+    terms = *datasets.window_sizes(data, series), sample.seasons_minutes if sample else None
+    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, *terms))
+    found.append(Choice(ANCHOR, say("common.anchor"), None, *terms))
     return tuple(found)
 
 
@@ -289,10 +289,7 @@ def ready(choice: Choice, series: SensorSeries) -> STVLM:
 
 def _made(choice: Choice, series: SensorSeries) -> STVLM:
     """A model that nothing was trained for."""
-    sample = datasets.sample(data := session.data_id())
-    split = datasets.window_sizes(data, series)[2]
-    config = {"lookback": choice.lookback, "horizon": choice.horizon, "split": split}
-    config["seasons_minutes"] = sample.seasons_minutes if sample else None
+    config = {name: getattr(choice, name) for name in ("lookback", "horizon", "split", "seasons_minutes")}
     is_zero_shot = choice.name == ZERO_SHOT
     make = untrained.zero_shot if is_zero_shot else untrained.anchor
     with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
