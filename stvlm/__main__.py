@@ -34,6 +34,7 @@ from stvlm.cli.parser import parse
 from stvlm.cli.pretrain import pretrain
 from stvlm.cli.progress import Progress, Stage
 from stvlm.data.files import InputError
+from stvlm.runtime.settings import SettingsError, settings
 
 # numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
 
@@ -54,10 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest}
     verbs |= {"benchmark": benchmark, "pretrain": pretrain, "backbones": backbones, "serve": serve}
     try:
+        settings()
         return verbs[options.verb](options) or 0
     except InputError as error:
         for problem in error.problems:
             print(" ".join(problem.split()), file=sys.stderr)
+        return 2
+    except SettingsError as error:
+        print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
+    "stvlm.runtime": 0,
     "stvlm.data": 1,
     "stvlm.logs": 1,
     "stvlm.anchor": 2,

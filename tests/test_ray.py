@@ -27,6 +27,7 @@ from stvlm.jobs.ray_backend import Attempt, RayBackend
 from stvlm.jobs.run import RunSpec, run_folder, write_atomic
 from stvlm.jobs.storage import Storage, pack, unpack
 from stvlm.model.stvlm import STVLM
+from stvlm.runtime.settings import SettingsError
 from stvlm.ui import widgets
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs requirements-ray.txt")
@@ -231,10 +232,18 @@ def test_settings_come_from_the_environment_before_the_workspace_and_a_wrong_one
     with pytest.raises(ValueError, match="the device is auto, cuda or cpu, not cuda:3"):
         RayBackend().devices("cuda:3")
     monkeypatch.setenv("STVLM_RAY_GPUS", "many")
-    with pytest.raises(ClusterError, match="The settings of the Ray cluster: gpus: Input should be a valid number"):
+    with pytest.raises(SettingsError, match=r"^STVLM_RAY_GPUS: Input should be a valid number"):
         read_settings()
     monkeypatch.setenv("STVLM_RAY_RUNTIME_ENV", "{")
-    with pytest.raises(ClusterError, match="are no JSON object"):
+    with pytest.raises(SettingsError, match=r"STVLM_RAY_RUNTIME_ENV: Value error, Expecting property name"):
+        read_settings()
+    monkeypatch.delenv("STVLM_RAY_GPUS")
+    monkeypatch.delenv("STVLM_RAY_RUNTIME_ENV")
+    (home / "ray.json").write_text('{"address": "http://a:8265", "gpus": "many"}')
+    with pytest.raises(ClusterError, match=r"The settings of the Ray cluster: .*ray\.json\.gpus: Input should be a valid number"):
+        read_settings()
+    (home / "ray.json").write_text("{")
+    with pytest.raises(ClusterError, match=r"ray\.json: Invalid JSON"):
         read_settings()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from stvlm.jobs.run import RunError, workspace
+from stvlm.runtime.settings import RaySettings, settings
 
 T = TypeVar("T")
 INSTALL = "Ray is not installed here: pip install -r requirements-ray.txt"
@@ -28,49 +27,22 @@ class ClusterError(RunError):
     """The cluster does not answer, or refuses; the text says what to do."""
 
 
-class ClusterSettings(BaseModel):
-    """Which Ray cluster to use, and how.
-
-    Attributes:
-        address: of its dashboard, as http://host:8265.
-        storage: folder or fsspec URL that this machine and the nodes both reach; empty: the workspace itself, by the same path.
-        gpus: that each run asks for, unless it is to work on the CPU; a part of one, as 0.5, shares it. cpus: the same.
-        python: the command that starts Python on the nodes, where the requirements are installed.
-        runtime_env: Ray's; where it names no working_dir, a copy of this program is sent along.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    address: str = Field(pattern=r"^https?://[^\s]+$")
-    storage: str = ""
-    gpus: float = Field(default=1.0, ge=0)
-    cpus: float = Field(default=1.0, ge=0)
-    python: str = "python"
-    runtime_env: dict[str, Any] = Field(default_factory=dict)
-
-
-def read_settings() -> ClusterSettings | None:
-    """STVLM_RAY_ADDRESS, _STORAGE, _GPUS, _CPUS, _PYTHON and _RUNTIME_ENV (JSON), before ray.json of the workspace; None: no cluster.
+def read_settings() -> RaySettings | None:
+    """STVLM_RAY_* before ray.json of the workspace; None: no cluster.
 
     Raises:
-        ClusterError: a setting that makes no sense.
+        ClusterError: ray.json makes no sense.
+        SettingsError: a variable makes no sense.
     """
-    path = workspace() / SETTINGS
+    path, given = workspace() / SETTINGS, settings().ray
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        for name in ClusterSettings.model_fields:
-            value = os.environ.get(f"STVLM_RAY_{name.upper()}")
-            if value:
-                found[name] = json.loads(value) if name == "runtime_env" else value
-        return ClusterSettings.model_validate(found) if found.get("address") else None
+        stored = RaySettings.model_validate_json(path.read_bytes()) if path.is_file() else RaySettings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ClusterError(f"The settings of the Ray cluster: {name}: {first['msg']}.") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ClusterError(
-            f"The settings of the Ray cluster ({path} or STVLM_RAY_RUNTIME_ENV) are no JSON object: {error}."
-        ) from error
+        first = error.errors(include_input=False)[0]
+        where = ".".join([str(path), *map(str, first["loc"])])
+        raise ClusterError(f"The settings of the Ray cluster: {where}: {first['msg']}.") from error
+    found = stored.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+    return found if found.address else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,7 @@ class Cluster:
         """Raise ClusterError if it cannot be used from here."""
         self._ask(lambda client: client.get_version(), ANSWER_SECONDS)
 
-    def submit(self, job_id: str, command: str, settings: ClusterSettings, gpus: float, variables: dict[str, str]) -> None:
+    def submit(self, job_id: str, command: str, settings: RaySettings, gpus: float, variables: dict[str, str]) -> None:
         """Start a job.
 
         Args:

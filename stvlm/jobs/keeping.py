@@ -10,10 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stvlm.jobs.run import RunError, RunStatus, WorkspaceError, run_folder, workspace
+from stvlm.runtime.settings import settings
 
 PATIENCE_SECONDS = 30.0  # a change takes milliseconds
-MAX_RUNS, MAX_GIGABYTES = 200, 50.0  # of kept runs, where STVLM_MAX_RUNS and STVLM_MAX_GB say nothing else
-MAX_LIVE = 20  # runs that wait or work at once, where STVLM_MAX_LIVE_RUNS says nothing else
 LAST_WORD_BYTES = 65_536
 LAST_WORD = ".last-word"  # a file that holds room on the disk, given up so that a run can say that the disk is full
 
@@ -58,18 +57,18 @@ def check_quota(runs: Iterable[RunStatus]) -> None:
     Raises:
         RunError: too many that wait or work, too many runs, or too many bytes; the text says what to do.
     """
-    runs = list(runs)
-    max_live, live = int(os.environ.get("STVLM_MAX_LIVE_RUNS") or MAX_LIVE), sum(run.is_live for run in runs)
-    if live >= max_live:
-        raise RunError(f"{live} runs wait or work already, and at most {max_live} may. Cancel one, or wait until one has ended.")
-    max_runs = int(os.environ.get("STVLM_MAX_RUNS") or MAX_RUNS)
-    max_gigabytes = float(os.environ.get("STVLM_MAX_GB") or MAX_GIGABYTES)
+    runs, limits = list(runs), settings()
+    live = sum(run.is_live for run in runs)
+    if live >= limits.max_live_runs:
+        raise RunError(
+            f"{live} runs wait or work already, and at most {limits.max_live_runs} may. Cancel one, or wait until one has ended."
+        )
     gigabytes = sum(size_of(run_folder(run.run_id)) for run in runs) / 1e9
-    if len(runs) < max_runs and gigabytes < max_gigabytes:
+    if len(runs) < limits.max_runs and gigabytes < limits.max_gb:
         return
-    full = f"{len(runs)} of at most {max_runs} are kept"
-    if len(runs) < max_runs:
-        full = f"they take {gigabytes:.3g} GB of the {max_gigabytes:g} GB allowed"
+    full = f"{len(runs)} of at most {limits.max_runs} are kept"
+    if len(runs) < limits.max_runs:
+        full = f"they take {gigabytes:.3g} GB of the {limits.max_gb:g} GB allowed"
     ended = sorted((run for run in runs if not run.is_live), key=lambda run: (run.state == "done", run.created))
     advice = (
         f"Delete one that has ended, for instance {ended[0].title!r} ({ended[0].state})" if ended else "Wait until one has ended"

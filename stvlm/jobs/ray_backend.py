@@ -18,11 +18,12 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from stvlm.jobs.backend import CAN_RESUME, Backend
-from stvlm.jobs.cluster import ClusterError, ClusterSettings, cluster, read_settings
+from stvlm.jobs.cluster import ClusterError, cluster, read_settings
 from stvlm.jobs.keeping import LAST_WORD
 from stvlm.jobs.process import THREADS
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, read_status, run_folder, workspace, write_atomic
 from stvlm.jobs.storage import MODEL, Storage, is_done_by, unpack
+from stvlm.runtime.settings import RaySettings
 
 ATTEMPT = "attempt.json"
 FOLLOWED = ("losses.jsonl", "log.txt", "manifest.json", "status.json")  # the state last: what it speaks of is there then
@@ -236,7 +237,7 @@ def _close(folder: Path, attempt: Attempt, why: str) -> None:
             storage.remove(f"runs/{folder.name}/{ATTEMPT}")
 
 
-def _settings() -> ClusterSettings:
+def _settings() -> RaySettings:
     settings = read_settings()
     if settings is None:
         raise ClusterError(NO_CLUSTER)
@@ -250,7 +251,7 @@ def _storage(where: str) -> Storage:
         raise ClusterError(f"The storage {where} cannot be used: {error}") from error
 
 
-def _gpus(settings: ClusterSettings, wanted: str) -> float:
+def _gpus(settings: RaySettings, wanted: str) -> float:
     """GPUs that a run asks for."""
     return {"auto": settings.gpus, "cuda": settings.gpus or 1.0}.get(wanted, 0.0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from stvlm.data.files import InputError
 from stvlm.jobs.keeping import changing, size_of
 from stvlm.jobs.run import WorkspaceError, workspace
 from stvlm.logs import note
+from stvlm.runtime.settings import settings
 
-MAX_UPLOADS, MAX_NETWORKS, MAX_GIGABYTES = 500, 500, 50.0  # where STVLM_MAX_UPLOADS, _NETWORKS and _UPLOAD_GB say nothing else
 UNUSED_SECONDS = 3600.0  # after which an upload of which no network was made may go; whoever still looks at it touches it
 PATIENCE_SECONDS = 120.0  # a large network is written in less
 
@@ -44,18 +43,16 @@ def for_upload(coming_bytes: int) -> None:
         InputError: there is no room; the text says how much is kept and what to do.
     """
     _sweep()
-    uploads, max_uploads = _folders("uploads"), _limit("STVLM_MAX_UPLOADS", MAX_UPLOADS)
+    uploads, limits = _folders("uploads"), settings()
     sizes = {folder: size_of(folder) for folder in uploads}
-    free = (
-        _limit("STVLM_MAX_UPLOAD_GB", MAX_GIGABYTES) * 1e9 - sum(sizes.values()) - size_of(workspace() / "datasets") - coming_bytes
-    )
+    free = limits.max_upload_gb * 1e9 - sum(sizes.values()) - size_of(workspace() / "datasets") - coming_bytes
     for folder in _idle(uploads):
-        if len(sizes) < max_uploads and free >= 0:
+        if len(sizes) < limits.max_uploads and free >= 0:
             break
         free += sizes.pop(folder)
         _remove(folder)
-    if len(sizes) >= max_uploads:
-        _refuse(f"{len(sizes)} uploads are kept, and at most {max_uploads:g} may be", "STVLM_MAX_UPLOADS")
+    if len(sizes) >= limits.max_uploads:
+        _refuse(f"{len(sizes)} uploads are kept, and at most {limits.max_uploads} may be", "STVLM_MAX_UPLOADS")
     if free < 0:
         _refuse(f"this upload is {-free / 1e9:.3g} GB more than may still be kept", "STVLM_MAX_UPLOAD_GB")
 
@@ -66,10 +63,10 @@ def for_network() -> None:
     Raises:
         InputError: there is none; the text says what to do.
     """
-    kept, most = len(_folders("datasets")), _limit("STVLM_MAX_NETWORKS", MAX_NETWORKS)
-    if kept >= most:
-        _refuse(f"{kept} networks are kept, and at most {most:g} may be", "STVLM_MAX_NETWORKS")
-    if size_of(workspace() / "datasets") + size_of(workspace() / "uploads") >= _limit("STVLM_MAX_UPLOAD_GB", MAX_GIGABYTES) * 1e9:
+    kept, limits = len(_folders("datasets")), settings()
+    if kept >= limits.max_networks:
+        _refuse(f"{kept} networks are kept, and at most {limits.max_networks} may be", "STVLM_MAX_NETWORKS")
+    if size_of(workspace() / "datasets") + size_of(workspace() / "uploads") >= limits.max_upload_gb * 1e9:
         _refuse("uploads and networks take all that may be kept", "STVLM_MAX_UPLOAD_GB")
 
 
@@ -118,7 +115,3 @@ def _sweep() -> None:
             with suppress(FileNotFoundError):  # another session was just writing it, and is done
                 if place.is_dir() and time.time() - place.stat().st_mtime > UNUSED_SECONDS:
                     shutil.rmtree(place, ignore_errors=True)
-
-
-def _limit(name: str, default: float) -> float:
-    return float(os.environ.get(name) or default)

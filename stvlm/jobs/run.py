@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stvlm
 from stvlm.logs import note
+from stvlm.runtime.settings import settings
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 WAITING_OR_WORKING = ("queued", "running", "cancelling")
@@ -144,7 +145,7 @@ class RunStatus(BaseModel):
 
 def workspace() -> Path:
     """The folder of all runs and data sets: STVLM_HOME, else .stvlm under the current folder."""
-    return Path(os.environ.get("STVLM_HOME") or ".stvlm").absolute()
+    return settings().home.absolute()
 
 
 def make_run_id() -> str:

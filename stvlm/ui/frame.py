@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 from stvlm import logs
+from stvlm.runtime.settings import SettingsError, settings
 from stvlm.ui import datasets, session, words
 from stvlm.ui.words import say
 
@@ -62,10 +64,22 @@ def page(name: str) -> None:
     title = "ST-VLM" if name == "home" else f"{this.title} · ST-VLM"
     st.set_page_config(page_title=title, page_icon=_ICON, layout="wide")
     session.begin()
+    _check_settings()
     _sidebar()
     if name != "home":
         st.title(this.title, anchor=False)
         st.caption(this.line)
+
+
+def _check_settings() -> None:
+    """End the page with one line for each setting of the server that makes no sense."""
+    try:
+        settings()
+    except SettingsError as error:
+        logs.note("a setting makes no sense", logging.ERROR)
+        st.error(say("frame.wrong_settings"), icon=":material/error:")
+        st.code(str(error), language=None)
+        st.stop()
 
 
 def theme() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from transformers.utils import cached_file
 from stvlm.model.backbone import smollm2
 from stvlm.model.backbone.loading import FAMILIES
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, tiny_config
+from stvlm.runtime.settings import settings
 
 NO_CURE = ""
 
@@ -71,10 +71,8 @@ def _count(config) -> int:
 
 
 def _own_folders() -> list[BackboneInfo]:
-    root = os.environ.get("STVLM_BACKBONES")
-    if not root or not Path(root).is_dir():
-        return []
-    return [_of_folder(path.parent) for path in sorted(Path(root).glob("*/config.json"))]
+    root = settings().backbones
+    return [_of_folder(path.parent) for path in sorted(root.glob("*/config.json"))] if root and root.is_dir() else []
 
 
 def _of_folder(folder: Path) -> BackboneInfo:

