@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from stvlm.ui import frame, home
-from stvlm.ui.warming import warm_up
-from stvlm.ui.words import say
+from stvlm.ui import home
+from stvlm.ui.shell import layout
+from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.layout import warm_up
 
-frame.page("home")
+layout.page("home")
 st.title("ST-VLM", anchor=False)
 st.markdown(say("home.intro"))
 home.flow()
@@ -15,5 +16,5 @@ st.subheader(say("home.try_sample"), anchor=False)
 home.samples()
 st.subheader(say("home.own"), anchor=False)
 st.markdown(say("home.own_files"))
-frame.page_link("data", say("common.upload"), source="own")
+layout.page_link("data", say("common.upload"), source="own")
 warm_up()

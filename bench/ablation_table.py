@@ -1,18 +1,18 @@
-"""The ablation panels as a page: python -m bench.ablation_table docs/results/*.json writes docs/ablation.md."""
+"""The ablation panels as a page: python -m bench.ablation_table stvlm/assets/results/*.json writes docs/ablation.md."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from stvlm.data.printed import table_markdown
-from stvlm.evaluation.results import OF_OTHER_KINDS, PARTIAL, Result, ablation_table, read_result
+from stvlm.evaluation.result_files import OF_OTHER_KINDS, PARTIAL, Result, ablation_table, read_result
+from stvlm.io.write import table_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "ablation.md"
 HEAD = """# What each part of the model is worth
 
-Made by `python -m bench.ablation_table docs/results/*.json` from what `python -m stvlm backtest … --ablations all --json …` wrote.
+Made by `python -m bench.ablation_table stvlm/assets/results/*.json` from what `python -m stvlm backtest … --ablations all --json …` wrote.
 
 Each variant is **trained anew**, not only damaged at test time: same windows, same closed-form anchor, same number of steps, same
 learning rate, seeds paired. Its network is forced in at the shrinkage that is best on the validation part, for a network that is

@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, Idefics3Config
 
-from stvlm.anchor import files as anchor_files
-from stvlm.data.samples import load_sample
-from stvlm.data.windows import Split
-from stvlm.fit import make_model
+from stvlm.anchor import serialize as anchor_files
+from stvlm.core.windows import Split
+from stvlm.datasets.samples import load_sample
 from stvlm.model.backbone import BackboneError, smollm2
-from stvlm.model.objective import pinball_loss
-from stvlm.training import FitConfig
+from stvlm.model.losses import pinball_loss
+from stvlm.training.fit import make_model
+from stvlm.training.trainer import FitConfig
 
 SAMPLE = "germany_pm10_daily"
-ANCHOR = Path(__file__).parents[1] / "checkpoints" / SAMPLE
+ANCHOR = Path(__file__).parents[1] / "stvlm/assets/checkpoints" / SAMPLE
 
 
 def smolvlm_256m(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The benchmark as a page: python -m bench.benchmark_table docs/results/benchmark*.json writes docs/benchmark.md and the README's table."""
+"""The benchmark as a page: python -m bench.benchmark_table stvlm/assets/results/benchmark*.json writes docs/benchmark.md and the README's table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from stvlm.evaluation.benchmark import NAIVE
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGE, README = ROOT / "docs" / "results", ROOT / "docs" / "benchmark.md", ROOT / "README.md"
+RESULTS, PAGE, README = ROOT / "stvlm/assets/results", ROOT / "docs" / "benchmark.md", ROOT / "README.md"
 LEVELS = RESULTS / "levels.json"
 BEGIN, END = "<!-- benchmark table: made by bench.benchmark_table -->", "<!-- end of the benchmark table -->"
 HEAD = """# How good it is
 
-Made by `python -m bench.benchmark_table docs/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote (the errors of
+Made by `python -m bench.benchmark_table stvlm/assets/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote (the errors of
 single sensors and the places of the networks are left out of those files).
 
 All methods see the same windows: the parts follow each other in time, each step of the test part begins a window, the truth is never

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bench.record import Figure, keep
-from stvlm.data.synthetic import field
-from stvlm.jobs.beside import Beside
-from stvlm.zeroshot import Told, tell
+from stvlm.datasets.synthetic_city import field
+from stvlm.serving.helper_process import Beside
+from stvlm.training.zero_shot import Told, tell
 
 ROUNDS = 3
 HOW = (
     "Zero-shot of a made-up network (6 sensors, 240 hours) made ready, beside threads that do as pages do: build lists and write them as "
-    "JSON. Here: in the same process. Beside: in the process that `stvlm/jobs/beside.py` begins. Wall time on two cores."
+    "JSON. Here: in the same process. Beside: in the process that `stvlm/serving/helper_process.py` begins. Wall time on two cores."
 )
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.anchor.unfitted import unfitted_anchor
-from stvlm.data import synthetic
-from stvlm.data.collection import as_dataset, open_dataset, read_list
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
-from stvlm.fit import make_model
-from stvlm.modalities.inputs import InputBuilder
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.datasets import synthetic_city
+from stvlm.datasets.folder import as_dataset, open_dataset, read_list
+from stvlm.modalities.batch import InputBuilder
 from stvlm.model.stvlm import STVLM
-from stvlm.training import FitConfig, Training
+from stvlm.training.fit import make_model
+from stvlm.training.trainer import FitConfig, Training
 
 N_SENSORS, LOOKBACK, HORIZON = 207, 12, 12  # of METR-LA
 DAYS, STEP_MINUTES = 7, 5
@@ -42,7 +42,7 @@ class Case:
 
 def like_metr_la() -> SensorSeries:
     """A made-up city with as many sensors, steps a day and days as a week of METR-LA, rain and incidents told in words."""
-    return synthetic.city(N_SENSORS, DAYS, STEP_MINUTES)
+    return synthetic_city.city(N_SENSORS, DAYS, STEP_MINUTES)
 
 
 def from_folder(folder: Path, name: str) -> SensorSeries:

@@ -29,11 +29,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stvlm.data import quality
-from stvlm.data.files import InputError
-from stvlm.data.formats import read_tables
-from stvlm.evaluation.results import read_result
-from stvlm.modalities.template import DEFAULT_TEMPLATE, TemplateError, render_template
+from stvlm.evaluation.result_files import read_result
+from stvlm.io.read import read_tables
+from stvlm.io.source import InputError
+from stvlm.modalities.text.template import DEFAULT_TEMPLATE, TemplateError, render_template
+from stvlm.quality import report
 
 MOST_BYTES, SLOW = 3 << 30, 10.0  # of memory; seconds of the processor for one file
 IDS = ("01", "02", "NA")
@@ -159,8 +159,8 @@ def read(role: str, name: str, content: bytes) -> None:
         return
     given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | {role: (name, content)}
     raw = read_tables(**given, start="2020-01-01", step_minutes=60.0)
-    quality.inspect(raw)
-    quality.to_series(raw).fingerprint.encode()
+    report.inspect(raw)
+    report.to_series(raw).fingerprint.encode()
 
 
 def child(folder: Path, seed: int, seconds: float) -> None:

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.baselayer import BaseLayer, Grid
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.base_layer import BaseLayer, Grid
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.core.series import SensorSeries
 from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.contenders import Contender
-from stvlm.evaluation.hidden import anchor_between, ridge_between
-from stvlm.evaluation.hidden_picture import picture_between
-from stvlm.evaluation.holding import hidden_sensors, hold_out
+from stvlm.evaluation.image_kernel import picture_between
+from stvlm.evaluation.methods import Contender
+from stvlm.evaluation.unseen_sensors import anchor_between, hidden_sensors, hold_out, ridge_between
 
 CENTRE, SIDE_KM = (52.0, 5.0), 40.0
 CELLS = 8  # a side of the mosaic

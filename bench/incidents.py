@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.data import synthetic
-from stvlm.data.samples import SAMPLES, load_sample
-from stvlm.data.windows import Split
-from stvlm.modalities.inputs import ModelInputs
+from stvlm.core.windows import Split
+from stvlm.datasets import synthetic_city
+from stvlm.datasets.samples import SAMPLES, load_sample
+from stvlm.modalities.batch import ModelInputs
 from stvlm.model.fusion import FusionOutput
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
 
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints" / "synthetic_city"
+FOLDER = Path(__file__).resolve().parents[1] / "stvlm/assets/checkpoints" / "synthetic_city"
 STEPS_SLOW = 8  # quarters of an hour that an incident lasts
 
 
@@ -51,7 +51,7 @@ def told() -> Told:
     """Forecast and explain every such window with the model that comes with the sample."""
     series, sample, model = load_sample("synthetic_city"), SAMPLES["synthetic_city"], STVLM.load(FOLDER)
     test = Split.from_shares(series.n_steps, sample.split).cutoffs("test", sample.lookback, sample.horizon)
-    incidents = [i for i in synthetic.truth().incidents if test[0] <= i.step + 1 <= test[-1]]
+    incidents = [i for i in synthetic_city.truth().incidents if test[0] <= i.step + 1 <= test[-1]]
     inputs = model.builder(series).build(np.array([i.step + 1 for i in incidents]))
     with torch.no_grad():
         output = model(inputs, explain=torch.arange(series.network.n_sensors))

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from bench.incidents import FOLDER
-from stvlm.data import synthetic
-from stvlm.data.samples import SAMPLES, load_sample
-from stvlm.data.windows import Split
+from stvlm.core.windows import Split
+from stvlm.datasets import synthetic_city
+from stvlm.datasets.samples import SAMPLES, load_sample
 from stvlm.model.stvlm import STVLM
 
 NEAR_KM, FAR_KM = 3.0, 9.0  # along the road, from where the jam began to the sensor that it has not reached
@@ -18,8 +18,8 @@ DAY = 96  # steps
 
 def approaching(series, first: int) -> list[tuple[int, int, np.ndarray]]:
     """(cutoff, sensor, slow sensors) halfway between the start of each jam from step `first` on and its coming to a sensor."""
-    truth = synthetic.truth()
-    slow = synthetic.jam_slowness(truth, series.n_steps, 15)
+    truth = synthetic_city.truth()
+    slow = synthetic_city.jam_slowness(truth, series.n_steps, 15)
     found = []
     for jam in truth.jams:
         for node, km in enumerate(truth.road_km[:, jam.node]):

@@ -30,9 +30,9 @@ from pathlib import Path
 from bench.load import free_port, journey, own_network, start_server
 from bench.record import STORE, Figure, keep
 from bench.visitor import LostError, Visitor
-from stvlm.data.store import load_series
-from stvlm.jobs import board
-from stvlm.jobs.process import worker_process
+from stvlm.io.store import load_series
+from stvlm.jobs import api
+from stvlm.jobs.local import worker_process
 from stvlm.jobs.run import DataSource, RunError, RunSpec, list_folders
 
 STEPS = 6
@@ -125,7 +125,7 @@ class Life:
 
     def _start_run(self) -> None:
         """Submit a run on the newest network from a process that may be killed amid it; once it tells the id, the run counts as started."""
-        if not self.promised.networks or sum(board.status(run).is_live for run in self.promised.runs) > 1:
+        if not self.promised.networks or sum(api.status(run).is_live for run in self.promised.runs) > 1:
             return
         data = list(self.promised.networks)[-1]
         config = {
@@ -157,7 +157,7 @@ class Life:
         for run in list_folders():
             process = worker_process(run)
             with suppress(ProcessLookupError, RunError):
-                if process and board.status(run.name).is_live:
+                if process and api.status(run.name).is_live:
                     os.kill(process.pid, signal.SIGKILL)
                     self.kills["worker"] += 1
 
@@ -170,7 +170,7 @@ class Life:
                     found.append(f"network {data} is another")
             except ValueError as error:
                 found.append(f"network {data}: {error}")
-        listed = {run.run_id: run for run in board.list_runs()}
+        listed = {run.run_id: run for run in api.list_runs()}
         found += [f"run {run} is not listed" for run in self.promised.runs if run not in listed]
         found += [f"run {folder.name} cannot be read" for folder in list_folders() if folder.name not in listed]
         for run in listed.values():
@@ -184,20 +184,20 @@ class Life:
             elif run.run_id in self.promised.models:
                 found.append(f"run {run.run_id} was done and is {run.state}")
             elif run.is_resumable:
-                board.resume(run.run_id)
+                api.resume(run.run_id)
         return found
 
     def end(self, seconds: float) -> list[str]:
         """Let all runs come to their end, and look once more."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and any(board.status(run).state != "done" for run in self.promised.runs):
+        while time.monotonic() < deadline and any(api.status(run).state != "done" for run in self.promised.runs):
             time.sleep(1.0)
-        late = [f"run {run} is still {board.status(run).state}" for run in self.promised.runs if board.status(run).state != "done"]
+        late = [f"run {run} is still {api.status(run).state}" for run in self.promised.runs if api.status(run).state != "done"]
         return self.wrong() + late
 
 
 def _submit(spec: RunSpec, line: Connection) -> None:
-    line.send(board.submit(spec))
+    line.send(api.submit(spec))
 
 
 def main() -> int:
@@ -230,7 +230,7 @@ def main() -> int:
             life.server.kill()
             life.server.wait()
             for run in list_folders():
-                board.cancel(run.name)
+                api.cancel(run.name)
     promised = life.promised
     figures = [
         Figure("rounds", done, "", ">= 200"),

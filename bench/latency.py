@@ -11,8 +11,8 @@ import torch
 
 from bench.cases import case, like_metr_la
 from bench.record import Figure, keep
-from stvlm.data.windows import Window
-from stvlm.predict import explain, predict
+from stvlm.core.windows import Window
+from stvlm.inference.predict import explain, predict
 
 FORECASTS = 11
 HOW = (

@@ -18,9 +18,9 @@ from playwright.sync_api import Error, sync_playwright
 
 from bench.record import Figure, keep
 from bench.startup import ROOT, processor_seconds, wait_for
-from stvlm.data import store
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.io import store
 
 SAMPLE, DUBLIN = "sample:irish_wind", (53.43333, -6.25)
 LARGEST = "sample:bixi_montreal_daily"  # by its sensors

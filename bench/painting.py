@@ -8,8 +8,8 @@ import torch
 from scipy.interpolate import griddata
 
 from bench.record import Figure, in_turn, keep, ratio, seconds_of
-from stvlm.data import synthetic
-from stvlm.modalities.image import ImageConfig, build_raster
+from stvlm.datasets import synthetic_city
+from stvlm.modalities.image.views import ImageConfig, build_raster
 
 N_SENSORS, SIZE, BATCH, FRAMES = 207, 128, 32, 12
 ROUNDS = 15
@@ -23,7 +23,7 @@ HOW = (
 def main() -> None:
     """Measure and keep."""
     torch.set_num_threads(1)
-    network = synthetic.field(N_SENSORS, 3, "noise").network
+    network = synthetic_city.field(N_SENSORS, 3, "noise").network
     raster = build_raster(network, ImageConfig(size=SIZE))
     values = torch.randn(BATCH, FRAMES, N_SENSORS)
     gaps = torch.rand(values.shape) < 0.9

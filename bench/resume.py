@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stvlm import fit
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.store import save_series
-from stvlm.jobs import board, worker
-from stvlm.jobs.run import RunSpec, make_run_id, run_folder, write_atomic
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.io.store import save_series
+from stvlm.jobs import api, worker
+from stvlm.jobs.run import RunSpec, make_run_id, run_folder
+from stvlm.runtime.atomic import write_atomic
+from stvlm.training import fit
 
 TUNINGS = ("adalora", "full", "adaptive", "lora")
 CHECKPOINT_EVERY = 5
@@ -85,16 +86,16 @@ def run(tuning: str, steps: int, kill_at: list[int], chance: random.Random) -> t
         if row is not None and wait_for_row(run_id, row, pid):
             time.sleep(chance.random() * 0.1)
             os.kill(pid, signal.SIGKILL)
-            killed.append(len(board.losses(run_id)))
+            killed.append(len(api.losses(run_id)))
         if os.waitpid(pid, 0)[1] == 0:
             break
-    assert board.status(run_id).state == "done", board.status(run_id)
+    assert api.status(run_id).state == "done", api.status(run_id)
     return run_id, killed
 
 
 def wait_for_row(run_id: str, row: int, pid: int) -> bool:
     """Wait until the losses have so many rows; False where the worker ended before."""
-    while len(board.losses(run_id)) < row:
+    while len(api.losses(run_id)) < row:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return False
         time.sleep(0.005)
@@ -103,8 +104,8 @@ def wait_for_row(run_id: str, row: int, pid: int) -> bool:
 
 def result(run_id: str) -> dict[str, object]:
     """All that a run leaves but its times: the rows of its losses, and the bytes of its weights."""
-    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in board.losses(run_id)]
-    model = board.status(run_id).model_folder
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in api.losses(run_id)]
+    model = api.status(run_id).model_folder
     return {"losses": rows} | {path.name: path.read_bytes() for path in sorted(model.glob("*.safetensors"))}
 
 

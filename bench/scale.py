@@ -33,7 +33,7 @@ HOW = (
     "Made-up networks of constant density, {steps:,} steps of 5 minutes in a memory-mapped file, of which the last 2,000 hold readings; "
     "L = H = 12, one window at a time, `tiny`, one thread, processor time; median of {windows} windows. The anchor is the ridge form and "
     "the ways to read the past together. Memory is the largest of the whole process, with the pages of the file that it touched. Above "
-    "2,048 sensors far ones are read in groups (stvlm/model/blocks.py). Exponents are fitted on the last five sizes."
+    "2,048 sensors far ones are read in groups (stvlm/model/block_attention.py). Exponents are fitted on the last five sizes."
 )
 
 
@@ -60,7 +60,7 @@ def make_up(n_sensors: int, n_steps: int, file: Path) -> None:
 
 def network_of(n_sensors: int):
     """Sensors at random places, as dense whatever their number."""
-    from stvlm.data.network import SensorNetwork
+    from stvlm.core.network import SensorNetwork
 
     random = np.random.default_rng(n_sensors + 1)
     side = 0.01 * n_sensors**0.5
@@ -89,14 +89,14 @@ def measure(n_sensors: int, n_steps: int, file: Path) -> dict:
     """Seconds and bytes of every stage on one network, in this process."""
     import torch
 
-    from stvlm.anchor.unfitted import unfitted_anchor
-    from stvlm.data.series import SensorSeries
-    from stvlm.data.windows import Split, Window
-    from stvlm.fit import make_model
-    from stvlm.modalities.image import paint_views
+    from stvlm.anchor.zero_shot import unfitted_anchor
+    from stvlm.core.series import SensorSeries
+    from stvlm.core.windows import Split, Window
+    from stvlm.inference.predict import predict
+    from stvlm.modalities.image.views import paint_views
     from stvlm.modalities.series import series_features
-    from stvlm.predict import predict
-    from stvlm.training import FitConfig
+    from stvlm.training.fit import make_model
+    from stvlm.training.trainer import FitConfig
 
     torch.set_num_threads(1)
     base = memory_bytes("VmRSS")

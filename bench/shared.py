@@ -1,4 +1,4 @@
-"""What weights learnt on other networks are worth: python -m bench.shared --data FOLDER --groups a,b/c,d --json docs/results/shared.json
+"""What weights learnt on other networks are worth: python -m bench.shared --data FOLDER --groups a,b/c,d --json stvlm/assets/results/shared.json
 
 For each group of networks weights are trained on all others and on made-up fields, and then forecast those of the group, which they never
 saw. Afterwards `python -m bench.shared --page` writes docs/shared.md. Goes on where it stopped.
@@ -17,12 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from stvlm.data.collection import Dataset, as_dataset, open_dataset, read_list
-from stvlm.data.physics import FIELDS
-from stvlm.data.printed import table_markdown
+from stvlm.datasets.folder import Dataset, as_dataset, open_dataset, read_list
+from stvlm.datasets.synthetic_physics import FIELDS
+from stvlm.io.write import table_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RESULTS = ROOT / "docs" / "shared.md", ROOT / "docs" / "results" / "shared.json"
+PAGE, RESULTS = ROOT / "docs" / "shared.md", ROOT / "stvlm/assets/results" / "shared.json"
 NAIVE = ("persistence", "seasonal naive", "historical average")
 HEAD = """# Weights that networks share
 
@@ -41,8 +41,8 @@ part; ratios are to the best of persistence, seasonal naive and historical avera
 def measure(options: argparse.Namespace, done: dict[str, Any]) -> None:
     """Train and score group by group, and keep what is known after each network."""
     from stvlm.evaluation.backtest import backtest
-    from stvlm.model.shared import save
-    from stvlm.pretrain import JointTraining, gather, manifest, tiny_config
+    from stvlm.model.pretrained import save
+    from stvlm.training.pretrain import JointTraining, gather, manifest, tiny_config
 
     entries = {name: as_dataset(name, entry) for name, entry in read_list(options.data).items()}
     groups = [tuple(group.split(",")) for group in options.groups.split("/")]

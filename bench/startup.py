@@ -20,7 +20,11 @@ from bench.record import Figure, keep
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "irish_wind"
-MODULES = ("stvlm.ui.home", "stvlm.ui.forecasting", "stvlm.predict")  # the first page; the forecast page; what forecasts
+MODULES = (
+    "stvlm.ui.home",
+    "stvlm.ui.forecast.page",
+    "stvlm.inference.predict",
+)  # the first page; the forecast page; what forecasts
 SHOWN = 8  # libraries
 LIMIT_MS = 240_000
 HOW = (

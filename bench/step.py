@@ -13,7 +13,7 @@ import torch
 
 from bench.cases import Case, case, from_folder, like_metr_la
 from bench.record import Figure, in_turn, keep, ratio
-from stvlm.modalities.inputs import ModelInputs
+from stvlm.modalities.batch import ModelInputs
 from stvlm.model.backbone import Backbone
 
 ROUNDS = 5

@@ -55,9 +55,9 @@ def measure(options: argparse.Namespace) -> dict:
     """Train with one strategy in this process."""
     import torch
 
-    from stvlm.data.samples import SAMPLES, load_sample
-    from stvlm.fit import FitConfig, fit
+    from stvlm.datasets.samples import SAMPLES, load_sample
     from stvlm.model.stvlm import count_parameters
+    from stvlm.training.fit import FitConfig, fit
 
     torch.set_num_threads(1)
     sample, series = SAMPLES[options.sample], load_sample(options.sample)

@@ -7,11 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from stvlm.data.samples import SAMPLES, load_sample
-from stvlm.data.series import SensorSeries
-from stvlm.data.synthetic import field
-from stvlm.data.windows import Window
-from stvlm.modalities.prompt import PromptConfig, describe_window
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.datasets.samples import SAMPLES, load_sample
+from stvlm.datasets.synthetic_city import field
+from stvlm.modalities.text.prompt import PromptConfig, describe_window
 from stvlm.model.backbone import TINY_TOKENIZER, train_tokenizer
 
 QUANTITIES = (

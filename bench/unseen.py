@@ -1,6 +1,6 @@
 """What is lost at sensors that were never seen, and at sensors that fall silent: python -m bench.unseen --data FOLDER --json OUT
 
-Afterwards `python -m bench.unseen --page` writes docs/unseen.md from docs/results/unseen.json and docs/results/unseen_synthetic.json.
+Afterwards `python -m bench.unseen --page` writes docs/unseen.md from stvlm/assets/results/unseen.json and stvlm/assets/results/unseen_synthetic.json.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 
 import pandas as pd
 
-from stvlm.data.collection import as_dataset, open_dataset, read_list
-from stvlm.data.printed import table_markdown
+from stvlm.datasets.folder import as_dataset, open_dataset, read_list
+from stvlm.io.write import table_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RESULTS = ROOT / "docs" / "unseen.md", ROOT / "docs" / "results"
+PAGE, RESULTS = ROOT / "docs" / "unseen.md", ROOT / "stvlm/assets/results"
 FEWEST, HOLD, DROP = 25, 0.2, 0.3  # sensors of a network; shares that are held out, and that fall silent
 SIMPLE = ("inverse distance of ridge", "kriging of ridge")
 SHOWN = (*SIMPLE, "anchor, by place alone", "anchor", "anchor and image (field)", "anchor and image (geography)", "stvlm")
 HEAD = """# Sensors that were never seen, and sensors that fall silent
 
-Made by `python -m bench.unseen --page` from what `python -m bench.unseen --data FOLDER --json docs/results/unseen.json` and
-`python -m bench.hidden --json docs/results/unseen_synthetic.json` measured.
+Made by `python -m bench.unseen --page` from what `python -m bench.unseen --data FOLDER --json stvlm/assets/results/unseen.json` and
+`python -m bench.hidden --json stvlm/assets/results/unseen_synthetic.json` measured.
 
 ## A fifth of the sensors held out
 
@@ -36,7 +36,7 @@ the same hidden sensors.
 
 - **inverse distance / kriging of ridge**: the ridge forecasts of the others, interpolated: by the 6 nearest at the power of 2; by ordinary
   kriging with an exponential variogram fitted to those forecasts.
-- **anchor**: the closed-form forecasts of the others, carried by the ways that did best (`stvlm/anchor/places.py`): scale, kernel, median
+- **anchor**: the closed-form forecasts of the others, carried by the ways that did best (`stvlm/spatial/interpolation.py`): scale, kernel, median
   or mean, and a drift on what is known of a sensor without ever reading it: numeric columns of the sensor table, links, the ground.
   **by place alone** has the coordinates only, as for a click on the map. The Danube's table holds each gauge's mean discharge, a figure of
   its own long record: where no such figure is known, only the column "by place alone" can be had.
@@ -49,7 +49,7 @@ the same hidden sensors.
 def measure(folder: Path, names: tuple[str, ...], seeds: int, models: tuple[str, ...], done: dict, keep: Any, fit: dict) -> None:
     """Score each network of a folder, `keep` what is known after each."""
     from stvlm.evaluation.backtest import backtest
-    from stvlm.evaluation.hidden import backtest_hidden
+    from stvlm.evaluation.unseen_sensors import backtest_hidden
 
     entries = read_list(folder)
     for name in names or entries:

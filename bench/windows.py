@@ -10,9 +10,9 @@ import torch
 
 from bench.cases import HORIZON, LOOKBACK, case, like_metr_la, many
 from bench.record import Figure, in_turn, keep, ratio
-from stvlm.data.series import SensorSeries
-from stvlm.data.store import load_series, save_series
-from stvlm.data.windows import Window
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.io.store import load_series, save_series
 
 BATCH, ROUNDS = 64, 15
 LARGE, LARGE_STEPS, LARGE_BATCH = 5_000, 2_000, 4

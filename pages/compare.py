@@ -1,11 +1,12 @@
 """Finished backtests beside each other: errors by horizon and sensor, what each part of the model is worth."""
 
-from stvlm.ui import comparing, frame
+from stvlm.ui import compare
+from stvlm.ui.shell import layout
 
-frame.page("compare")
-results, one = comparing.pick()
-comparing.errors(results, one)
-comparing.by_sensor(one)
-comparing.panel(one)
-comparing.few_shot(results)
-comparing.command()
+layout.page("compare")
+results, one = compare.pick()
+compare.errors(results, one)
+compare.by_sensor(one)
+compare.panel(one)
+compare.few_shot(results)
+compare.command()

@@ -1,13 +1,14 @@
 """Choose or upload a network; see what is wrong with it, where it has gaps, and what it looks like."""
 
-from stvlm.ui import dropping, frame, overview, widgets
+from stvlm.ui.data import page, upload_form
+from stvlm.ui.shell import inputs, layout
 
-frame.page("data")
-if overview.own_files():
-    dropping.take()
+layout.page("data")
+if page.own_files():
+    upload_form.take()
 else:
-    overview.choose()
-    series = widgets.need_series()
-    overview.figures(series)
-    overview.quality_report()
-    overview.where_and_when(series)
+    page.choose()
+    series = inputs.need_series()
+    page.figures(series)
+    page.quality_report()
+    page.where_and_when(series)

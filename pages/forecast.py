@@ -1,12 +1,14 @@
 """The forecast of any cutoff on the map, over time and as a table, with bands and simple methods beside it."""
 
-from stvlm.ui import forecasting, frame, models, rivals, widgets
-from stvlm.ui.words import say
+from stvlm.ui.forecast import page
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
+from stvlm.ui.shell.i18n import say
 
-frame.page("forecast")
-series = widgets.need_series()
-choice, window = models.pick(series)
-forecast = models.forecast(choice, window)
-forecasting.about(choice, window, forecast)
-forecasting.linked_views(choice, window, forecast, rivals.forecasts(window))
-frame.page_link("fusion", say("forecast.to_fusion"))
+layout.page("forecast")
+series = inputs.need_series()
+choice, window = forecasters.pick(series)
+forecast = forecasters.forecast(choice, window)
+page.about(choice, window, forecast)
+page.linked_views(choice, window, forecast, forecasters.forecasts(window))
+layout.page_link("fusion", say("forecast.to_fusion"))

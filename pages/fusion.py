@@ -1,10 +1,12 @@
 """What the forecast drew on: image, words, series and other sensors, with the measured effect of deletion."""
 
-from stvlm.ui import frame, fusing, models, widgets
-from stvlm.ui.words import say
+from stvlm.ui import fusion
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
+from stvlm.ui.shell.i18n import say
 
-frame.page("fusion")
-series = widgets.need_series()
-choice, window = models.pick(series, explains=True)
-fusing.linked_views(choice, window)
-frame.page_link("forecast", say("fusion.to_forecast"))
+layout.page("fusion")
+series = inputs.need_series()
+choice, window = forecasters.pick(series, explains=True)
+fusion.linked_views(choice, window)
+layout.page_link("forecast", say("fusion.to_forecast"))

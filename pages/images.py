@@ -1,8 +1,10 @@
 """What the model sees: the network of one moment painted as images."""
 
-from stvlm.ui import frame, models, seeing, widgets
+from stvlm.ui import images
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
 
-frame.page("images")
-series = widgets.need_series()
-choice, window = models.pick(series)
-seeing.pictures(choice, window)
+layout.page("images")
+series = inputs.need_series()
+choice, window = forecasters.pick(series)
+images.pictures(choice, window)

@@ -1,10 +1,12 @@
 """How a forecast is made, in six steps on the readings in view: look, think, break it."""
 
-from stvlm.ui import frame, learn, models, widgets
+from stvlm.ui import learn
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
 
-frame.page("learn")
+layout.page("learn")
 learn.begin()
-series = widgets.need_series()
-choice, window = models.pick(series, explains=True)
+series = inputs.need_series()
+choice, window = forecasters.pick(series, explains=True)
 learn.lesson(choice, window)
 learn.glossary()

@@ -1,8 +1,10 @@
 """What the model reads: one window in plain words, within a budget of tokens."""
 
-from stvlm.ui import frame, models, reading, widgets
+from stvlm.ui import prompts
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
 
-frame.page("prompts")
-series = widgets.need_series()
-choice, window = models.pick(series)
-reading.prompt_and_template(choice, window)
+layout.page("prompts")
+series = inputs.need_series()
+choice, window = forecasters.pick(series)
+prompts.prompt_and_template(choice, window)

@@ -1,9 +1,10 @@
 """Fit a model to the network in view: start, watch, cancel, resume."""
 
-from stvlm.ui import frame, runs, training, widgets
+from stvlm.ui import train
+from stvlm.ui.shell import inputs, layout
 
-frame.page("train")
-series = widgets.need_series()
-runs.in_view()
-training.new_run(series)
-runs.every()
+layout.page("train")
+series = inputs.need_series()
+train.in_view()
+train.new_run(series)
+train.every()

@@ -1,9 +1,11 @@
 """What would be forecast if a sensor were down, a picture spoilt or the prompt told of a crash: two forecasts side by side."""
 
-from stvlm.ui import comparing, frame, models, whatif, widgets
+from stvlm.ui import compare, whatif
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout
 
-frame.page("whatif")
-series = widgets.need_series()
-choice, window = models.pick(series)
+layout.page("whatif")
+series = inputs.need_series()
+choice, window = forecasters.pick(series)
 whatif.linked_views(choice, window)
-comparing.panel_of_network()
+compare.panel_of_network()

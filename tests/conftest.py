@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
 
 if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
@@ -75,13 +75,13 @@ def city_model() -> STVLM:
     """The model that comes with the city; no test changes it."""
     from stvlm.model.stvlm import STVLM
 
-    return STVLM.load(ROOT / "checkpoints" / "synthetic_city")
+    return STVLM.load(ROOT / "stvlm/assets/checkpoints" / "synthetic_city")
 
 
 @pytest.fixture(scope="session")
 def city_window() -> Window:
     """A window of the city whose lookback has no incident."""
-    from stvlm.data.samples import SAMPLES, load_sample
+    from stvlm.datasets.samples import SAMPLES, load_sample
 
     sample = SAMPLES["synthetic_city"]
     return Window(load_sample("synthetic_city"), 2400, sample.lookback, sample.horizon)

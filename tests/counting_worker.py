@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stvlm.data.whole import write_folder
-from stvlm.jobs.run import RunSpec, write_atomic
+from stvlm.jobs.run import RunSpec
 from stvlm.jobs.worker import main
+from stvlm.runtime.atomic import write_atomic, write_folder
 
 PAUSE_SECONDS = 0.05
 

@@ -7,9 +7,9 @@ from types import ModuleType
 
 import numpy as np
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
 
 
 def load_protocol(folder: Path) -> ModuleType:

@@ -8,22 +8,29 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.__main__ import main
-from stvlm.cli.ablations import HELP
-from stvlm.data.forecast import LEVELS
-from stvlm.data.windows import Split
-from stvlm.evaluation import trial
-from stvlm.evaluation.ablation import ABLATIONS, ablation_names, code_digest, run_ablations
-from stvlm.evaluation.apart import run_apart
-from stvlm.evaluation.metrics import mae
-from stvlm.evaluation.paired import paired_interval
-from stvlm.evaluation.panel import ablation_panel, is_sure, verdict
-from stvlm.evaluation.variants import FULL, changed, starting_point
-from stvlm.fit import fit
-from stvlm.modalities.disturb import DISTURBANCES
+from stvlm.cli.main import HELP, main
+from stvlm.core.forecast import LEVELS
+from stvlm.core.windows import Split
+from stvlm.evaluation import ablation
+from stvlm.evaluation.ablation import (
+    ABLATIONS,
+    FULL,
+    ablation_names,
+    ablation_panel,
+    changed,
+    code_digest,
+    is_sure,
+    run_ablations,
+    starting_point,
+    verdict,
+)
+from stvlm.evaluation.metrics import mae, paired_interval
+from stvlm.inference.predict import predict_many
+from stvlm.modalities.perturb import DISTURBANCES
 from stvlm.model.adapters import STRATEGIES
-from stvlm.predict import predict_many
-from stvlm.training import FitConfig
+from stvlm.runtime.subprocess import run_apart
+from stvlm.training.fit import fit
+from stvlm.training.trainer import FitConfig
 
 NAMES = ("no image", "no prompt", "tuning full")
 
@@ -282,16 +289,16 @@ def test_a_forecast_that_is_no_number_is_an_error_and_never_a_hit(forecast, expe
     model.quantiles = lambda output, inputs, levels: torch.full((1, 1, 1, 2), forecast)
     if expected is None:
         with pytest.raises(FloatingPointError, match="not a finite number"):
-            trial._test_errors(model, builder, np.array([9]), "cpu")
+            ablation._test_errors(model, builder, np.array([9]), "cpu")
     else:
-        errors, square = trial._test_errors(model, builder, np.array([9]), "cpu")
+        errors, square = ablation._test_errors(model, builder, np.array([9]), "cpu")
         assert (errors.tolist(), square) == ([expected], expected**2)
 
 
 def test_the_usual_step_is_not_moved_by_validations():
     stamps = [(0, 0.0), (1, 1.0), (2, 2.0), (3, 9.0), (3, 12.0), (4, 13.0)]
-    assert trial._usual_step(stamps) == 1.0
-    assert trial._usual_step([(0, 0.0)]) == 0.0
+    assert ablation._usual_step(stamps) == 1.0
+    assert ablation._usual_step([(0, 0.0)]) == 0.0
 
 
 def test_the_command_line_writes_rows_beside_the_scores_and_refuses_unknown_names(small_files, tmp_path, capsys):

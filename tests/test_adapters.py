@@ -8,19 +8,30 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from stvlm import checkpoint as checkpoints
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.windows import Split
-from stvlm.fit import fit, make_model
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.windows import Split
+from stvlm.inference.predict import predict_many
 from stvlm.model import backbone as backbones
-from stvlm.model import folder as folders
-from stvlm.model.adapters import STRATEGIES, AdapterConfig, adapt, merge, pick, suited
+from stvlm.model import serialize as folders
+from stvlm.model.adapters import (
+    STRATEGIES,
+    AdapterConfig,
+    ModalityAdapters,
+    RankBudget,
+    adapt,
+    merge,
+    orthogonality,
+    parts,
+    pick,
+    ranks,
+    suited,
+)
 from stvlm.model.fusion import TEXT, VISION, FirstLayerFusion
-from stvlm.model.objective import pinball_loss
-from stvlm.model.ranks import ModalityAdapters, RankBudget, orthogonality, parts, ranks
+from stvlm.model.losses import pinball_loss
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import predict_many
-from stvlm.training import FitConfig, Training
+from stvlm.training import checkpoint as checkpoints
+from stvlm.training.fit import fit, make_model
+from stvlm.training.trainer import FitConfig, Training
 from tests.test_anchor import wave_series
 
 CONFIG = FitConfig(
@@ -286,7 +297,7 @@ def test_the_same_state_written_twice_is_never_taken_away(tmp_path):
 
 @pytest.mark.parametrize("tuning", ["adalora", "adaptive"])
 def test_a_resumed_training_shares_out_ranks_as_one_that_never_stopped(tuning, series, anchor, tmp_path, monkeypatch):
-    monkeypatch.setattr("stvlm.fit.CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr("stvlm.training.fit.CHECKPOINT_EVERY", 5)
     monkeypatch.setattr("stvlm.model.adapters.READINGS_PER_WEIGHT", 0.04)
     config = replace(CONFIG, tuning=tuning, max_steps=14, rank=2)
     whole = list(fit(series, config, anchor=anchor))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stvlm.data.alarms import AlarmRule, chance_beyond, raised_alarms
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.network import SensorNetwork
+from stvlm.core.alarms import AlarmRule, chance_beyond, raised_alarms
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.network import SensorNetwork
 
 
 @pytest.fixture

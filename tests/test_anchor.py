@@ -5,16 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stvlm.anchor import files
-from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.features import Neighbourhood, fill_forward
-from stvlm.anchor.folds import training_folds
+from stvlm.anchor import serialize
+from stvlm.anchor.features import Neighbourhood, Transform, candidates, fill_forward
+from stvlm.anchor.fit import fit_anchor, training_folds
 from stvlm.anchor.ridge import forecast_together
-from stvlm.anchor.transform import Transform, candidates
-from stvlm.data.network import SensorNetwork
-from stvlm.data.scaler import DAY, WEEK, YEAR, SeasonalProfile, scale_of
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, few_shot
+from stvlm.core.network import SensorNetwork
+from stvlm.core.seasonality import DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, few_shot
 
 HOURS = 24 * 21
 
@@ -130,9 +128,9 @@ def test_too_short_a_training_part_is_refused_with_its_numbers(series):
 
 
 def test_written_and_read_again_it_forecasts_bit_equally(series, anchor, tmp_path):
-    files.save(anchor, tmp_path)
+    serialize.save(anchor, tmp_path)
     cutoffs = np.array([300, 410])
-    np.testing.assert_array_equal(files.load(tmp_path).forecast(series, cutoffs), anchor.forecast(series, cutoffs))
+    np.testing.assert_array_equal(serialize.load(tmp_path).forecast(series, cutoffs), anchor.forecast(series, cutoffs))
 
 
 def test_members_that_read_the_same_features_forecast_together_what_each_does_alone(series, anchor):

@@ -10,14 +10,14 @@ from PIL import Image
 from torch import nn
 from transformers import Qwen2VLImageProcessorPil
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.windows import Split, Window
-from stvlm.fit import FitConfig, fit, make_model
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.windows import Split, Window
+from stvlm.inference.predict import explain, predict_many
 from stvlm.model import backbone as backbones
 from stvlm.model.fusion import FirstLayerFusion
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import explain, predict_many
+from stvlm.training.fit import FitConfig, fit, make_model
 from tests.small_backbones import MAKERS, save_small
 from tests.test_anchor import wave_series
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stvlm.__main__ import main
+from stvlm.cli.main import main
 from stvlm.model import backbone as backbones
 from tests.small_backbones import save_small
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from protocol_networks import as_series, load_protocol
 
-from stvlm.data.series import SensorSeries
-from stvlm.evaluation import baselines_boosting, contenders
+from stvlm.core.series import SensorSeries
+from stvlm.evaluation import methods
 from stvlm.evaluation.backtest import backtest, score_table
-from stvlm.evaluation.baselines import BASELINES
+from stvlm.evaluation.baselines import boosting
+from stvlm.evaluation.baselines.simple import BASELINES
 
 SIMPLE = ["persistence", "seasonal naive 1d", "historical average 1d", "ridge"]
 
@@ -52,7 +53,7 @@ def test_a_model_that_learnt_nothing_scores_as_its_anchor(result):
 
 
 def test_deep_baselines_and_boosting_run_on_the_same_windows(small_series, monkeypatch):
-    monkeypatch.setattr(baselines_boosting, "TREES", 10)
+    monkeypatch.setattr(boosting, "TREES", 10)
     found = backtest(
         small_series, 12, 6, models=("boosting", "dlinear", "stid", "graph wavenet"), seeds=2, fit_options={"max_steps": 3}
     )
@@ -71,7 +72,7 @@ def test_deep_baselines_and_boosting_run_on_the_same_windows(small_series, monke
 
 
 def test_without_names_only_the_quick_ones_run():
-    assert set(contenders.MODELS) - set(contenders.QUICK) == {"boosting", "dlinear", "stid", "graph wavenet", "anchor lookback"}
+    assert set(methods.MODELS) - set(methods.QUICK) == {"boosting", "dlinear", "stid", "graph wavenet", "anchor lookback"}
 
 
 def test_the_table_lists_the_best_first(result):
@@ -95,7 +96,7 @@ def test_scores_of_the_simple_methods_are_those_of_the_protocol(shared_data):
 
 def test_small_blocks_change_no_score(small_series, monkeypatch):
     whole = backtest(small_series, 12, 6, models=BASELINES)
-    monkeypatch.setattr(contenders, "BLOCK_CELLS", 100)
+    monkeypatch.setattr(methods, "BLOCK_CELLS", 100)
     for row, other in zip(backtest(small_series, 12, 6, models=BASELINES)["scores"], whole["scores"], strict=True):
         assert row["mae"] == pytest.approx(other["mae"])
         assert row["crps"] == pytest.approx(other["crps"])

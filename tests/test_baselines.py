@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from protocol_networks import as_series, load_protocol, split_of
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
-from stvlm.evaluation.baselines import BASELINES, Forecaster, TrainingData, fit_baseline
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.evaluation.baselines.simple import BASELINES, Forecaster, TrainingData, fit_baseline
 from stvlm.evaluation.metrics import score
 
 NETWORKS = (

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.__main__ import main
-from stvlm.data.collection import as_dataset, open_dataset, read_list
-from stvlm.data.files import InputError
-from stvlm.data.samples import FOLDER, SAMPLES, load_sample
-from stvlm.data.windows import Split
+from stvlm.cli.main import main
+from stvlm.core.windows import Split
+from stvlm.datasets.folder import as_dataset, open_dataset, read_list
+from stvlm.datasets.samples import FOLDER, SAMPLES, load_sample
 from stvlm.evaluation import benchmark as module
 from stvlm.evaluation.backtest import backtest
 from stvlm.evaluation.benchmark import BenchmarkConfig, run_benchmark, summarise
+from stvlm.io.source import InputError
 
 SPEC = {"quantity": "speed", "unit": "km/h", "lookback": 12, "horizon": 3, "split": [0.6, 0.2, 0.2], "seasons_minutes": [1440]}
 QUICK = ["--models", "persistence,seasonal-naive,ridge"]

@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-from stvlm.data.windows import Window
-from stvlm.jobs.beside import Beside, forecast
-from stvlm.predict import predict
-from stvlm.zeroshot import tell, zero_shot
+from stvlm.core.windows import Window
+from stvlm.inference.predict import predict
+from stvlm.serving.helper_process import Beside, forecast
+from stvlm.training.zero_shot import tell, zero_shot
 from tests.odd_answers import OddError, fail_oddly, make_a_lock
 
 SECONDS = 60.0
@@ -65,7 +65,7 @@ def test_answers_and_errors_that_cannot_be_copied_are_made_here_and_the_process_
 def test_a_process_that_stands_still_is_ended_even_before_it_took_the_question(beside, monkeypatch):
     ready(beside)
     os.kill(beside.run(os.getpid), signal.SIGSTOP)
-    monkeypatch.setattr("stvlm.jobs.beside.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("stvlm.serving.helper_process.PATIENCE_SECONDS", 0.5)
     assert beside.run(len, bytes(8 << 20)) == 8 << 20  # more than the line holds
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stvlm.model import backbone as backbones
-from stvlm.model import blocks
+from stvlm.model import block_attention
 from stvlm.model.fusion import FirstLayerFusion
 
 SCALE = 0.3
@@ -24,14 +24,16 @@ def row(n, others=9, width=6):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "FULL", 0)
-    monkeypatch.setattr(blocks, "BLOCK", 16)
-    monkeypatch.setattr(blocks, "GROUP", 4)
+    monkeypatch.setattr(block_attention, "FULL", 0)
+    monkeypatch.setattr(block_attention, "BLOCK", 16)
+    monkeypatch.setattr(block_attention, "GROUP", 4)
 
 
 def test_a_network_of_one_block_is_read_as_a_whole():
     q, k, v, order = row(300)
-    torch.testing.assert_close(blocks.attend_in_blocks(plain, q, k, v, SCALE, order), plain(q, k, v, SCALE), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        block_attention.attend_in_blocks(plain, q, k, v, SCALE, order), plain(q, k, v, SCALE), atol=1e-6, rtol=1e-5
+    )
 
 
 def test_a_group_of_equal_sensors_counts_as_its_sensors_do(small_blocks):
@@ -39,16 +41,20 @@ def test_a_group_of_equal_sensors_counts_as_its_sensors_do(small_blocks):
     group = torch.arange(45) // 4
     for x in (k, v):
         x[:, :, 9 + order] = x[:, :, 9:][:, :, group]
-    torch.testing.assert_close(blocks.attend_in_blocks(plain, q, k, v, SCALE, order), plain(q, k, v, SCALE), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        block_attention.attend_in_blocks(plain, q, k, v, SCALE, order), plain(q, k, v, SCALE), atol=1e-6, rtol=1e-5
+    )
 
 
 def test_rows_say_what_blocks_read_and_sum_to_one(small_blocks):
     q, k, v, order = row(45)
     asked = torch.tensor([3, 44, 0])
-    rows = torch.cat(list(blocks.attention_rows(q[:, :, asked], k, SCALE, order, asked)), dim=1)  # (B, 3, S), mean over the heads
+    rows = torch.cat(
+        list(block_attention.attention_rows(q[:, :, asked], k, SCALE, order, asked)), dim=1
+    )  # (B, 3, S), mean over the heads
     torch.testing.assert_close(rows.sum(dim=-1), torch.ones(2, 3))
     same = v[:, :1].expand_as(v)  # with the same values in every head, the mean over the heads tells what was drawn
-    drawn = blocks.attend_in_blocks(plain, q, k, same, SCALE, order).mean(dim=1)[:, asked]
+    drawn = block_attention.attend_in_blocks(plain, q, k, same, SCALE, order).mean(dim=1)[:, asked]
     torch.testing.assert_close(rows @ same[:, 0], drawn, atol=1e-5, rtol=1e-4)
 
 
@@ -61,21 +67,23 @@ def test_what_is_read_grows_in_line_with_the_sensors():
             return q[..., :1] * 0
 
         one = torch.zeros(1, 1, n, 1)
-        blocks.attend_in_blocks(count, one, torch.zeros(1, 1, n + 200, 1), torch.zeros(1, 1, n + 200, 1), 1.0, torch.arange(n))
+        block_attention.attend_in_blocks(
+            count, one, torch.zeros(1, 1, n + 200, 1), torch.zeros(1, 1, n + 200, 1), 1.0, torch.arange(n)
+        )
     exponent = np.polyfit(np.log(list(pairs)), np.log(list(pairs.values())), 1)[0]
     assert exponent < 1.1
     assert pairs[10_000] < 0.1 * 10_000**2
 
 
 def test_few_sensors_have_no_order_and_many_are_ordered_by_place():
-    assert blocks.sensor_order(torch.rand(blocks.FULL, 2)) is None
-    places = torch.rand(blocks.FULL + 1, 2) * 2 - 1
-    order = blocks.sensor_order(places)
+    assert block_attention.sensor_order(torch.rand(block_attention.FULL, 2)) is None
+    places = torch.rand(block_attention.FULL + 1, 2) * 2 - 1
+    order = block_attention.sensor_order(places)
     assert sorted(order.tolist()) == list(range(len(places)))
     steps = (places[order][1:] - places[order][:-1]).norm(dim=1)
     assert steps.mean() < 0.1  # side by side in the row, side by side on earth
     turned = torch.randperm(len(places))
-    torch.testing.assert_close(places[turned][blocks.sensor_order(places[turned])], places[order])
+    torch.testing.assert_close(places[turned][block_attention.sensor_order(places[turned])], places[order])
 
 
 def test_a_fusion_in_blocks_keeps_its_contract(small_blocks):
@@ -88,7 +96,7 @@ def test_a_fusion_in_blocks_keeps_its_contract(small_blocks):
     series, places, image = torch.randn(2, n, d), torch.rand(n, 2) * 2 - 1, torch.randn(2, 16, d)
 
     def fuse(series, places):
-        order, asked = blocks.sensor_order(places), torch.arange(n)
+        order, asked = block_attention.sensor_order(places), torch.arange(n)
         return fusion(backbone, backbone.layers[0], series, places, image, torch.rand(16, 2), explain=asked, order=order)
 
     torch.manual_seed(4)
@@ -112,8 +120,8 @@ def test_a_fusion_in_blocks_keeps_its_contract(small_blocks):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_reads_blocks_as_the_cpu_does():
     q, k, v, order = row(3000)
-    there = blocks.attend_in_blocks(plain, *(x.cuda() for x in (q, k, v)), SCALE, order.cuda())
-    torch.testing.assert_close(there.cpu(), blocks.attend_in_blocks(plain, q, k, v, SCALE, order), atol=1e-3, rtol=1e-2)
+    there = block_attention.attend_in_blocks(plain, *(x.cuda() for x in (q, k, v)), SCALE, order.cuda())
+    torch.testing.assert_close(there.cpu(), block_attention.attend_in_blocks(plain, q, k, v, SCALE, order), atol=1e-3, rtol=1e-2)
 
 
 def test_the_fused_kernel_gives_what_plain_products_give():

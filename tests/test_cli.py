@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stvlm.__main__ import main
+from stvlm.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 

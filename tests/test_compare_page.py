@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.ui import comparing
+from stvlm.ui import compare
 from tests.test_pages import param, visit, words
 from tests.test_results import content
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def app(home, tmp_path, monkeypatch) -> AppTest:
-    monkeypatch.setattr(comparing, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(compare, "SHIPPED", tmp_path / "none")
     return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
 
 

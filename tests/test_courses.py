@@ -8,22 +8,22 @@ import pandas as pd
 import pytest
 import torch
 
-from stvlm.data.windows import Window
-from stvlm.predict import explain, modality_shares
-from stvlm.ui import courses, taking
+from stvlm.core.windows import Window
+from stvlm.inference.predict import explain, modality_shares
+from stvlm.ui import fusion
 
 
 def test_moments_go_evenly_through_the_days_before(small_series):
-    moments = courses.moments_before(Window(small_series, 300, 24, 12))
+    moments = fusion.moments_before(Window(small_series, 300, 24, 12))
     assert moments[-1] == 300
     assert set(np.diff(moments)) == {3}
     assert len(moments) == 24
-    assert courses.moments_before(Window(small_series, 30, 24, 12)) == (24, 27, 30)
+    assert fusion.moments_before(Window(small_series, 30, 24, 12)) == (24, 27, 30)
 
 
 def test_shares_are_gathered_by_the_hour(small_series):
     shares = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]], "f4")
-    labels, means = courses.by_clock(small_series, np.array([8, 32, 33]), shares)
+    labels, means = fusion.by_clock(small_series, np.array([8, 32, 33]), shares)
     assert labels == ["08:00", "09:00"]
     np.testing.assert_allclose(means, [[0.5, 0.5, 0], [0, 1, 0]])
 
@@ -48,9 +48,9 @@ def test_shares_of_several_moments_are_those_of_each(city_model, city_window):
 
 def test_an_explanation_is_taken_along_as_json_and_as_a_table(city_model, city_window):
     told = explain(city_model, city_window, deletion=False)
-    found = json.loads(taking.as_json(told))
+    found = json.loads(fusion.as_json(told))
     np.testing.assert_allclose(found["modality_weights"], told.modality_weights, atol=1e-6)
     assert found["prompt"] == told.prompt
-    table = pd.read_csv(io.StringIO(taking.as_csv(told)))
+    table = pd.read_csv(io.StringIO(fusion.as_csv(told)))
     assert table["sensor_id"].tolist() == list(told.network.ids)
     np.testing.assert_allclose(table["share_text"], told.modality_weights[:, 1], atol=1e-6)

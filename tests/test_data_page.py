@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.data import quality
-from stvlm.data.formats import InputError, read_tables
-from stvlm.ui import datasets, folders, session, uploads
+from stvlm.io.read import InputError, read_tables
+from stvlm.quality import report
+from stvlm.ui.services import networks, uploads
+from stvlm.ui.services import uploads as folders
+from stvlm.ui.shell import view_state
 from tests.test_pages import SECONDS, param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +65,7 @@ def test_a_message_of_the_browser_that_still_names_the_left_address_does_not_bri
     assert param(app, "data") == data
     assert "source" not in app.query_params or param(app, "source") == "at-hand"
     assert [m.value for m in app.metric][:2] == ["3", "3"]
-    monkeypatch.setattr(session, "LATE", 0.0)
+    monkeypatch.setattr(view_state, "LATE", 0.0)
     app.query_params = left  # later, the same address is a wish
     app.run()
     assert app.file_uploader
@@ -111,7 +113,7 @@ def test_a_column_taken_for_something_else_is_corrected_by_hand(app):
     app.selectbox(key="tied-column-sensors-lon").set_value("x").run()
     assert "share their place" not in words(app)
     next(b for b in app.button if b.label == "Use this network").click().run()
-    assert datasets.load(param(app, "data")).network.lat.tolist() == [53.35, 53.34, 53.36]
+    assert networks.load(param(app, "data")).network.lat.tolist() == [53.35, 53.34, 53.36]
 
 
 def test_a_folder_of_the_workspace_is_opened_where_it_lies_and_nothing_beyond_it(app, home, tmp_path):
@@ -154,7 +156,7 @@ def test_every_template_file_is_read_as_what_it_is():
         assert uploads.guess_role(name, content.encode()) == {"long": "series"}.get(role, role)
     given = {role: (name, content.encode()) for role, (name, content, _) in uploads.EXAMPLES.items()}
     tables = read_tables(*(given[role] for role in ("sensors", "series", "adjacency", "context")), base_layer=given["base_layer"])
-    assert not quality.inspect(tables).errors
+    assert not report.inspect(tables).errors
     assert read_tables(given["sensors"], given["long"]).readings.shape == (2, 2)
 
 

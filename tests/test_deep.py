@@ -7,15 +7,13 @@ import pytest
 import torch
 from scipy import sparse
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
-from stvlm.evaluation.calendar import Calendar
-from stvlm.evaluation.deep import DEEP
-from stvlm.evaluation.deep.batches import Batches
-from stvlm.evaluation.deep.dlinear import DLinear
-from stvlm.evaluation.deep.fitting import DeepConfig, Recipe, fit_deep, make_network
-from stvlm.evaluation.deep.graph_wavenet import GraphWaveNet, diffuse, dilations, transitions
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.evaluation.baselines import DEEP
+from stvlm.evaluation.baselines.boosting import Calendar
+from stvlm.evaluation.baselines.deep_networks import Batches, DLinear, GraphWaveNet, diffuse, dilations, transitions
+from stvlm.evaluation.baselines.deep_training import DeepConfig, Recipe, fit_deep, make_network
 
 CPU = torch.device("cpu")
 FAST = Recipe(5e-3, 0.0, 32)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
-from stvlm.evaluation import baselines_boosting
-from stvlm.evaluation.baselines import TrainingData, fit_baseline
-from stvlm.evaluation.baselines_boosting import Features, fit_boosting
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.evaluation.baselines import boosting as baselines_boosting
+from stvlm.evaluation.baselines.boosting import Features, fit_boosting
+from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
 from stvlm.evaluation.metrics import mae
 
 

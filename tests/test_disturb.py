@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.windows import Split
-from stvlm.modalities.disturb import CONSTANT_PROMPT, DISTURBANCES, foreign_cutoff, sensor_order
-from stvlm.modalities.inputs import InputBuilder, InputConfig
-from stvlm.training import FitConfig
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.windows import Split
+from stvlm.modalities.batch import InputBuilder, InputConfig
+from stvlm.modalities.perturb import CONSTANT_PROMPT, DISTURBANCES, foreign_cutoff, sensor_order
+from stvlm.training.trainer import FitConfig
 
 CUTOFFS = np.array([60, 150, 151, 300])
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from stvlm.charts import maps
-from stvlm.charts.dots import MANY, SensorDots
-from stvlm.charts.player import player_map
-from stvlm.data.forecast import Forecast
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.maps import sensor_map
+from stvlm.charts.maps.clusters import MANY, SensorDots
+from stvlm.charts.maps.player import player_map
+from stvlm.core.forecast import Forecast
+from stvlm.core.network import SensorNetwork
 
 SEEN = """() => {
   const map = Object.values(window).find(thing => thing instanceof L.Map);
@@ -30,13 +30,13 @@ def scattered(n: int) -> SensorNetwork:
     return SensorNetwork(tuple(map(str, range(n))), 48 + random.random(n), 11 + random.random(n))
 
 
-def dots_of(view: maps.MapView) -> dict:
+def dots_of(view: sensor_map.MapView) -> dict:
     return next(part for part in view.features._children.values() if isinstance(part, SensorDots)).payload
 
 
 def test_many_sensors_are_sent_in_few_bytes():
     n = 10_000
-    view = maps.sensor_map(scattered(n), np.arange(n) / 7, "km/h", "speed")
+    view = sensor_map.sensor_map(scattered(n), np.arange(n) / 7, "km/h", "speed")
     payload = dots_of(view)
     assert len(json.dumps(payload)) < 60 * n
     assert payload["values"][:2] == [0.0, pytest.approx(1 / 7, abs=0.06)]
@@ -46,7 +46,7 @@ def test_a_missing_value_of_many_is_none_and_an_alarm_is_marked():
     n = MANY + 1
     values = np.full(n, 50.0)
     values[3] = np.nan
-    payload = dots_of(maps.sensor_map(scattered(n), values, "%", "chance", halos=np.array([5])))
+    payload = dots_of(sensor_map.sensor_map(scattered(n), values, "%", "chance", halos=np.array([5])))
     assert payload["values"][3] is None
     assert np.flatnonzero(payload["halos"]).tolist() == [5]
 
@@ -60,8 +60,8 @@ def test_those_that_lie_on_each_other_share_a_mark_until_one_looks_closer(browse
     file, page = tmp_path / "map.html", browser.new_page(viewport={"width": 600, "height": 400})
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    for view in (maps.forecast_map(forecast, 0), player_map(forecast)):
-        file.write_text(maps.map_html(view), "utf-8")
+    for view in (sensor_map.forecast_map(forecast, 0), player_map(forecast)):
+        file.write_text(sensor_map.map_html(view), "utf-8")
         page.goto(file.as_uri())
         page.wait_for_selector(".leaflet-control-scale-line")
         marks, single = page.evaluate(SEEN)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_anchor import wave_series
 
-from stvlm.data.windows import Window
-from stvlm.fit import FitConfig, fit
-from stvlm.places import forecast_at, reach_km
-from stvlm.predict import predict
+from stvlm.core.windows import Window
+from stvlm.inference.location import forecast_at, reach_km
+from stvlm.inference.predict import predict
+from stvlm.training.fit import FitConfig, fit
 
 
 @pytest.fixture(scope="module")

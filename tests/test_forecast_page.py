@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from stvlm.data.alarms import AlarmRule, chance_beyond
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.samples import load_sample
-from stvlm.data.windows import Window
-from stvlm.ui import alarming, datasets, exporting, grouping, judging, models, placing
-from stvlm.ui.words import language, spoken
+from stvlm.core.alarms import AlarmRule, chance_beyond
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.windows import Window
+from stvlm.datasets.samples import load_sample
+from stvlm.ui.forecast import alarms, downloads, location, page
+from stvlm.ui.services import forecasters, networks
+from stvlm.ui.shell import inputs
+from stvlm.ui.shell.i18n import language, spoken
 from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
 
 IRISH = "sample:irish_wind"
@@ -39,32 +41,32 @@ def forecast(window) -> Forecast:
 
 @given(some.sets(some.integers(0, 300)))
 def test_a_group_becomes_a_word_and_comes_back(nodes):
-    word = grouping.pack(tuple(nodes))
-    assert grouping.unpack(word, 301) == tuple(sorted(nodes))
+    word = inputs.pack(tuple(nodes))
+    assert inputs.unpack(word, 301) == tuple(sorted(nodes))
 
 
 @pytest.mark.parametrize("word", ["", "x", "3-1", "7", "1..2", "0-999999999", "0-9999999"])
 def test_a_word_that_is_no_group_of_this_network_gives_none(word):
-    assert grouping.unpack(word, 6) == ()
-    assert grouping.pack([3, 4, 5, 9]) == "3-5.9"
+    assert inputs.unpack(word, 6) == ()
+    assert inputs.pack([3, 4, 5, 9]) == "3-5.9"
 
 
 def test_a_wide_lasso_over_ten_thousand_sensors_still_fits_the_address():
     nodes = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.4).tolist()
-    word = grouping.pack(nodes)
-    assert len(word) <= grouping.LONGEST
-    assert grouping.unpack(word, 10_000) == tuple(nodes)
-    assert grouping.unpack(word, 5_000) == ()
-    assert grouping.unpack("~no bits!", 10_000) == ()
+    word = inputs.pack(nodes)
+    assert len(word) <= inputs.LONGEST
+    assert inputs.unpack(word, 10_000) == tuple(nodes)
+    assert inputs.unpack(word, 5_000) == ()
+    assert inputs.unpack("~no bits!", 10_000) == ()
 
 
 def test_the_page_says_what_the_bands_held():
     scores = {"test_coverage_50": 0.494, "test_coverage_80": 0.7856, "test_coverage_95": 0.9458, "test_cells": 12345}
-    said = judging.band_sentences(scores)
+    said = page.band_sentences(scores)
     assert said == (
         "of 12,345 readings of the test part the 50 % band held 49 %, the 80 % band held 79 %, the 95 % band held 95 %",
     )
-    assert judging.band_sentences({}) == ()
+    assert page.band_sentences({}) == ()
 
 
 def test_this_forecast_is_held_against_what_came(forecast, window):
@@ -72,40 +74,40 @@ def test_this_forecast_is_held_against_what_came(forecast, window):
     truth[np.isnan(truth)] = 0
     truth[:, 0] += 2.5  # outside of the 80 % band, inside of the 95 % band: 4 of 24
     wide = replace(forecast, values=forecast.values)
-    said = judging.held_here(wide, truth)[0]
+    said = page.held_here(wide, truth)[0]
     inside = 100 * (np.isfinite(window.future[:, 1:]).sum()) / 24
     assert "24 readings" in said
     assert f"the 80 % band held {inside:.0f} %" in said
-    assert judging.held_here(forecast, np.full((4, 6), np.nan)) == ()
+    assert page.held_here(forecast, np.full((4, 6), np.nan)) == ()
 
 
 def test_errors_are_of_the_same_readings_for_all(forecast, window):
     other = replace(forecast, name="persistence", levels=(0.5,), values=forecast.values[3:4] + 2)
     other.values[:, 0, 0] = np.nan  # this method says nothing there: it counts for nobody
-    table = judging.scores_table(forecast, (other,), window.future)
+    table = page.scores_table(forecast, (other,), window.future)
     known = np.isfinite(window.future)
     known[0, 0] = False
     assert table["Forecaster"].tolist() == ["stvlm", "persistence"]
     assert table["Mean error, km/h"].tolist() == pytest.approx([0, 2], abs=1e-5)
     assert table["Readings"].tolist() == [known.sum()] * 2
-    assert judging.scores_table(forecast, (), np.full((4, 6), np.nan)).empty
+    assert page.scores_table(forecast, (), np.full((4, 6), np.nan)).empty
 
 
 @pytest.mark.parametrize("rule", [AlarmRule(60.0), AlarmRule(-3.25, False, 0.05), AlarmRule(1e-9, True, 0.0)])
 def test_a_rule_becomes_a_word_and_comes_back(rule):
-    assert alarming.read_rule(alarming.write_rule(rule)) == rule
+    assert alarms.read_rule(alarms.write_rule(rule)) == rule
 
 
 @pytest.mark.parametrize(
     "word", ["", "above", "above x 50", "near 3 50", "above 3 100", "above 3 -1", "above 1e999 5", "above --3 5"]
 )
 def test_a_word_that_is_no_rule_gives_none(word):
-    assert alarming.read_rule(word) is None
+    assert alarms.read_rule(word) is None
 
 
 def test_alarms_are_listed_with_their_times(forecast):
     rule = AlarmRule(60.0, True, 0.5)
-    table = alarming.alarm_table(forecast, rule)
+    table = alarms.alarm_table(forecast, rule)
     chance = chance_beyond(forecast, 60.0)
     assert len(table) == (chance > 0.5).any(axis=0).sum()
     assert table["Highest chance, %"].tolist() == sorted((100 * chance.max(axis=0))[(chance > 0.5).any(axis=0)], reverse=True)
@@ -114,14 +116,14 @@ def test_alarms_are_listed_with_their_times(forecast):
 
 def test_a_sample_and_the_same_files_as_an_upload_are_read_by_models_of_their_own(home):
     series = load_sample("irish_wind")
-    upload = datasets.add(series, "Mine", [], ())
-    found = [{c.name: c.fingerprint for c in models.choices(data, datasets.load(data))} for data in (IRISH, upload)]
-    for name in (models.ZERO_SHOT, models.ANCHOR):  # the sample's seasons are known, the upload's have to be found
+    upload = networks.add(series, "Mine", [], ())
+    found = [{c.name: c.fingerprint for c in forecasters.choices(data, networks.load(data))} for data in (IRISH, upload)]
+    for name in (forecasters.ZERO_SHOT, forecasters.ANCHOR):  # the sample's seasons are known, the upload's have to be found
         assert found[0][name] != found[1][name]
 
 
-def shown(forecast, window, **more) -> exporting.Shown:
-    choice = models.Choice("anchor", "the anchor", None, 12, 4)
+def shown(forecast, window, **more) -> downloads.Shown:
+    choice = forecasters.Choice("anchor", "the anchor", None, 12, 4)
     usual = {
         "choice": choice,
         "manifest": {},
@@ -132,23 +134,23 @@ def shown(forecast, window, **more) -> exporting.Shown:
         "data": IRISH,
         "rule": AlarmRule(60),
     }
-    return exporting.Shown(window=window, forecast=forecast, **(usual | more))
+    return downloads.Shown(window=window, forecast=forecast, **(usual | more))
 
 
 def test_the_files_hold_the_forecast(forecast, window):
     this = shown(forecast, window)
-    table = pd.read_parquet(io.BytesIO(exporting.table_file(forecast, ".parquet")))
+    table = pd.read_parquet(io.BytesIO(downloads.table_file(forecast, ".parquet")))
     np.testing.assert_allclose(table["value"].to_numpy().reshape(4, 6), forecast.median)
-    places = json.loads(exporting.table_file(forecast, ".geojson"))["features"]
+    places = json.loads(downloads.table_file(forecast, ".geojson"))["features"]
     assert len(places) == 24
     assert places[7]["geometry"]["coordinates"] == [window.series.network.lon[1], window.series.network.lat[1]]
-    assert Image.open(io.BytesIO(exporting.png(exporting.map_picture(this)))).size == (1520, 1120)
-    assert Image.open(io.BytesIO(exporting.png(exporting.plot_picture(this)))).size == (1520, 720)
+    assert Image.open(io.BytesIO(downloads.png(downloads.map_picture(this)))).size == (1520, 1120)
+    assert Image.open(io.BytesIO(downloads.png(downloads.plot_picture(this)))).size == (1520, 720)
 
 
 def test_a_report_holds_what_the_page_shows(forecast, window):
     rival = replace(forecast, name="persistence", levels=(0.5,), values=forecast.values[3:4] + 2)
-    made = exporting.report(
+    made = downloads.report(
         shown(forecast, window, rivals=(rival,), manifest={"scores": {"test_coverage_80": 0.79, "test_cells": 500}})
     )
     assert "of 500 readings of the test part the 80 % band held 79 %" in made.held
@@ -161,7 +163,7 @@ def test_a_report_holds_what_the_page_shows(forecast, window):
 
 def test_a_button_gives_the_view_as_it_is_when_it_is_clicked(forecast, window):
     held = {"shown": shown(forecast, window, sensor=1)}
-    make = partial(exporting._made, lambda view: f"{view.sensor} {language()}", held)
+    make = partial(downloads._made, lambda view: f"{view.sensor} {language()}", held)
     assert make() == "1 en"
     held["shown"] = shown(forecast, window, sensor=4)
     with spoken("de"):
@@ -170,16 +172,16 @@ def test_a_button_gives_the_view_as_it_is_when_it_is_clicked(forecast, window):
 
 
 def test_the_commands_name_the_model_the_data_and_the_moment(forecast, window, home, small_series):
-    from stvlm.ui import datasets
+    from stvlm.ui.services import networks
 
-    lines = exporting.commands(shown(forecast, window))
+    lines = downloads.commands(shown(forecast, window))
     assert (
         "python -m stvlm fit --sample irish_wind --lookback 12 --horizon 4 --split 0.7,0.1,0.2 --max-steps 0 --out ANCHOR" in lines
     )
     assert lines[-1].endswith(f"--cutoff {window.future_times[0]} --out forecast.csv")
     named = replace(small_series, unit="km/h; rm -rf ~", quantity="speed")
-    data = datasets.add(named, "Town", ["a.csv\nrm -rf ~"], ("swap-lat-lon",))
-    lines = exporting.commands(shown(forecast, Window(named, 300, 12, 4), data=data))
+    data = networks.add(named, "Town", ["a.csv\nrm -rf ~"], ("swap-lat-lon",))
+    lines = downloads.commands(shown(forecast, Window(named, 300, 12, 4), data=data))
     assert all("\n" not in line for line in lines)
     assert "--unit 'km/h; rm -rf ~' " in lines[-1]
     assert "--fix swap-lat-lon" in lines[-1]
@@ -217,21 +219,21 @@ def test_a_group_of_the_url_is_drawn_and_tabled_and_let_go(app, finished_run):  
 
 @pytest.mark.parametrize(("word", "place"), [("53.2,-7.5", (53.2, -7.5)), ("-3,179.12345", (-3.0, 179.12345))])
 def test_a_place_of_the_url_is_read(word, place):
-    assert placing.read_place(word) == place
+    assert location.read_place(word) == place
 
 
 @pytest.mark.parametrize("word", ["", "53.2", "91,0", "1e9,2", "53.2,-7.5,1", "nan,nan", "53.2, -7.5"])
 def test_a_word_that_is_no_place_gives_none(word):
-    assert placing.read_place(word) is None
+    assert location.read_place(word) is None
 
 
 def test_the_page_says_how_much_wider_the_band_of_a_place_is(forecast):
     near = forecast.network.select(np.array([2]))
     here = replace(forecast, network=near, values=forecast.values[:, :, 2:3] + np.linspace(-3, 3, 7)[:, None, None].astype("f4"))
-    said = placing.place_words(here, forecast)
+    said = location.place_words(here, forecast)
     assert "The 80 % band here is 8 km/h wide in the mean, that of this sensor 4 km/h" in said
     assert "0 km away" in said
-    table = placing.place_table(here)
+    table = location.place_table(here)
     assert list(table.columns) == ["Time", "Forecast, km/h", "50 % band, km/h", "80 % band, km/h", "95 % band, km/h"]
     np.testing.assert_allclose(table["Forecast, km/h"], here.median[:, 0])
 
@@ -256,9 +258,9 @@ def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series
 
 def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
     gate = {"shrinkage": 0.5, "mae": 1.9, "anchor_mae": 2.0}
-    assert "lowered the error by 5.0 %, and 50 % of what it adds count" in judging.belief_sentence({"believed": gate})
-    assert "the closed form forecasts alone" in judging.belief_sentence({"believed": gate | {"shrinkage": 0.0, "mae": 2.0}})
-    assert judging.belief_sentence({"believed": gate | {"mae": None}}) == judging.belief_sentence({}) == ""
+    assert "lowered the error by 5.0 %, and 50 % of what it adds count" in page.belief_sentence({"believed": gate})
+    assert "the closed form forecasts alone" in page.belief_sentence({"believed": gate | {"shrinkage": 0.0, "mae": 2.0}})
+    assert page.belief_sentence({"believed": gate | {"mae": None}}) == page.belief_sentence({}) == ""
 
 
 def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):  # noqa: F811

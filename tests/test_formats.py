@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stvlm.data import files
-from stvlm.data.columns import read_header
-from stvlm.data.forecast import Forecast
-from stvlm.data.formats import InputError, forecast_table, read_forecast, read_tables, write_forecast
-from stvlm.data.network import SensorNetwork
-from stvlm.data.quality import load, to_series
+from stvlm.core.forecast import Forecast
+from stvlm.core.network import SensorNetwork
+from stvlm.io import source
+from stvlm.io.columns import read_header
+from stvlm.io.read import InputError, forecast_table, read_forecast, read_tables, write_forecast
+from stvlm.quality.report import load, to_series
 
 SENSORS = "sensor_id,lat,lon,name\n01,48.1,11.5,North\n02,48.2,11.6,South\nNA,48.3,11.7,East\n"
 WIDE = "timestamp,01,02,NA\n2020-01-01 00:00,1,2,3\n2020-01-01 01:00,4,,6.5\n2020-01-01 02:00,7,8,9\n"
@@ -453,8 +453,8 @@ def test_parquet_with_garbled_notes_inside_is_refused():
 
 
 def test_sizes_are_checked_before_anything_is_unpacked(monkeypatch):
-    small = files.Limits(file_bytes=100_000, unpacked_bytes=1 << 20, cells=10_000, columns=100)
-    monkeypatch.setattr(files, "FOR_UPLOADS", small)
+    small = source.Limits(file_bytes=100_000, unpacked_bytes=1 << 20, cells=10_000, columns=100)
+    monkeypatch.setattr(source, "FOR_UPLOADS", small)
     assert "unpacks to more than 1 MiB" in refusal(name="r.csv.gz", series=gzip.compress(b"a,b\n" * 5_000_000))
     assert "at most 0 MiB are read" in refusal(series="x" * 200_000)
     assert "columns; at most 100" in refusal(series=",".join(["t", *map(str, range(200))]) + "\n1,2\n")

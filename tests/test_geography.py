@@ -8,18 +8,17 @@ import pytest
 import shapely
 import torch
 
-from stvlm.data.baselayer import BaseLayer, Grid
-from stvlm.data.files import InputError, open_source
-from stvlm.data.formats import read_tables
-from stvlm.data.geofiles import _geometries, read_base_layer, with_base_layer
-from stvlm.data.land import areas_of
-from stvlm.data.network import SensorNetwork
-from stvlm.data.quality import inspect, load
-from stvlm.data.samples import load_sample
-from stvlm.data.series import SensorSeries
-from stvlm.data.store import load_series, save_series
-from stvlm.modalities.geography import paint_ground
-from stvlm.modalities.image import ImageConfig, build_raster, legend, paint_views, view_values
+from stvlm.core.base_layer import BaseLayer, Grid, areas_of
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.datasets.samples import load_sample
+from stvlm.io.geojson import _geometries, read_base_layer, with_base_layer
+from stvlm.io.read import read_tables
+from stvlm.io.source import InputError, open_source
+from stvlm.io.store import load_series, save_series
+from stvlm.modalities.image.geography import paint_ground
+from stvlm.modalities.image.views import ImageConfig, build_raster, legend, paint_views, view_values
+from stvlm.quality.report import inspect, load
 
 GEOGRAPHY = ImageConfig(size=32, views=("geography",))
 SQUARE = (0.0, 0.0, 8.0, 8.0)
@@ -89,7 +88,7 @@ def test_a_line_crosses_the_pixels_that_it_should_and_no_others():
 
 def test_a_slanting_line_has_its_whole_length():
     layer = BaseLayer(lines=shapely.MultiLineString([[(0, 0), (8, 6)]]), name="roads")
-    from stvlm.modalities.geography import _lengths
+    from stvlm.modalities.image.geography import _lengths
 
     found = _lengths(shapely.get_parts(layer.lines), SQUARE, 8)
     assert found.sum() == pytest.approx(10.0, rel=1e-4)
@@ -212,7 +211,7 @@ def test_a_hostile_geojson_gives_its_message(content, words):
 
 
 def test_too_many_vertices_and_too_large_a_file_are_refused(monkeypatch):
-    monkeypatch.setattr("stvlm.data.geofiles.MOST_VERTICES", 1000)
+    monkeypatch.setattr("stvlm.io.geojson.MOST_VERTICES", 1000)
     many = b'{"type":"LineString","coordinates":[' + b"[8,50]," * 1000 + b"[8,50]]}"
     with pytest.raises(InputError, match="feature 1: more than 1,000 vertices in all"):
         read_base_layer(("roads.geojson", many), None)
@@ -221,7 +220,7 @@ def test_too_many_vertices_and_too_large_a_file_are_refused(monkeypatch):
 
 
 def test_too_many_areas_are_refused(monkeypatch):
-    monkeypatch.setattr("stvlm.data.geofiles.MOST_AREAS", 2)
+    monkeypatch.setattr("stvlm.io.geojson.MOST_AREAS", 2)
     ring = "[[[8,50],[9,50],[9,51],[8,50]]]"
     many = f'{{"type":"MultiPolygon","coordinates":[{ring},{ring},{ring}]}}'.encode()
     with pytest.raises(InputError, match="feature 1: more than 2 areas in all"):

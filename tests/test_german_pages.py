@@ -10,9 +10,10 @@ from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 from test_pages import NEEDS_A_NETWORK, app, visit  # noqa: F401  the fixture starts the app
 
-from stvlm.evaluation.panel import ABLATIONS, verdict
-from stvlm.modalities.image import VIEWS
-from stvlm.ui import datasets, frame, words
+from stvlm.evaluation.ablation import ABLATIONS, verdict
+from stvlm.modalities.image.views import VIEWS
+from stvlm.ui.services import networks
+from stvlm.ui.shell import i18n, layout
 
 GIVEN = "sample:irish_wind"
 NO_WORDS = ("id", "icon", "page", "query_string", "url")  # fields of messages
@@ -23,8 +24,8 @@ FEW = 3  # words: less of a sentence is compared with whole texts only
 @lru_cache
 def english() -> dict[str, str]:
     """Of each sentence that the German pages say otherwise, the longest piece without a gap."""
-    german = words.sentences("de")
-    differ = {key: said for key, said in words.sentences("en").items() if said not in german.values()}
+    german = i18n.sentences("de")
+    differ = {key: said for key, said in i18n.sentences("en").items() if said not in german.values()}
     return {key: max((piece for piece, *_ in Formatter().parse(said)), key=len).strip() for key, said in differ.items()}
 
 
@@ -65,7 +66,7 @@ def left_over(page: AppTest) -> dict[str, str]:
     return {key: piece for key, piece in english().items() if (piece in whole if len(piece.split()) >= FEW else piece in said)}
 
 
-@pytest.mark.parametrize("name", list(frame.PAGES))
+@pytest.mark.parametrize("name", list(layout.PAGES))
 def test_a_german_page_has_no_english_sentence_left(app, name):  # noqa: F811
     page = visit(app, name, data=GIVEN, lang="de", lesson="2")
     assert {key: piece for key, piece in left_over(page).items() if key not in BROUGHT.get(name, ())} == {}
@@ -79,21 +80,21 @@ def test_a_german_page_without_a_network_says_in_german_how_to_get_one(app):  # 
 
 
 def test_what_the_floors_below_say_of_samples_and_views_has_a_german_twin(monkeypatch):
-    monkeypatch.setattr(words, "language", lambda: "de")
-    for sample in datasets.SAMPLES.values():
-        assert words.told("sample", sample.title) != sample.title
-        assert words.told("sample", sample.description) != sample.description
-    known = {words.sentences("de")[key] for key in words.sentences("de") if key.startswith("view.")}
+    monkeypatch.setattr(i18n, "language", lambda: "de")
+    for sample in networks.SAMPLES.values():
+        assert i18n.told("sample", sample.title) != sample.title
+        assert i18n.told("sample", sample.description) != sample.description
+    known = {i18n.sentences("de")[key] for key in i18n.sentences("de") if key.startswith("view.")}
     for view in VIEWS.values():
-        assert {words.told("view", text) for text in (view.title, *(channel.label for channel in view.channels))} <= known
-    assert words.told("view", "my roads: lines and outlines, areas at half") == "my roads: Linien und Umrisse, Flächen halb"
-    assert words.told("view", "a text that nobody knows") == "a text that nobody knows"
+        assert {i18n.told("view", text) for text in (view.title, *(channel.label for channel in view.channels))} <= known
+    assert i18n.told("view", "my roads: lines and outlines, areas at half") == "my roads: Linien und Umrisse, Flächen halb"
+    assert i18n.told("view", "a text that nobody knows") == "a text that nobody knows"
 
 
 def test_a_verdict_is_told_in_german_with_its_numbers(monkeypatch):
-    monkeypatch.setattr(words, "language", lambda: "de")
+    monkeypatch.setattr(i18n, "language", lambda: "de")
     difference = {"percent": 1.25, "percent_low": 0.5, "percent_high": 2.0, "mae": 0.1, "is_sure": True, "n_blocks": 20.0}
-    said = words.told("verdict", verdict("no image", difference, 0, 1, "noise image"))
+    said = i18n.told("verdict", verdict("no image", difference, 0, 1, "noise image"))
     assert said == (
         "Ohne das Bild steigt der Fehler um 1,2 % (0,5 … 2,0 %): schlechter, jenseits des Zufalls. "
         "Mit diesen Einstellungen ist es dasselbe wie „noise image“. "
@@ -102,6 +103,6 @@ def test_a_verdict_is_told_in_german_with_its_numbers(monkeypatch):
     for name in ABLATIONS:
         for percent in (-1.0, 0.0, 1.0):
             row = difference | {"percent": percent, "is_sure": False}
-            told = words.told("verdict", verdict(name, row, 1, 3))
+            told = i18n.told("verdict", verdict(name, row, 1, 3))
             assert "error" not in told, told
             assert told.count("Fehler") == 1

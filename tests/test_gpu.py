@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.data.samples import load_sample
+from stvlm.datasets.samples import load_sample
+from stvlm.inference.predict import predict_many
 from stvlm.model import backbone as backbones
-from stvlm.model.micro import make_quick, with_room
+from stvlm.model.grad_accumulation import make_quick, with_room
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import predict_many
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-MODEL = Path(__file__).resolve().parents[1] / "checkpoints" / "irish_wind"
+MODEL = Path(__file__).resolve().parents[1] / "stvlm/assets/checkpoints" / "irish_wind"
 CUDA = torch.device("cuda")
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stvlm.charts.group_lines import group_lines, group_range
-from stvlm.data.forecast import LEVELS, Forecast
+from stvlm.charts.figures.lines import group_lines, group_range
+from stvlm.core.forecast import LEVELS, Forecast
 
 
 def test_mean_lowest_and_highest_leave_out_what_is_missing():

@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.__main__ import main
-from stvlm.data import synthetic
+from stvlm.cli.main import main
+from stvlm.datasets import synthetic_city
 from stvlm.evaluation.backtest import backtest, fall_silent, lay_course
-from stvlm.evaluation.hidden import backtest_hidden, fitted_kriging, ridge_between
-from stvlm.evaluation.holding import hidden_sensors, hold_out
+from stvlm.evaluation.unseen_sensors import backtest_hidden, fitted_kriging, hidden_sensors, hold_out, ridge_between
 
 SPLIT = (0.6, 0.2, 0.2)
 
 
 @pytest.fixture(scope="module")
 def series():
-    return synthetic.field(20, 480, "wave", seed=3)
+    return synthetic_city.field(20, 480, "wave", seed=3)
 
 
 def course_of(series):
@@ -86,7 +85,7 @@ def test_inverse_distance_of_ridge_is_the_weighted_mean_of_ridge_forecasts(serie
     hold = hold_out(series, np.array([4]), course_of)
     idw, kriging = ridge_between(hold)
     cutoffs = hold.course.cutoffs("test")[:3]
-    from stvlm.evaluation.baselines import TrainingData, fit_baseline
+    from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
 
     ridge = fit_baseline("ridge", TrainingData(hold.course.series, hold.course.split, 12, 4), ())[0](cutoffs)
     index, distance = hold.network.nearest_to(hold.sites.lat, hold.sites.lon, 6)
@@ -96,7 +95,7 @@ def test_inverse_distance_of_ridge_is_the_weighted_mean_of_ridge_forecasts(serie
 
 
 def test_the_variogram_is_found_again_in_fields_that_were_made_with_it():
-    network = synthetic.field(80, 2).network
+    network = synthetic_city.field(80, 2).network
     place = network.position_km / network.half_extent_km
     distance = np.linalg.norm(place[:, None] - place, axis=-1)
     draws = np.random.default_rng(0).multivariate_normal(np.zeros(80), 4 * np.exp(-distance / 0.6) + 0.8 * np.eye(80), 800)

@@ -7,21 +7,19 @@ import pytest
 import torch
 
 from bench.hidden import HORIZON, LOOKBACK, SPLIT, mosaic
-from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.places import fit_placement
-from stvlm.anchor.transform import Transform
-from stvlm.data import synthetic
-from stvlm.evaluation import hidden_network, hidden_picture
+from stvlm.anchor.features import Transform
+from stvlm.anchor.fit import fit_anchor
+from stvlm.datasets import synthetic_city
+from stvlm.evaluation import image_kernel, unseen_network
 from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.hidden import anchor_between, backtest_hidden
-from stvlm.evaluation.hidden_picture import picture_between
-from stvlm.evaluation.holding import KNOWN, hidden_sensors, hold_out
-from stvlm.modalities.image import ImageConfig
-from stvlm.modalities.inputs import InputConfig
-from stvlm.modalities.placed import PlacedBuilder
-from stvlm.model.picture import PictureKernel, lesson, look
+from stvlm.evaluation.image_kernel import PictureKernel, lesson, look, picture_between
+from stvlm.evaluation.unseen_inputs import PlacedBuilder
+from stvlm.evaluation.unseen_sensors import KNOWN, anchor_between, backtest_hidden, hidden_sensors, hold_out
+from stvlm.modalities.batch import InputConfig
+from stvlm.modalities.image.views import ImageConfig
 from stvlm.model.stvlm import glimpses
-from stvlm.training import FitConfig
+from stvlm.spatial.interpolation import fit_placement
+from stvlm.training.trainer import FitConfig
 
 LAY = partial(lay_course, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
 
@@ -102,9 +100,9 @@ def test_a_kernel_that_heeds_no_picture_forecasts_the_mean_by_inverse_distances(
 
 
 def test_the_map_wins_by_far_where_it_alone_tells_and_the_field_is_refused(land, monkeypatch):
-    monkeypatch.setattr("stvlm.model.picture.STEPS", 50)
-    monkeypatch.setattr(hidden_picture, "WINDOWS", 16)
-    monkeypatch.setattr(hidden_picture, "SETS", 2)
+    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 50)
+    monkeypatch.setattr(image_kernel, "WINDOWS", 16)
+    monkeypatch.setattr(image_kernel, "SETS", 2)
     hold, anchor = land
     without = row_of(anchor_between(hold, anchor, 0.0, by_place=True), hold.scored)["mae"]
     quiet = {"columns": (), "seed": 0, "report": lambda message, share: None}
@@ -118,7 +116,7 @@ def test_the_map_wins_by_far_where_it_alone_tells_and_the_field_is_refused(land,
 def test_a_network_that_learnt_nothing_forecasts_as_what_is_carried(land):
     hold, anchor = land
     options = {"modalities": ("series",), "max_steps": 1, "device": "cpu"}
-    found = hidden_network.network_between(hold, anchor, 0.0, 0, options, lambda message, share: None)
+    found = unseen_network.network_between(hold, anchor, 0.0, 0, options, lambda message, share: None)
     carried = anchor_between(hold, anchor, 0.0)
     assert not found.facts["taken"]
     cutoffs = hold.course.cutoffs("test")[:5]
@@ -130,19 +128,19 @@ def test_judges_are_in_no_training_set_and_sets_do_not_overlap(land):
     course = hold.course
     placement = fit_placement(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
     seen: list = []
-    original = hidden_network.HiddenTraining
+    original = unseen_network.HiddenTraining
 
     class Watched(original):
         def __init__(self, model, builder, sets, *more):
             seen.append((builder, sets))
             super().__init__(model, builder, sets, *more)
 
-    hidden_network.HiddenTraining = Watched
+    unseen_network.HiddenTraining = Watched
     try:
         config = FitConfig(LOOKBACK, HORIZON, SPLIT, modalities=("vision", "series"), max_steps=1, device="cpu", glimpse=True)
-        model, _ = hidden_network.train_hidden(hold, anchor, placement, config, lambda message, share: None)
+        model, _ = unseen_network.train_hidden(hold, anchor, placement, config, lambda message, share: None)
     finally:
-        hidden_network.HiddenTraining = original
+        unseen_network.HiddenTraining = original
     (builder, sets), ids = seen[0], []
     judges = set(course.series.network.ids) - set(builder.series.network.ids)
     for one in sets:
@@ -154,8 +152,8 @@ def test_judges_are_in_no_training_set_and_sets_do_not_overlap(land):
 
 
 def test_rows_of_image_and_network_stand_beside_the_anchor(monkeypatch):
-    monkeypatch.setattr("stvlm.model.picture.STEPS", 5)
-    series = synthetic.field(16, 200, "diffusion", seed=1)
+    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 5)
+    series = synthetic_city.field(16, 200, "diffusion", seed=1)
     options = {"max_steps": 2, "modalities": ("series",), "views": ("field",), "device": "cpu"}
     result = backtest_hidden(series, 8, 2, SPLIT, models=("anchor", "image", "stvlm"), seasons=(), fit_options=options)
     names = [row["model"] for row in result["scores"]]

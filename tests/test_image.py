@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.data import synthetic
-from stvlm.data.network import SensorNetwork
-from stvlm.modalities.image import (
+from stvlm.core.network import SensorNetwork
+from stvlm.datasets import synthetic_city
+from stvlm.modalities.image.raster import PART, SHRINK, SpatialRaster, on_image
+from stvlm.modalities.image.views import (
     VIEWS,
     ImageConfig,
     build_raster,
@@ -20,7 +21,6 @@ from stvlm.modalities.image import (
     to_shade,
     view_values,
 )
-from stvlm.modalities.raster import PART, SHRINK, SpatialRaster, on_image
 
 ALL_VIEWS = ImageConfig(size=16, views=tuple(VIEWS))
 
@@ -36,7 +36,7 @@ def _same_numbers_every_time() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> SensorNetwork:
-    return synthetic.field(30, 3, "noise", seed=4).network
+    return synthetic_city.field(30, 3, "noise", seed=4).network
 
 
 @pytest.fixture(scope="module")

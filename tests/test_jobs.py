@@ -12,11 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stvlm.data.whole import write_folder
-from stvlm.jobs import board, process
+from stvlm.jobs import api, local
 from stvlm.jobs.backend import SILENT_SECONDS, checked_settings
 from stvlm.jobs.local import LocalBackend
-from stvlm.jobs.run import RunError, RunSpec, RunStatus, WorkspaceError, run_folder
+from stvlm.jobs.run import RunError, RunSpec, RunStatus, run_folder
+from stvlm.runtime.atomic import write_folder
+from stvlm.workspace.paths import WorkspaceError
 
 WORKER = (sys.executable, str(Path(__file__).with_name("counting_worker.py")))
 HERE = LocalBackend(WORKER)
@@ -29,50 +30,50 @@ def spec(steps: int = 5, title: str = "", **config) -> RunSpec:
 def wait(run_id: str, *states: str, step: int = 0, seconds: float = 60) -> RunStatus:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        run = board.status(run_id)
+        run = api.status(run_id)
         if run.state in states and run.step >= step:
             return run
         time.sleep(0.03)
-    pytest.fail(f"{run} after {seconds} s, not {states}; log:\n{board.logs(run_id)}")
+    pytest.fail(f"{run} after {seconds} s, not {states}; log:\n{api.logs(run_id)}")
 
 
 @pytest.fixture(autouse=True)
 def _end_all(home: Path):
     yield
-    for run in board.list_runs():
-        found = process.worker_process(run_folder(run.run_id))
-        if found and process.is_alive(found):
-            process.end(found, patience_seconds=0.0)
+    for run in api.list_runs():
+        found = local.worker_process(run_folder(run.run_id))
+        if found and local.is_alive(found):
+            local.end(found, patience_seconds=0.0)
 
 
 def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home):
     run_id = HERE.submit(spec(5, title="Adds to 15"))
-    assert board.status(run_id).state in ("queued", "running")
+    assert api.status(run_id).state in ("queued", "running")
     run = wait(run_id, "done")
     assert (run.step, run.total, run.loss, run.device, run.title) == (5, 5, 15.0, "cpu", "Adds to 15")
-    assert [row["loss"] for row in board.losses(run_id)] == [1, 3, 6, 10, 15]
-    assert board.losses(run_id)[0]["val_mae"] is None  # JSON has no NaN
+    assert [row["loss"] for row in api.losses(run_id)] == [1, 3, 6, 10, 15]
+    assert api.losses(run_id)[0]["val_mae"] is None  # JSON has no NaN
     assert json.loads((run.model_folder / "sum.json").read_text()) == 15
-    assert board.logs(run_id) == ""
-    process.end(process.worker_process(run_folder(run_id)), patience_seconds=5)
+    assert api.logs(run_id) == ""
+    local.end(local.worker_process(run_folder(run_id)), patience_seconds=5)
     assert not (run_folder(run_id) / "checkpoint").exists()
     assert [path.name for path in run_folder(run_id).iterdir() if path.name.startswith(".")] == []
 
 
 def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_loads(home, small_series):
-    from stvlm.data.store import save_series
+    from stvlm.io.store import save_series
     from stvlm.model.stvlm import STVLM
 
     (home / "datasets").mkdir(parents=True)
     save_series(small_series, home / "datasets" / "0123abcd")
     (home / "datasets" / "0123abcd.json").write_text('{"fixes": ["sort-times"]}')
     config = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "device": "cpu", "seed": 4}
-    run_id = board.submit(RunSpec(data={"dataset": "0123abcd"}, config=config, threads=1))
+    run_id = api.submit(RunSpec(data={"dataset": "0123abcd"}, config=config, threads=1))
     run = wait(run_id, "done", "failed", seconds=60)
     assert run.state == "done", run.message
     assert (run.phase, run.total, run.device) == ("done", 2, "cpu")  # it may stop early where nothing is learned
     assert run.best_val_mae <= run.anchor_val_mae
-    assert [row["step"] for row in board.losses(run_id)][:2] == [0, 1]
+    assert [row["step"] for row in api.losses(run_id)][:2] == [0, 1]
     made = STVLM.load(run.model_folder).manifest
     assert (made["run"], made["fixes"], made["fit"]["seed"]) == (run_id, ["sort-times"], 4)
     assert made["data_sha256"] == small_series.fingerprint
@@ -80,11 +81,11 @@ def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_l
 
 def test_an_ended_worker_does_not_stay_a_zombie(home):
     run_id = HERE.submit(spec(1))
-    pid = process.worker_process(run_folder(run_id)).pid
+    pid = local.worker_process(run_folder(run_id)).pid
     wait(run_id, "done")
     deadline = time.monotonic() + 30
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        board.status(run_id)
+        api.status(run_id)
         time.sleep(0.03)
     assert not psutil.pid_exists(pid)
 
@@ -97,7 +98,7 @@ def test_a_killed_worker_is_lost_and_the_resumed_run_ends_as_if_it_had_never_sto
     HERE.resume(run_id)
     run = wait(run_id, "done")
     assert run.loss == sum(range(41))
-    assert [row["step"] for row in board.losses(run_id)] == list(range(1, 41))
+    assert [row["step"] for row in api.losses(run_id)] == list(range(1, 41))
     with pytest.raises(RunError, match="is done: there is nothing to resume"):
         HERE.resume(run_id)
 
@@ -112,16 +113,16 @@ def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
     assert waits.ahead == 1
     assert "Waits for cpu: 1 before it" in waits.message
     wait(second, "done")
-    assert board.status(first).state == "done"
-    assert [run.run_id for run in board.list_runs()] == [second, first]
+    assert api.status(first).state == "done"
+    assert [run.run_id for run in api.list_runs()] == [second, first]
 
 
 def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
     run_id = HERE.submit(spec(60))
     wait(run_id, "running", step=3)
     asked = time.monotonic()
-    board.cancel(run_id)
-    assert board.status(run_id).state in ("cancelling", "cancelled")
+    api.cancel(run_id)
+    assert api.status(run_id).state in ("cancelling", "cancelled")
     run = wait(run_id, "cancelled", seconds=3)
     assert time.monotonic() - asked < 3
     assert 3 <= run.step < 60
@@ -143,16 +144,16 @@ def test_a_stopped_process_that_ignores_the_soft_signal_is_killed(home):
     os.kill(pid, signal.SIGSTOP)
     HERE.cancel(run_id, patience_seconds=0.1)
     wait(run_id, "cancelled", seconds=8)
-    assert not process.is_alive(process.worker_process(run_folder(run_id)))
+    assert not local.is_alive(local.worker_process(run_folder(run_id)))
 
 
 def test_a_waiting_run_can_be_cancelled(home):
     first = HERE.submit(spec(60))
     second = HERE.submit(spec(2))
     wait(first, "running")
-    board.cancel(second)
+    api.cancel(second)
     assert wait(second, "cancelled", seconds=5).step == 0
-    assert board.status(first).state == "running"
+    assert api.status(first).state == "running"
 
 
 def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home):
@@ -160,9 +161,9 @@ def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home)
     run = wait(run_id, "failed")
     assert run.message == "Bad luck: lookback 12 is longer than the data."
     deadline = time.monotonic() + 30
-    while "Traceback" not in board.logs(run_id) and time.monotonic() < deadline:
+    while "Traceback" not in api.logs(run_id) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "counting_worker.py" in board.logs(run_id)
+    assert "counting_worker.py" in api.logs(run_id)
 
 
 def test_a_run_outlives_the_process_that_submitted_it_and_is_adopted(home):
@@ -182,7 +183,7 @@ def test_the_same_wish_twice_is_two_runs_unless_dedupe_is_asked_for(home):
     assert HERE.submit(spec(1, title="b"), dedupe=True) == first
     second = HERE.submit(spec(1))
     assert second != first
-    assert len(board.list_runs()) == 2
+    assert len(api.list_runs()) == 2
     assert HERE.submit(spec(2), dedupe=True) not in (first, second)
 
 
@@ -192,16 +193,16 @@ def test_a_silent_worker_counts_as_lost_until_it_speaks_again(home):
     os.kill(pid, signal.SIGSTOP)
     long_ago = time.time() - SILENT_SECONDS - 1
     os.utime(run_folder(run_id) / "status.json", (long_ago, long_ago))
-    assert board.status(run_id).state == "lost"
+    assert api.status(run_id).state == "lost"
     os.kill(pid, signal.SIGCONT)
     wait(run_id, "running", seconds=4)
 
 
 def test_another_process_with_the_same_number_is_not_the_worker():
     own = psutil.Process()
-    host = process.socket.gethostname()
-    assert process.is_alive(process.WorkerProcess(own.pid, own.create_time(), host))
-    assert not process.is_alive(process.WorkerProcess(own.pid, own.create_time() - 3600, host))
+    host = local.socket.gethostname()
+    assert local.is_alive(local.WorkerProcess(own.pid, own.create_time(), host))
+    assert not local.is_alive(local.WorkerProcess(own.pid, own.create_time() - 3600, host))
 
 
 def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
@@ -212,7 +213,7 @@ def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
     )
     assert second.returncode == 1
     assert "has a worker already" in second.stderr
-    board.cancel(run_id)
+    api.cancel(run_id)
     run = wait(run_id, "cancelled")
     assert run.loss == sum(range(run.step + 1))
 
@@ -220,25 +221,25 @@ def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
 def test_a_run_can_be_renamed_and_deleted_but_not_while_it_works(home):
     run_id = HERE.submit(spec(60))
     wait(run_id, "running")
-    board.rename(run_id, "Wind, first try")
+    api.rename(run_id, "Wind, first try")
     with pytest.raises(RunError, match="cancel it first"):
-        board.delete(run_id)
-    board.cancel(run_id)
+        api.delete(run_id)
+    api.cancel(run_id)
     wait(run_id, "cancelled")
-    assert board.status(run_id).title == "Wind, first try"
+    assert api.status(run_id).title == "Wind, first try"
     with pytest.raises(RunError, match="200"):
-        board.rename(run_id, "x" * 201)
+        api.rename(run_id, "x" * 201)
     deadline = time.monotonic() + 30
-    while process.is_alive(process.worker_process(run_folder(run_id))) and time.monotonic() < deadline:
+    while local.is_alive(local.worker_process(run_folder(run_id))) and time.monotonic() < deadline:
         time.sleep(0.03)
-    board.delete(run_id)
-    assert board.list_runs() == ()
+    api.delete(run_id)
+    assert api.list_runs() == ()
     assert list((home / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["..", "../../etc", "ABCDEF012345", "0123456789a", "0123456789ab/..", "0123456789ab\n"])
 def test_no_run_id_leads_out_of_the_workspace(home, name):
-    for ask in (board.status, board.delete, board.cancel, board.resume, board.losses, board.logs):
+    for ask in (api.status, api.delete, api.cancel, api.resume, api.losses, api.logs):
         with pytest.raises(RunError, match="no run id"):
             ask(name)
 
@@ -249,7 +250,7 @@ def test_a_linked_folder_is_not_deleted(home, tmp_path):
     (home / "runs").mkdir(parents=True)
     (home / "runs" / "0123456789ab").symlink_to(precious)
     with pytest.raises(RunError, match="There is no run"):
-        board.delete("0123456789ab")
+        api.delete("0123456789ab")
     assert precious.is_dir()
 
 
@@ -262,7 +263,7 @@ def test_a_spec_names_one_source_of_data_by_a_plain_name(data):
 def test_unknown_and_impossible_settings_are_refused_before_a_run_exists(home):
     with pytest.raises(RunError, match="Unknown settings: learning_rat, zeal"):
         HERE.submit(spec(1, zeal=9, learning_rat=1))
-    assert board.list_runs() == ()
+    assert api.list_runs() == ()
 
 
 def test_a_workspace_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch):
@@ -281,7 +282,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_run(home):
             HERE.submit(spec(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert board.list_runs() == ()
+    assert api.list_runs() == ()
     assert list((home / "runs").iterdir()) == []
 
 
@@ -302,12 +303,12 @@ def test_a_harmed_run_does_not_hide_the_others(home):
     (home / "runs" / "0123456789ab").mkdir()
     (home / "runs" / "0123456789ab" / "spec.json").write_text("{")
     (home / "runs" / "0123456789ab" / "status.json").write_text("{")
-    assert [run.run_id for run in board.list_runs()] == [good]
+    assert [run.run_id for run in api.list_runs()] == [good]
     (home / "runs" / "0123456789ab" / "spec.json").write_text((home / "runs" / good / "spec.json").read_text())
     for harmed in ("[]", "null", "7", "[" * 100_000):
         (home / "runs" / "0123456789ab" / "status.json").write_text(harmed)
-        assert [run.run_id for run in board.list_runs()] == [good]
+        assert [run.run_id for run in api.list_runs()] == [good]
     (home / "runs" / "ba9876543210").write_text("a file in the place of a folder")
-    assert [run.run_id for run in board.list_runs()] == [good]
-    board.delete("0123456789ab")
+    assert [run.run_id for run in api.list_runs()] == [good]
+    api.delete("0123456789ab")
     assert not (home / "runs" / "0123456789ab").exists()

@@ -13,22 +13,24 @@ from streamlit.testing.v1 import AppTest
 from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
 from test_pages import SECONDS, app, finished_run, visit, words  # noqa: F401  fixtures: the app, a run with a model
 
-from stvlm.jobs import board
-from stvlm.jobs.resident import Resident
+from stvlm.jobs import api
 from stvlm.jobs.run import run_folder
-from stvlm.ui import models, runs, widgets
+from stvlm.serving.request_queue import Resident
+from stvlm.ui import train
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs
 
 
 def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is_lost(app: AppTest):  # noqa: F811
     first, second = HERE.submit(spec(400, title="First")), HERE.submit(spec(1, title="Second"))
     wait(first, "running", step=1)
-    while board.status(second).ahead is None:
+    while api.status(second).ahead is None:
         time.sleep(0.05)
     app = visit(app, "train", data="sample:irish_wind", run=first)
     assert "Memory" in [metric.label for metric in app.metric]
     states = [row["State"] for table in app.dataframe for row in table.value.to_dict("records") if "State" in row]
     assert states == ["queued, 1 before it", "running"]
-    os.kill(board.status(first).pid, signal.SIGKILL)
+    os.kill(api.status(first).pid, signal.SIGKILL)
     wait(first, "lost")
     app.run()
     assert "The worker ended without a last word" in words(app)
@@ -47,7 +49,7 @@ def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is
     app = visit(app, "train", data="sample:irish_wind", run=run)
     assert "left" in app.get("progress")[0].proto.text
     with monkeypatch.context() as cut:
-        cut.setattr(runs, "in_view", st.stop)  # the page ends before the button is reached again
+        cut.setattr(train, "in_view", st.stop)  # the page ends before the button is reached again
         next(button for button in app.button if button.label == "Cancel").click().run()
         wait(run, "cancelled")
     app.run()
@@ -55,17 +57,17 @@ def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is
 
 
 def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
-    monkeypatch.setattr(models, "forecaster", Resident(places=0))
-    models._forecast.clear()
+    monkeypatch.setattr(forecasters, "forecaster", Resident(places=0))
+    forecasters._forecast.clear()
     app = visit(app, "forecast", data="sample:irish_wind")
     told = "The forecaster is busy: 0 questions wait already. Try again in a minute."
-    assert [warning.value for warning in app.warning] == [widgets.plain(told)]
+    assert [warning.value for warning in app.warning] == [inputs.plain(told)]
 
 
 def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_chosen(app, monkeypatch, tmp_path):  # noqa: F811
-    shutil.copytree(models.CHECKPOINTS / "irish_wind", tmp_path / "irish_wind")
+    shutil.copytree(forecasters.CHECKPOINTS / "irish_wind", tmp_path / "irish_wind")
     (tmp_path / "irish_wind" / "model.safetensors").write_bytes(b"half")
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(forecasters, "CHECKPOINTS", tmp_path)
     app = visit(app, "forecast", data="sample:irish_wind")
     assert not app.exception
     assert "is not a whole model folder" in app.error[0].value
@@ -83,7 +85,7 @@ def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app:
     assert "--max-steps 1" in command
     assert command.endswith("--out my-model")
     app.text_input(key=f"tied-title-{ids[0]}").set_value("A better name").run()
-    assert board.status(ids[0]).title == "A better name"
+    assert api.status(ids[0]).title == "A better name"
     app.text_input(key="filter-runs").set_value("better DONE").run()
     assert app.dataframe[-1].value["Run"].tolist() == ["A better name"]
     app.text_input(key="filter-runs").set_value("").run()
@@ -105,10 +107,10 @@ def test_several_runs_are_told_apart_by_what_differs(app: AppTest, monkeypatch: 
         wait(run, "done")
 
     def beside() -> None:
-        from stvlm.jobs import board
-        from stvlm.ui import runs
+        from stvlm.jobs import api
+        from stvlm.ui import train
 
-        runs._beside(list(board.list_runs()))
+        train._beside(list(api.list_runs()))
 
     shown = AppTest.from_function(beside, default_timeout=SECONDS).run()
     assert not shown.exception
@@ -121,13 +123,13 @@ def test_several_runs_are_told_apart_by_what_differs(app: AppTest, monkeypatch: 
 
 def test_a_command_of_a_run_is_one_that_the_program_reads():
     from stvlm.cli.parser import parse
-    from stvlm.data.samples import load_sample
+    from stvlm.datasets.samples import load_sample
     from stvlm.jobs.run import DataSource, RunSpec
-    from stvlm.ui import repeating
+    from stvlm.ui.services import networks
 
     config = {"lookback": 12, "horizon": 7, "split": (0.6, 0.2, 0.2), "few_shot": None, "backbone": "tiny", "tuning": "lora"}
     config |= {"device": "auto", "max_minutes": 10.0, "seed": 3, "views": ["field", "spread"]}
-    line = repeating.fit_command(RunSpec(data=DataSource(sample="irish_wind"), config=config), load_sample("irish_wind"))
+    line = networks.fit_command(RunSpec(data=DataSource(sample="irish_wind"), config=config), load_sample("irish_wind"))
     options = parse(shlex.split(line)[3:])
     assert (options.lookback, options.horizon, options.split) == (12, 7, (0.6, 0.2, 0.2))
     assert (options.tuning, options.seed, options.views, options.few_shot) == ("lora", 3, ("field", "spread"), None)

@@ -16,11 +16,12 @@ import pytest
 import torch
 from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
 
-from stvlm import checkpoint as checkpoints
-from stvlm.jobs import board, process
+from stvlm.jobs import api, local
 from stvlm.jobs.backend import checked_settings
-from stvlm.jobs.report import in_words
-from stvlm.jobs.run import RunError, WorkspaceError, run_folder
+from stvlm.jobs.run import RunError, run_folder
+from stvlm.jobs.status_writer import in_words
+from stvlm.training import checkpoint as checkpoints
+from stvlm.workspace.paths import WorkspaceError
 
 
 def test_two_servers_submit_ten_runs_for_one_device_and_all_are_done_in_the_order_of_their_coming(home):
@@ -33,7 +34,7 @@ def test_two_servers_submit_ten_runs_for_one_device_and_all_are_done_in_the_orde
                 HERE.submit(spec(2, title=f"{server}{i}"))
             os._exit(0)
     assert [os.waitpid(server, 0)[1] for server in servers] == [0, 0]
-    runs = sorted((wait(run.run_id, "done", seconds=120) for run in board.list_runs()), key=lambda run: run.queued)
+    runs = sorted((wait(run.run_id, "done", seconds=120) for run in api.list_runs()), key=lambda run: run.queued)
     assert sorted(run.title for run in runs) == [f"{server}{i}" for server in "ab" for i in range(5)]
     assert [run.title for run in runs if run.title[0] == "a"] == [f"a{i}" for i in range(5)]
     assert {run.loss for run in runs} == {3.0}
@@ -48,7 +49,7 @@ def test_a_run_tells_its_times_its_memory_its_key_and_what_worked_on_it(home):
     assert 10 < run.memory_mb < 1000
     assert run.device_memory_mb is None
     made = json.loads((run_folder(run_id) / "manifest.json").read_text())
-    assert (made["run"], made["key"], made["device"], made["host"]) == (run_id, run.key, "cpu", process.socket.gethostname())
+    assert (made["run"], made["key"], made["device"], made["host"]) == (run_id, run.key, "cpu", local.socket.gethostname())
     assert {"torch", "python", "stvlm"} <= made["versions"].keys()
 
 
@@ -73,7 +74,7 @@ def test_a_step_that_takes_too_long_is_cancelled_within_three_seconds_by_whoever
 def test_a_run_whose_worker_vanished_while_it_waited_is_adopted_and_keeps_its_place(home):
     first, second, third = (HERE.submit(spec(40 if i == 0 else 1)) for i in range(3))
     wait(first, "running", step=1)
-    os.kill(board.status(second).pid, signal.SIGKILL)
+    os.kill(api.status(second).pid, signal.SIGKILL)
     assert wait(second, "lost").message.startswith("The worker ended without a last word")
     assert sorted(HERE.adopt()) == sorted([first, second, third])
     assert wait(second, "done").started < wait(third, "done").started
@@ -109,8 +110,8 @@ def test_a_full_quota_is_said_in_plain_words_and_deletes_nothing(home, monkeypat
     monkeypatch.setenv("STVLM_MAX_GB", "1e-6")
     with pytest.raises(RunError, match="of the 1e-06 GB allowed"):
         HERE.submit(spec(2))
-    assert [run.run_id for run in board.list_runs()] == [run_id]
-    board.delete(run_id)
+    assert [run.run_id for run in api.list_runs()] == [run_id]
+    api.delete(run_id)
     HERE.submit(spec(2))
 
 
@@ -130,7 +131,7 @@ def test_a_disk_that_fills_up_fails_the_run_in_plain_words_and_it_goes_on_when_t
         if is_small:
             with pytest.raises(WorkspaceError, match="cannot be written: No space left on device"):
                 HERE.submit(spec(1))
-            assert [run.run_id for run in board.list_runs()] == [run_id]
+            assert [run.run_id for run in api.list_runs()] == [run_id]
         (run_folder(run_id) / "big").write_bytes(b"")
         HERE.resume(run_id)
         assert wait(run_id, "done").loss == 21
@@ -162,7 +163,7 @@ def test_a_read_only_workspace_can_be_looked_at_and_every_change_is_one_clear_li
         cancelled = HERE.submit(spec(60))
         wait(run_id, "done")
         wait(cancelled, "running", step=1)
-        board.cancel(cancelled)
+        api.cancel(cancelled)
         wait(cancelled, "cancelled")
         HERE.end(run_folder(cancelled), 5)
         was = os.geteuid()
@@ -171,15 +172,15 @@ def test_a_read_only_workspace_can_be_looked_at_and_every_change_is_one_clear_li
         try:
             if was == 0:
                 os.seteuid(65534)  # root may write anywhere
-            assert {run.state for run in board.list_runs()} == {"done", "cancelled"}
-            for change in (lambda: HERE.submit(spec(2)), lambda: board.resume(cancelled), lambda: board.delete(run_id)):
+            assert {run.state for run in api.list_runs()} == {"done", "cancelled"}
+            for change in (lambda: HERE.submit(spec(2)), lambda: api.resume(cancelled), lambda: api.delete(run_id)):
                 with pytest.raises(WorkspaceError, match=r"cannot be written: Permission denied.*STVLM_HOME"):
                     change()
             with pytest.raises(WorkspaceError, match="cannot be written"):
-                board.rename(run_id, "x")
+                api.rename(run_id, "x")
         finally:
             os.seteuid(was)
             for path in (Path(place), *Path(place).rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-        assert board.status(run_id).title == "Wind"
-        assert (board.status(run_id).model_folder / "sum.json").exists()
+        assert api.status(run_id).title == "Wind"
+        assert (api.status(run_id).model_folder / "sum.json").exists()

@@ -6,23 +6,22 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from stvlm.anchor import blend, choose, features, folds, past, unfitted
-from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.features import Neighbourhood, fill_forward
-from stvlm.anchor.transform import MOST, candidates
-from stvlm.data import synthetic
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
-from stvlm.modalities import curve
-from stvlm.modalities.curve import SensorCurve
+from stvlm.anchor import climatology, ensemble, features, fit, zero_shot
+from stvlm.anchor.features import MOST, Neighbourhood, candidates, fill_forward
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.datasets import synthetic_city
+from stvlm.modalities.image import sensor_order
+from stvlm.modalities.image.sensor_order import SensorCurve
 
 DAY = 1440
 
 
 @pytest.fixture(scope="module")
 def series():
-    return synthetic.city(8, 6, 60, seed=2)
+    return synthetic_city.city(8, 6, 60, seed=2)
 
 
 def with_other_past(series: SensorSeries, stop: int) -> SensorSeries:
@@ -38,12 +37,12 @@ def scattered(n: int) -> SensorNetwork:
 
 
 def test_of_too_many_readings_only_the_last_are_read(series, monkeypatch):
-    for module in (blend, choose, folds, past, unfitted):
+    for module in (ensemble, fit, fit, climatology, zero_shot):
         monkeypatch.setattr(module, "MOST_READ", 72 * 8, raising=False)
     split, cutoffs = Split.from_shares(series.n_steps, (0.7, 0.2, 0.1)), np.array([140])
     other = with_other_past(series, split.train_end - 72)
     for make in (
-        lambda s: unfitted.unfitted_anchor(s, 0, split.train_end, 4, 4),
+        lambda s: zero_shot.unfitted_anchor(s, 0, split.train_end, 4, 4),
         lambda s: fit_anchor(s, split, 4, 4, context_steps=0),
     ):
         np.testing.assert_array_equal(make(series).forecast(series, cutoffs), make(other).forecast(other, cutoffs))
@@ -84,17 +83,17 @@ def test_gaps_are_filled_where_they_are_and_nothing_else_is_touched():
 @pytest.mark.parametrize("kept", [1.0, 0.9])
 @pytest.mark.parametrize(("width", "many"), [(3, 10), (3, 30), (600, 10)])
 def test_cycles_are_gathered_as_a_filter_does(monkeypatch, kept, width, many):
-    monkeypatch.setattr(past, "MANY_CYCLES", many)
+    monkeypatch.setattr(climatology, "MANY_CYCLES", many)
     cycles = np.random.default_rng(3).normal(size=(20, 2, width))
     wanted = signal.lfilter([1.0], [1.0, -kept], cycles, axis=0)
-    past._gather(cycles, kept)
+    climatology._gather(cycles, kept)
     np.testing.assert_array_equal(cycles, wanted)
 
 
 def test_closeness_of_many_is_measured_on_some_of_them_along_the_curve(monkeypatch):
     network = scattered(900)
     whole = SensorCurve.build(network, 16).closeness
-    monkeypatch.setattr(curve, "MANY", 300)
+    monkeypatch.setattr(sensor_order, "MANY", 300)
     assert (SensorCurve.build(network, 16).closeness - whole).abs().max() < 0.05
 
 

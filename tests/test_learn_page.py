@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.data.samples import load_sample
-from stvlm.lesson import suspects
-from stvlm.ui.learn_parts import STEPS
+from stvlm.datasets.samples import load_sample
+from stvlm.inference.trace import suspects
+from stvlm.ui.learn import STEPS
 from tests.test_pages import param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]

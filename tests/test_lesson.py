@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.lesson import is_misspelt, look_inside, mean_change, mean_error, suspects
-from stvlm.predict import predict
-from stvlm.whatif import Change, imagine
+from stvlm.inference.predict import predict
+from stvlm.inference.scenario import Change, imagine
+from stvlm.inference.trace import is_misspelt, look_inside, mean_change, mean_error, suspects
 
 
 def test_the_tokens_are_those_that_the_fusion_gets_and_nothing_stays_behind(city_model, city_window):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stvlm.charts import lines
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.charts.figures import lines
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
 
 T, N, H, CUTOFF = 200, 3, 6, 150
 

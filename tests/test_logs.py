@@ -5,7 +5,7 @@ import logging
 import sys
 import urllib.request
 
-from stvlm import logs
+from stvlm.runtime import logs
 
 SECRET = "=cmd|'/C calc'!A0 63.017 <img src=x onerror=alert(1)>"
 

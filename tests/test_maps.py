@@ -13,16 +13,16 @@ import pytest
 from branca.colormap import LinearColormap
 from PIL import Image
 
-from stvlm.charts import maps
-from stvlm.charts.basemap import land_around
-from stvlm.charts.images import on_map
-from stvlm.charts.legend import legend_html
-from stvlm.charts.offline import ASSET_BASE, leaflet_assets
-from stvlm.charts.palette import BLUE_ORANGE, CIVIDIS, VIRIDIS, colour_table
-from stvlm.charts.player import player_map
+from stvlm.charts.maps import sensor_map
+from stvlm.charts.maps.basemap import land_around
+from stvlm.charts.maps.leaflet import ASSET_BASE, leaflet_assets
+from stvlm.charts.maps.legend import legend_html
+from stvlm.charts.maps.player import player_map
+from stvlm.charts.rasters import on_map
 from stvlm.charts.scale import Scale, fit_scale, format_ticks, format_times, format_value, nice_ticks
-from stvlm.data.forecast import LEVELS, Forecast, FusionExplanation
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.style import BLUE_ORANGE, CIVIDIS, VIRIDIS, colour_table
+from stvlm.core.forecast import LEVELS, Forecast, FusionExplanation
+from stvlm.core.network import SensorNetwork
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -73,25 +73,27 @@ def explanation_of(network: SensorNetwork, g: int = 4) -> FusionExplanation:
     )
 
 
-def every_map(network: SensorNetwork) -> dict[str, maps.MapView]:
+def every_map(network: SensorNetwork) -> dict[str, sensor_map.MapView]:
     forecast, explanation = forecast_of(network), explanation_of(network)
     n = network.n_sensors
     hostile = tuple(HOSTILE[i % len(HOSTILE)] for i in range(n))
     arcs = (np.zeros(n, int), np.arange(n), np.ones(n))
     return {
-        "sensors": maps.sensor_map(network, np.arange(float(n)), HOSTILE[0], HOSTILE[1], "dark", 1, arcs=arcs, tooltips=hostile),
-        "plain": maps.sensor_map(network),
-        "forecast": maps.forecast_map(forecast, 2, selected=0),
-        "shares": maps.shares_map(explanation, "text"),
-        "attention": maps.attention_map(explanation, 1),
-        "image": maps.image_map(
+        "sensors": sensor_map.sensor_map(
+            network, np.arange(float(n)), HOSTILE[0], HOSTILE[1], "dark", 1, arcs=arcs, tooltips=hostile
+        ),
+        "plain": sensor_map.sensor_map(network),
+        "forecast": sensor_map.forecast_map(forecast, 2, selected=0),
+        "shares": sensor_map.shares_map(explanation, "text"),
+        "attention": sensor_map.attention_map(explanation, 1),
+        "image": sensor_map.image_map(
             np.arange(64.0).reshape(8, 8), network.bounds(), network, "km/h", "speed", values=np.arange(float(n))
         ),
         "player": player_map(forecast, "dark"),
     }
 
 
-def sensor_features(view: maps.MapView) -> list[dict]:
+def sensor_features(view: sensor_map.MapView) -> list[dict]:
     layers = [c for c in view.features._children.values() if isinstance(c, folium.GeoJson)]
     found = [f for layer in layers for f in layer.data["features"]]
     return [f for f in found if f["geometry"]["type"] == "Point"]
@@ -101,7 +103,7 @@ def sensor_features(view: maps.MapView) -> list[dict]:
 def test_no_map_asks_another_host_for_anything(name):
     view = every_map(made_up())[name]
     view.features.add_to(view.base)
-    assert maps.external_links(view.base) == []
+    assert sensor_map.external_links(view.base) == []
     page = view.base.get_root().render()
     assert not re.findall(r"https?://|[\"'(]//", page)
     assert f"{ASSET_BASE}/leaflet.js" in page
@@ -111,7 +113,7 @@ def test_external_links_names_tiles_linked_images_plugins_and_colour_bars():
     m = folium.Map(tiles="https://tiles.example.org/{z}/{x}/{y}.png", attr="x")
     LinearColormap(["red", "blue"]).add_to(m)
     folium.raster_layers.ImageOverlay("https://img.example.org/a.png", [[0, 0], [1, 1]]).add_to(m)
-    found = " ".join(maps.external_links(m))
+    found = " ".join(sensor_map.external_links(m))
     for host in ("tiles.example.org", "img.example.org", "cdn.jsdelivr.net", "d3js.org"):
         assert host in found
 
@@ -119,24 +121,24 @@ def test_external_links_names_tiles_linked_images_plugins_and_colour_bars():
 @pytest.mark.parametrize("name", ["sensors", "plain", "forecast", "shares", "attention", "image", "player"])
 def test_hostile_names_stay_text(name):
     view = every_map(made_up(5, HOSTILE))[name]
-    page = maps.map_html(view)
+    page = sensor_map.map_html(view)
     leaflet = (leaflet_assets() / "leaflet.js").read_text("utf-8")
     for attack in ("<img src=x", "<script>alert", "onerror=alert(1)>", "<folium", "{{", "{%", "{#"):
         assert attack not in page.replace(leaflet, "")
     assert "1343433" not in page  # branca reads what it rendered as a template once more
-    for text in (legend_html(view.legend), legend_html(maps.Legend(HOSTILE[0], HOSTILE[1], 0, 1, VIRIDIS))):
+    for text in (legend_html(view.legend), legend_html(sensor_map.Legend(HOSTILE[0], HOSTILE[1], 0, 1, VIRIDIS))):
         assert "<img" not in text
         assert "<script" not in text
 
 
 def test_hostile_names_come_back_unchanged_with_a_click():
     network = made_up(5, HOSTILE)
-    assert [f["properties"]["name"] for f in sensor_features(maps.sensor_map(network))] == list(HOSTILE)
+    assert [f["properties"]["name"] for f in sensor_features(sensor_map.sensor_map(network))] == list(HOSTILE)
 
 
 def test_a_map_has_one_point_for_each_sensor_at_its_place():
     network = made_up(40)
-    view = maps.sensor_map(network, np.arange(40.0), "km/h", "speed", selected=7)
+    view = sensor_map.sensor_map(network, np.arange(40.0), "km/h", "speed", selected=7)
     features = sensor_features(view)
     assert [f["properties"]["node"] for f in features] == list(range(40))
     assert [f["properties"]["id"] for f in features] == list(network.ids)
@@ -145,7 +147,7 @@ def test_a_map_has_one_point_for_each_sensor_at_its_place():
 
 
 def test_a_missing_value_is_grey_and_says_so():
-    view = maps.sensor_map(made_up(3), np.array([1.0, np.nan, 3.0]), "km/h", "speed")
+    view = sensor_map.sensor_map(made_up(3), np.array([1.0, np.nan, 3.0]), "km/h", "speed")
     first, lost, _ = sensor_features(view)
     assert lost["properties"]["value"] == "missing"
     assert lost["properties"]["style"]["fillOpacity"] < 0.5
@@ -155,7 +157,9 @@ def test_a_missing_value_is_grey_and_says_so():
 
 def test_the_chosen_sensor_has_a_ring():
     network = made_up(4)
-    rings = [c for c in maps.sensor_map(network, selected=2).features._children.values() if isinstance(c, folium.CircleMarker)]
+    rings = [
+        c for c in sensor_map.sensor_map(network, selected=2).features._children.values() if isinstance(c, folium.CircleMarker)
+    ]
     assert len(rings) == 1
     np.testing.assert_allclose(rings[0].location, (network.lat[2], network.lon[2]), atol=1e-5)
     assert rings[0].options["interactive"] is False
@@ -163,9 +167,9 @@ def test_the_chosen_sensor_has_a_ring():
 
 def test_values_that_are_not_one_for_each_sensor_are_refused():
     with pytest.raises(ValueError, match="each of the 5 sensors, not 4"):
-        maps.sensor_map(made_up(), np.zeros(4))
+        sensor_map.sensor_map(made_up(), np.zeros(4))
     with pytest.raises(ValueError, match="from 0 to 4"):
-        maps.sensor_map(made_up(), selected=5)
+        sensor_map.sensor_map(made_up(), selected=5)
 
 
 def test_the_base_stays_the_same_while_the_features_change():
@@ -176,15 +180,15 @@ def test_the_base_stays_the_same_while_the_features_change():
         script = view.base.get_root().render()
         return re.sub(r"[0-9a-f]{32}", "", script)
 
-    one, two = maps.forecast_map(forecast, 0, selected=1), maps.forecast_map(forecast, 3, selected=2)
+    one, two = sensor_map.forecast_map(forecast, 0, selected=1), sensor_map.forecast_map(forecast, 3, selected=2)
     assert base_of(one) == base_of(two)
     assert one.key == two.key
-    assert one.key != maps.forecast_map(forecast, 0, theme="dark").key
+    assert one.key != sensor_map.forecast_map(forecast, 0, theme="dark").key
 
 
 def test_a_colour_means_the_same_at_every_step_of_a_forecast():
     forecast = forecast_of(made_up(30))
-    legends = [maps.forecast_map(forecast, step).legend for step in range(4)]
+    legends = [sensor_map.forecast_map(forecast, step).legend for step in range(4)]
     assert len({(legend.low, legend.high) for legend in legends}) == 1
 
 
@@ -195,7 +199,7 @@ def test_legends_carry_the_unit_and_three_to_five_ticks():
             assert view.legend.unit in text
             assert 3 <= text.count("translateX") <= 5
     assert "traffic speed, median forecast for Mon 12 May 2025 08:30, km/h" in legend_html(
-        maps.forecast_map(forecast_of(made_up()), 2).legend
+        sensor_map.forecast_map(forecast_of(made_up()), 2).legend
     )
 
 
@@ -231,7 +235,7 @@ def test_equal_values_get_a_scale_with_them_in_the_middle():
 
 
 def test_no_value_at_all_still_makes_a_map():
-    view = maps.sensor_map(made_up(3), np.full(3, np.nan), "km/h", "speed")
+    view = sensor_map.sensor_map(made_up(3), np.full(3, np.nan), "km/h", "speed")
     assert [f["properties"]["value"] for f in sensor_features(view)] == ["missing"] * 3
 
 
@@ -245,7 +249,7 @@ def test_level_scales_rise_in_lightness_so_that_they_survive_grey_print_and_colo
     assert table[-1, 0] > table[-1, 2] + 60  # orange at the other
 
 
-def picture_of(view: maps.MapView) -> tuple[np.ndarray, list]:
+def picture_of(view: sensor_map.MapView) -> tuple[np.ndarray, list]:
     overlay = next(c for c in view.features._children.values() if isinstance(c, folium.raster_layers.ImageOverlay))
     data = base64.b64decode(overlay.url.split(",", 1)[1])
     return np.asarray(Image.open(io.BytesIO(data))), overlay.bounds
@@ -256,7 +260,7 @@ def test_an_image_lies_exactly_on_its_bounds_with_row_0_in_the_north():
     bounds = network.bounds()
     field = np.zeros((8, 8))
     field[0, -1] = 10.0
-    pixels, corners = picture_of(maps.image_map(field, bounds, network, "km/h", "speed", limits=(0, 10), opacity=1.0))
+    pixels, corners = picture_of(sensor_map.image_map(field, bounds, network, "km/h", "speed", limits=(0, 10), opacity=1.0))
     np.testing.assert_allclose(corners, [[bounds[1], bounds[0]], [bounds[3], bounds[2]]], atol=1e-6)
     assert tuple(pixels[3, -3, :3]) == tuple(colour_table(VIRIDIS)[255])
     assert tuple(pixels[-3, 3, :3]) == tuple(colour_table(VIRIDIS)[0])
@@ -275,7 +279,7 @@ def test_missing_pixels_are_transparent_smooth_or_crisp():
     field = np.ones((8, 8))
     field[:4] = np.nan
     for smooth in (False, True):
-        pixels, _ = picture_of(maps.image_map(field, made_up().bounds(), made_up(), smooth=smooth))
+        pixels, _ = picture_of(sensor_map.image_map(field, made_up().bounds(), made_up(), smooth=smooth))
         assert (pixels[:200, :, 3] == 0).all()
         assert (pixels[-200:, :, 3] > 200).all()
 
@@ -284,7 +288,7 @@ def test_heat_is_transparent_where_attention_is_low_and_peaks_where_it_is_high()
     explanation = explanation_of(made_up())
     explanation.image_attention[1] = 0.001
     explanation.image_attention[1, 0, 3] = 0.985  # north-east
-    view = maps.attention_map(explanation, 1)
+    view = sensor_map.attention_map(explanation, 1)
     pixels, _ = picture_of(view)
     side = len(pixels)
     assert pixels[side // 8, -side // 8, 3] > 190
@@ -295,29 +299,29 @@ def test_heat_is_transparent_where_attention_is_low_and_peaks_where_it_is_high()
 def test_even_attention_looks_pale():
     explanation = explanation_of(made_up())
     explanation.image_attention[:] = 1 / 16
-    pixels, _ = picture_of(maps.attention_map(explanation, 0))
+    pixels, _ = picture_of(sensor_map.attention_map(explanation, 0))
     assert pixels[..., 3].max() < 110
 
 
 def test_attention_without_images_colours_the_sensors():
     explanation = explanation_of(made_up())
     explanation.image_attention[:] = 0
-    view = maps.attention_map(explanation, 0)
+    view = sensor_map.attention_map(explanation, 0)
     assert view.legend.label == "share of sensor attention"
     assert len(sensor_features(view)) == 5
 
 
 def test_shares_are_shown_in_percent_and_an_unknown_modality_is_refused():
     explanation = explanation_of(made_up())
-    first = sensor_features(maps.shares_map(explanation, "series"))[0]["properties"]["value"]
+    first = sensor_features(sensor_map.shares_map(explanation, "series"))[0]["properties"]["value"]
     assert first == format_value(100 * explanation.modality_weights[0, 2], 1, "%")
     with pytest.raises(ValueError, match="vision, text, series"):
-        maps.shares_map(explanation, "smell")
+        sensor_map.shares_map(explanation, "smell")
 
 
 def test_arcs_are_wider_for_heavier_weights_and_never_loops():
     arcs = (np.array([0, 0, 1]), np.array([1, 2, 1]), np.array([1.0, 0.25, 9.0]))
-    layers = maps.sensor_map(made_up(3), arcs=arcs).features._children.values()
+    layers = sensor_map.sensor_map(made_up(3), arcs=arcs).features._children.values()
     lines = [
         f for c in layers if isinstance(c, folium.GeoJson) for f in c.data["features"] if f["geometry"]["type"] == "LineString"
     ]
@@ -328,12 +332,12 @@ def test_arcs_are_wider_for_heavier_weights_and_never_loops():
 
 def test_a_network_across_the_antimeridian_stays_together_and_has_land_beside_it():
     network = SensorNetwork(("a", "b", "c"), np.array([-17.8, -16.6, -18.2]), np.array([178.4, 179.9, -178.8]))
-    view = maps.sensor_map(network)
+    view = sensor_map.sensor_map(network)
     lon = [f["geometry"]["coordinates"][0] for f in sensor_features(view)]
     assert max(lon) - min(lon) < 5
-    west, _, east, _ = maps.view_bounds(network)
+    west, _, east, _ = sensor_map.view_bounds(network)
     assert east - west < 5
-    _, shapes = land_around(maps.view_bounds(network))
+    _, shapes = land_around(sensor_map.view_bounds(network))
     places = np.array([p for area in shapes["land"]["coordinates"] for ring in area for p in ring])
     assert places[:, 0].max() > 180  # Fiji's eastern islands are not thrown to the other side of the map
     longest = max(np.abs(np.diff(np.array(line)[:, 0])).max() for line in shapes["border"]["coordinates"])
@@ -345,15 +349,15 @@ def test_a_network_across_the_antimeridian_stays_together_and_has_land_beside_it
 )
 def test_extreme_networks_show(lat, lon):
     network = SensorNetwork(tuple(map(str, range(len(lat)))), np.array(lat), np.array(lon))
-    west, south, east, north = maps.view_bounds(network)
+    west, south, east, north = sensor_map.view_bounds(network)
     assert west < east
     assert -85.06 < south < north < 85.06
-    view = maps.sensor_map(network, np.arange(float(len(lat))), "K", "temperature")
-    assert len(maps.map_html(view)) > 10_000
+    view = sensor_map.sensor_map(network, np.arange(float(len(lat))), "K", "temperature")
+    assert len(sensor_map.map_html(view)) > 10_000
 
 
 def test_a_view_of_one_sensor_is_two_km_wide():
-    west, south, east, north = maps.view_bounds(SensorNetwork(("a",), np.array([60.0]), np.array([10.0])))
+    west, south, east, north = sensor_map.view_bounds(SensorNetwork(("a",), np.array([60.0]), np.array([10.0])))
     assert (north - south) * 111.2 == pytest.approx(2.0, rel=0.02)
     assert (east - west) * 111.2 * np.cos(np.radians(60)) == pytest.approx(2.0, rel=0.02)
 
@@ -370,9 +374,9 @@ def test_land_is_where_land_is():
 
 def test_two_thousand_sensors_make_a_map_in_under_a_second():
     network = made_up(2000)
-    maps.sensor_map(network, np.arange(2000.0), "km/h", "speed")  # land is read from disk once
+    sensor_map.sensor_map(network, np.arange(2000.0), "km/h", "speed")  # land is read from disk once
     began = time.perf_counter()
-    view = maps.sensor_map(network, np.arange(2000.0), "km/h", "speed", selected=4)
+    view = sensor_map.sensor_map(network, np.arange(2000.0), "km/h", "speed", selected=4)
     view.features.add_to(view.base)
     page = view.base.get_root().render()
     assert time.perf_counter() - began < 1.0
@@ -387,13 +391,13 @@ def test_the_player_holds_every_step_and_its_key_changes_with_the_forecast():
     np.testing.assert_allclose(player.payload["values"], forecast.median, atol=0.06)
     other = forecast_of(network, 6)
     assert player_map(forecast).key != player_map(other).key
-    page = maps.map_html(player_map(forecast))
+    page = sensor_map.map_html(player_map(forecast))
     for label in ("time step", "play over time", "aria-valuetext"):
         assert label in page
 
 
 def test_a_map_page_opens_from_a_file_without_a_server():
-    page = maps.map_html(maps.sensor_map(made_up(), np.arange(5.0), "km/h", "speed"))
+    page = sensor_map.map_html(sensor_map.sensor_map(made_up(), np.arange(5.0), "km/h", "speed"))
     assert ASSET_BASE not in page
     assert "L.circleMarker" in page or "CircleMarker" in page
     assert "<title>speed</title>" in page
@@ -426,8 +430,8 @@ def test_a_browser_shows_hostile_names_letter_by_letter_and_asks_nobody(browser,
     page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    for view in (maps.attention_map(explanation_of(network), 0), player_map(forecast_of(network))):
-        file.write_text(maps.map_html(view), "utf-8")
+    for view in (sensor_map.attention_map(explanation_of(network), 0), player_map(forecast_of(network))):
+        file.write_text(sensor_map.map_html(view), "utf-8")
         page.goto(file.as_uri())
         page.wait_for_selector(".leaflet-control-scale-line")
         said.append(page.evaluate(TOOLTIPS))

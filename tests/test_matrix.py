@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stvlm.charts.matrix import MOST_LABELS, Axis, matrix_picture
+from stvlm.charts.figures.matrix import MOST_LABELS, Axis, matrix_picture
 
 ROWS, COLUMNS = Axis("sensors", ("a", "<b>%{z}</b>", "c"), marked=1), Axis("time", ("one", "two"))
 VALUES = np.array([[0.0, 1.0], [2.0, np.nan], [4.0, 5.0]])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stvlm.data import memory
-from stvlm.data.files import InputError, open_source
+from stvlm.io.source import InputError, open_source
+from stvlm.runtime import memory
 
 
 @pytest.fixture

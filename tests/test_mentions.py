@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.network import SensorNetwork
-from stvlm.modalities.mentions import Names
+from stvlm.core.network import SensorNetwork
+from stvlm.modalities.text.facts import Names
 
 
 def names(*words: str) -> Names:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stvlm.data.forecast import LEVELS
+from stvlm.calibration.conformal import ConformalBands
+from stvlm.core.forecast import LEVELS
 from stvlm.evaluation import metrics
-from stvlm.evaluation.coverage import ConformalBands
 from stvlm.evaluation.metrics import Scores, score
 
 NAN = np.nan

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from stvlm import checkpoint as checkpoints
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.memory import MemoryShortError
-from stvlm.data.windows import Window
-from stvlm.fit import FitConfig, fit, make_model, split_of
-from stvlm.model.micro import half_precision, with_room
-from stvlm.predict import predict, predict_many
-from stvlm.training import Training
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.windows import Window
+from stvlm.inference.predict import predict, predict_many
+from stvlm.model.grad_accumulation import half_precision, with_room
+from stvlm.runtime.memory import MemoryShortError
+from stvlm.training import checkpoint as checkpoints
+from stvlm.training.fit import FitConfig, fit, make_model, split_of
+from stvlm.training.trainer import Training
 
 CONFIG = FitConfig(
     lookback=12,
@@ -143,7 +143,7 @@ def test_on_a_gpu_the_training_is_near_that_of_the_cpu_and_half_precision_is_on(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_a_resumed_training_ends_near_one_that_never_stopped(small_series, anchor, tmp_path, monkeypatch):
-    monkeypatch.setattr("stvlm.fit.CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr("stvlm.training.fit.CHECKPOINT_EVERY", 5)
     config = replace(CONFIG, device="cuda")
     whole = list(fit(small_series, config, anchor=anchor))
     stopped = fit(small_series, config, checkpoint=tmp_path, anchor=anchor)

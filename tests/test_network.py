@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
 
 DEGREE_KM = np.pi / 180 * EARTH_RADIUS_KM
 

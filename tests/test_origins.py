@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.charts.prompt_diff import align, prompt_diff_html
-from stvlm.charts.prompt_links import Mark, prompt_links_html
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.modalities.origins import FIGURE, trace_numbers
-from stvlm.modalities.prompt import Prompt, PromptConfig, describe_window
+from stvlm.charts.figures.teaching import Mark, align, prompt_diff_html, prompt_links_html
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.modalities.text.prompt import Prompt, PromptConfig, describe_window
+from stvlm.modalities.text.provenance import FIGURE, trace_numbers
 
 WORDS = {"hint": "hint", "map": "map", "text": "text", "token": "token"}
 

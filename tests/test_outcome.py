@@ -6,14 +6,13 @@ import folium
 import numpy as np
 import pytest
 
-from stvlm.charts.lasso import with_lasso
-from stvlm.charts.maps import external_links, forecast_map, map_html
-from stvlm.charts.outcome import alarm_map, residual_map
-from stvlm.charts.player import player_map
+from stvlm.charts.maps.lasso import with_lasso
+from stvlm.charts.maps.player import player_map
+from stvlm.charts.maps.sensor_map import alarm_map, external_links, forecast_map, map_html, residual_map
 from stvlm.charts.scale import fit_scale
-from stvlm.data.alarms import AlarmRule
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.network import SensorNetwork
+from stvlm.core.alarms import AlarmRule
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.network import SensorNetwork
 
 
 @pytest.fixture

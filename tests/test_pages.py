@@ -7,8 +7,11 @@ from urllib.parse import parse_qs
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.jobs.run import DataSource, RunSpec, make_run_id, run_folder, write_atomic
-from stvlm.ui import datasets, frame, session, widgets
+from stvlm.jobs.run import DataSource, RunSpec, make_run_id, run_folder
+from stvlm.runtime.atomic import write_atomic
+from stvlm.ui.services import networks
+from stvlm.ui.shell import inputs, view_state
+from stvlm.ui.shell import layout as frame
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
@@ -43,7 +46,7 @@ def words(app: AppTest) -> str:
 def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
     links = [link.proto for link in app.main.get("page_link") if "Open the forecast" in link.proto.label]
     led = [(link.page, parse_qs(link.query_string)["data"]) for link in links]
-    assert led == [("forecast", [f"sample:{name}"]) for name in datasets.SAMPLES]
+    assert led == [("forecast", [f"sample:{name}"]) for name in networks.SAMPLES]
     assert words(app).count("synthetic]") == 1
 
 
@@ -101,7 +104,7 @@ def test_a_map_needs_no_other_host(app):
 
 
 def test_text_of_a_user_stays_text():
-    plain = widgets.plain("![x](http://a.b) :red[y] $z$ <b>")
+    plain = inputs.plain("![x](http://a.b) :red[y] $z$ <b>")
     assert plain.replace("\u2060", "") == r"\!\[x\]\(http\://a\.b\) \:red\[y\] \$z\$ \<b\>"
 
 
@@ -110,15 +113,15 @@ def test_what_belonged_to_one_network_is_forgotten_with_it(app):
     app.button(key="choose-sample:germany_pm10_daily").click().run()
     assert param(app, "data") == "sample:germany_pm10_daily"
     assert app.selectbox(key="tied-sensor").value != "DUB"
-    assert "sensor" in session.VIEW
+    assert "sensor" in view_state.VIEW
 
 
 @pytest.fixture
 def finished_run(home, small_series) -> tuple[str, str]:
     """(id of an uploaded network, id of a run that ended with a model): untrained, so its forecast is the anchor's."""
-    from stvlm.fit import FitConfig, fit
+    from stvlm.training.fit import FitConfig, fit
 
-    data, run = datasets.add(small_series, "Small [town]", ["readings.csv"], ()), make_run_id()
+    data, run = networks.add(small_series, "Small [town]", ["readings.csv"], ()), make_run_id()
     config = {"lookback": 12, "horizon": 4, "max_steps": 0, "device": "cpu"}
     *_, last = fit(small_series, FitConfig(**config))
     last.model.save(run_folder(run) / "model", last.model.manifest)
@@ -143,7 +146,7 @@ def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):
 
 
 def test_a_network_on_which_nothing_was_trained_has_a_fusion_to_explain_and_to_learn_from(app, small_series):
-    data = datasets.add(small_series, "Fresh", ["a.csv"], ())
+    data = networks.add(small_series, "Fresh", ["a.csv"], ())
     app = visit(app, "fusion", data=data, sensor="03")
     assert param(app, "model") == "zero-shot"
     assert "What Market \\(03\\) drew on" in words(app)

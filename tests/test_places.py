@@ -7,16 +7,26 @@ import shapely
 from scipy import sparse
 from test_anchor import wave_series
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.places import Placement, Placer, Way, fit_placement, leave_out
-from stvlm.anchor.sites import Sites, apart, known_columns, sites_at, sites_of
-from stvlm.anchor.transform import Transform
-from stvlm.anchor.weights import KERNELS, Kernel, mixing_weights, unexplained, weighted_median
-from stvlm.data.baselayer import BaseLayer, Grid
-from stvlm.data.forecast import LEVELS
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.anchor.features import Transform
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.base_layer import BaseLayer, Grid
+from stvlm.core.forecast import LEVELS
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.spatial.interpolation import (
+    KERNELS,
+    Kernel,
+    Placement,
+    Placer,
+    Way,
+    fit_placement,
+    leave_out,
+    mixing_weights,
+    unexplained,
+    weighted_median,
+)
+from stvlm.spatial.locations import Sites, apart, known_columns, sites_at, sites_of
 
 MIDDLE = LEVELS.index(0.5)
 

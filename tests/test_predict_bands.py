@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.data.forecast import LEVELS
-from stvlm.data.windows import Window
-from stvlm.fit import FitConfig, fit
-from stvlm.predict import predict, predict_many, recent_tracker
+from stvlm.core.forecast import LEVELS
+from stvlm.core.windows import Window
+from stvlm.inference.predict import predict, predict_many, recent_tracker
+from stvlm.training.fit import FitConfig, fit
 from tests.test_anchor import wave_series
 
 LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.__main__ import main
-from stvlm.data.collection import as_dataset, open_dataset
-from stvlm.data.files import InputError
-from stvlm.data.presets import PRESETS, PROTOCOLS, lay_out, read_preset
-from stvlm.data.windows import Split
+from stvlm.cli.main import main
+from stvlm.core.windows import Split
+from stvlm.datasets.folder import as_dataset, open_dataset
+from stvlm.datasets.presets import PRESETS, PROTOCOLS, lay_out, read_preset
+from stvlm.io.source import InputError
 
 IDS = ("773869", "767541", "767542")
 

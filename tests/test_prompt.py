@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data import synthetic
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.modalities.facts import Standout, has_news
-from stvlm.modalities.prompt import DROP_ORDER, PromptConfig, TemplateError, describe_window, render_template
-from stvlm.modalities.template import DEFAULT_TEMPLATE, KINDS, LONGEST_TEMPLATE
-from stvlm.modalities.words import directions, duration_text, moment_text, number_text, place_text, plain, season_text
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.datasets import synthetic_city
+from stvlm.modalities.text.facts import Standout, has_news
+from stvlm.modalities.text.format import directions, duration_text, moment_text, number_text, place_text, plain, season_text
+from stvlm.modalities.text.prompt import DROP_ORDER, PromptConfig, TemplateError, describe_window, render_template
+from stvlm.modalities.text.template import DEFAULT_TEMPLATE, KINDS, LONGEST_TEMPLATE
 
 AMPLE = PromptConfig(max_tokens=10_000)
 
@@ -174,8 +174,8 @@ def test_a_hostile_cell_or_name_stays_plain_text_on_one_line():
 
 
 def test_free_text_is_quoted_with_its_age():
-    series = synthetic.city(n_days=7)
-    event = synthetic.truth(n_days=7).incidents[5]
+    series = synthetic_city.city(n_days=7)
+    event = synthetic_city.truth(n_days=7).incidents[5]
     for age, when in ((0, "now"), (1, "15 minutes ago"), (4, "1 hour ago")):
         prompt = describe_window(Window(series, event.step + 1 + age, 12, 12), AMPLE, words)
         assert f'Incident {when}: "{event.text}".' in prompt.text
@@ -319,7 +319,7 @@ def test_numbers_times_and_places_are_written_as_people_do():
 
 
 def test_two_hundred_sensors_are_told_in_two_milliseconds():
-    series = synthetic.city(n_sensors=207, n_days=7)
+    series = synthetic_city.city(n_sensors=207, n_days=7)
     tell(series, 100, 12, 12)
     start = time.process_time()
     for cutoff in range(100, 200):

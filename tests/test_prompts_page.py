@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.ui import templates
+from stvlm.ui import prompts
 from tests.test_pages import param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,13 +60,13 @@ def test_a_template_is_saved_taken_and_deleted(app, home):
     app = edit(app, "task: {{ n_sensors }} sensors.")
     app.text_input(key="template-name").set_value("../../my *short* one").run()
     app.button(key="save-template").click().run()
-    assert templates.saved() == {"../../my *short* one": "task: {{ n_sensors }} sensors."}
+    assert prompts.saved() == {"../../my *short* one": "task: {{ n_sensors }} sensors."}
     assert len(list((home / "templates").iterdir())) == 1
     app = edit(app, "task: something else.")
     app.button(key="take-../../my *short* one").click().run()
     assert app.code[0].value == "12 sensors."
     app.button(key="delete-../../my *short* one").click().run()
-    assert templates.saved() == {}
+    assert prompts.saved() == {}
 
 
 def test_two_windows_are_compared_and_the_link_says_which(app):

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data import quality
-from stvlm.data.effects import try_fix
-from stvlm.data.formats import InputError, read_tables
-from stvlm.data.quality import FIXES, apply_fixes, inspect, load, need_steps, to_series
+from stvlm.io.read import InputError, read_tables
+from stvlm.quality import report as quality
+from stvlm.quality.preview import try_fix
+from stvlm.quality.report import FIXES, apply_fixes, inspect, load, need_steps, to_series
 
 
 def table(values=None, index=None, ids=("A", "B", "C")):
@@ -392,7 +392,7 @@ def test_figures_per_sensor_are_the_same_in_blocks(monkeypatch):
     values = table(ids=tuple("ABCDEFG")).to_numpy("float32").copy()
     values[5:40, 2], values[50:60, 3] = 0, np.nan
     whole = quality.measure(values)
-    monkeypatch.setattr("stvlm.data.oddities.BLOCK", 400)
+    monkeypatch.setattr("stvlm.quality.warnings.BLOCK", 400)
     parts = quality.measure(values)
     for name in ("observed", "longest_gap", "longest_run", "zeros", "zero_falls", "middle", "worst_row"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

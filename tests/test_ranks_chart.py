@@ -2,7 +2,7 @@
 
 import pytest
 
-from stvlm.charts.ranks import rank_lines, rank_table
+from stvlm.charts.figures.comparison import rank_lines, rank_table
 
 ROWS = [
     {"step": 0, "ranks": {"layer 1: self_attn.q_proj": 6, "layer 1: mlp.up_proj": 6, "layer 2: self_attn.q_proj": 6, "text": 6}},

@@ -20,15 +20,18 @@ from streamlit.testing.v1 import AppTest
 from test_jobs import wait
 from test_pages import app, visit, words  # noqa: F401  the fixture starts the app
 
-from stvlm.data.store import save_series
-from stvlm.jobs import board, cluster, mirror, ray_backend
-from stvlm.jobs.cluster import ClusterError, read_settings
-from stvlm.jobs.ray_backend import Attempt, RayBackend
-from stvlm.jobs.run import RunSpec, run_folder, write_atomic
-from stvlm.jobs.storage import Storage, pack, unpack
+from stvlm.io.store import save_series
+from stvlm.jobs import api
+from stvlm.jobs.ray import backend, client
+from stvlm.jobs.ray import node as mirror
+from stvlm.jobs.ray.backend import Attempt, RayBackend
+from stvlm.jobs.ray.client import ClusterError, read_settings
+from stvlm.jobs.ray.storage import Storage, pack, unpack
+from stvlm.jobs.run import RunSpec, run_folder
 from stvlm.model.stvlm import STVLM
+from stvlm.runtime.atomic import write_atomic
 from stvlm.runtime.settings import SettingsError
-from stvlm.ui import widgets
+from stvlm.ui.shell import inputs
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs requirements-ray.txt")
 SETTINGS = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "seed": 4}
@@ -135,29 +138,29 @@ def test_a_run_works_on_a_cluster_shows_its_states_and_log_and_the_next_one_is_c
     monkeypatch.setenv("STVLM_RAY_STORAGE", f"file://{tmp_path / 'shared'}")
     monkeypatch.setenv("STVLM_RAY_PYTHON", sys.executable)
     monkeypatch.setenv("STVLM_RAY_GPUS", "0")
-    run_id = board.submit(spec(), dedupe=True)
-    assert board.status(run_id).state == "queued"
-    assert board.submit(spec(), dedupe=True) == run_id
-    second = board.submit(spec(max_steps=100_000, max_minutes=30))  # one CPU: it waits for the first
-    seen = [board.status(run_id).state]
-    while (run := board.status(run_id)).is_live:
+    run_id = api.submit(spec(), dedupe=True)
+    assert api.status(run_id).state == "queued"
+    assert api.submit(spec(), dedupe=True) == run_id
+    second = api.submit(spec(max_steps=100_000, max_minutes=30))  # one CPU: it waits for the first
+    seen = [api.status(run_id).state]
+    while (run := api.status(run_id)).is_live:
         seen += [run.state] if run.state != seen[-1] else []
-        assert board.status(second).state == "queued"
+        assert api.status(second).state == "queued"
         time.sleep(0.2)
-    assert run.state == "done", f"{run}\n{board.logs(run_id)}"
+    assert run.state == "done", f"{run}\n{api.logs(run_id)}"
     assert seen[0] == "queued"
     assert seen[-1] == "running"
     assert run.device == "Ray: cpu"
     assert run.best_val_mae <= run.anchor_val_mae
     made = STVLM.load(run.model_folder).manifest
     assert (made["run"], made["fixes"], made["data_sha256"]) == (run_id, ["sort-times"], small_series.fingerprint)
-    assert [row["step"] for row in board.losses(run_id)][:2] == [0, 1]
+    assert [row["step"] for row in api.losses(run_id)][:2] == [0, 1]
 
     wait(second, "running", seconds=240)
-    board.cancel(second)
+    api.cancel(second)
     assert wait(second, "cancelled", seconds=60).is_resumable
-    assert "mirror" in cluster.cluster(address).log(ray_backend.read_attempt(run_folder(second)).job_id)
-    board.delete(second)
+    assert "mirror" in client.cluster(address).log(backend.read_attempt(run_folder(second)).job_id)
+    api.delete(second)
     assert [path.name for path in (tmp_path / "shared" / "runs").iterdir()] == [run_id]
 
 
@@ -166,34 +169,34 @@ def test_a_cluster_that_does_not_answer_is_one_line_and_never_a_wait(data, monke
     silent = socket.create_server(("127.0.0.1", 0))  # takes connections, says nothing
     where = f"http://127.0.0.1:{silent.getsockname()[1]}"
     monkeypatch.setenv("STVLM_RAY_ADDRESS", where)
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
     with silent, pytest.raises(ClusterError, match=f"The Ray cluster at {where} did not answer within 0.5 s. Is it running"):
-        board.submit(spec())
+        api.submit(spec())
     began = time.monotonic()
     with pytest.raises(ClusterError, match="did not answer within"):
-        board.submit(spec())
+        api.submit(spec())
     assert time.monotonic() - began < 0.4  # it is not asked again at once
     monkeypatch.setenv("STVLM_RAY_ADDRESS", f"http://127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(ClusterError, match="does not answer"):
-        board.submit(spec())
-    assert board.list_runs() == ()
+        api.submit(spec())
+    assert api.list_runs() == ()
 
 
 @needs_ray
 def test_a_run_whose_cluster_is_lost_says_so_and_can_be_deleted(data, monkeypatch):
     run_id = waiting_run("stvlm-1", f"http://127.0.0.1:{free_ports(1)[0]}")
-    run = board.status(run_id)
+    run = api.status(run_id)
     assert run.state == "queued"
     assert "does not answer" in run.message
     os.utime(run_folder(run_id) / "status.json", (1e9, 1e9))
-    run = board.status(run_id)
+    run = api.status(run_id)
     assert run.state == "lost"
     assert run.message.endswith("Is it running, and in reach of this machine? It can be resumed from its last checkpoint.")
     with pytest.raises(ClusterError, match="No Ray cluster is set"):
-        board.resume(run_id)
-    assert board.adopt() == ()
-    board.delete(run_id)
-    assert board.list_runs() == ()
+        api.resume(run_id)
+    assert api.adopt() == ()
+    api.delete(run_id)
+    assert api.list_runs() == ()
 
 
 def waiting_run(job_id: str, address: str = "http://127.0.0.1:9", storage: str = "") -> str:
@@ -211,7 +214,7 @@ def test_without_ray_the_backend_says_in_one_line_what_to_install(data, monkeypa
     monkeypatch.setenv("STVLM_RAY_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "ray.job_submission", None)
     with pytest.raises(ClusterError, match=r"^Ray is not installed here: pip install -r requirements-ray.txt$"):
-        board.submit(spec())
+        api.submit(spec())
 
 
 def test_settings_come_from_the_environment_before_the_workspace_and_a_wrong_one_is_named(home, monkeypatch):
@@ -277,7 +280,7 @@ def test_a_checkpoint_travels_whole_and_nothing_of_a_tar_lands_outside(tmp_path)
     storage.remove("runs/a")
     assert list((tmp_path / "shared" / "runs").iterdir()) == []
     with pytest.raises(ClusterError, match=r"The storage nowhere://x cannot be used: Protocol not known"):
-        ray_backend._storage("nowhere://x")
+        backend._storage("nowhere://x")
 
 
 def on_a_node(storage: str, run_id: str, job_id: str) -> subprocess.Popen:
@@ -299,7 +302,7 @@ def test_the_clusters_side_carries_losses_checkpoint_and_cancel_and_another_node
         storage.push(folder / name, f"runs/{run_id}/{name}")
     node = on_a_node(str(shared), run_id, "stvlm-1")
     try:
-        until(lambda: (remote / "checkpoint.tar").exists() and len(board.read_rows(remote / "losses.jsonl")) > 3, node)
+        until(lambda: (remote / "checkpoint.tar").exists() and len(api.read_rows(remote / "losses.jsonl")) > 3, node)
         assert json.loads((remote / "status.json").read_text())["state"] == "running"
         (remote / "cancel").touch()
         assert node.wait(30) == 0
@@ -319,7 +322,7 @@ def test_the_clusters_side_carries_losses_checkpoint_and_cancel_and_another_node
         kill(node)
     ended = json.loads((remote / "status.json").read_text())
     assert (ended["state"], ended["step"], ended["loss"]) == ("done", 60, sum(range(61)))
-    assert [row["step"] for row in board.read_rows(remote / "losses.jsonl")] == list(range(1, 61))
+    assert [row["step"] for row in api.read_rows(remote / "losses.jsonl")] == list(range(1, 61))
     assert sorted(path.name for path in remote.iterdir()) == [
         "attempt.json", "log.txt", "losses.jsonl", "manifest.json", "model.tar", "spec.json", "status.json",
     ]  # fmt: skip
@@ -365,11 +368,11 @@ def test_two_looks_at_one_run_at_a_time_do_not_harm_each_other(data, tmp_path, m
     (made / "weights.json").write_text("[1]")
     pack(made, folder / "model.tar")
     write_atomic(folder / "status.json", {"state": "done", "created": 1.0, "queued": 1.0})
-    monkeypatch.setattr(cluster.Cluster, "state", lambda *_: cluster.JobState(False, True, "Job finished successfully."))
+    monkeypatch.setattr(client.Cluster, "state", lambda *_: client.JobState(False, True, "Job finished successfully."))
     told: list[bool] = []
 
     def look() -> None:
-        told.append(board.status(run_id).state == "done" and (folder / "model" / "weights.json").exists())
+        told.append(api.status(run_id).state == "done" and (folder / "model" / "weights.json").exists())
 
     threads = [threading.Thread(target=look) for _ in range(6)]
     for thread in threads:
@@ -388,9 +391,9 @@ def test_the_train_page_offers_the_cluster_and_says_when_it_does_not_answer(app:
     device = next(box for box in app.selectbox if box.label == "Device")
     assert device.options[-1] == f"the Ray cluster at {where}"
     device.set_value("ray").run()
-    assert widgets.plain(f"It will run on the Ray cluster at {where}, in a process of its own") in words(app)
+    assert inputs.plain(f"It will run on the Ray cluster at {where}, in a process of its own") in words(app)
     next(button for button in app.button if button.label == "Start").click().run()
     assert not app.exception
     (error,) = app.error
-    assert error.value.startswith(widgets.plain(f"The Ray cluster at {where} does not answer"))
-    assert board.list_runs() == ()
+    assert error.value.startswith(inputs.plain(f"The Ray cluster at {where} does not answer"))
+    assert api.list_runs() == ()

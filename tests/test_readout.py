@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stvlm.charts.georeferenced import georeferenced_zip, world_file
-from stvlm.charts.matrix import Axis, matrix_player
-from stvlm.charts.player import images_player
-from stvlm.charts.reader import PixelReader
+from stvlm.charts.export.static import georeferenced_zip, world_file
+from stvlm.charts.figures.matrix import Axis, matrix_player
+from stvlm.charts.maps.pixel_tooltip import PixelReader
+from stvlm.charts.maps.player import images_player
 from stvlm.charts.scale import fit_scale
-from stvlm.data.windows import Window
-from stvlm.fit import FitConfig, fit
-from stvlm.modalities.image import VIEWS, ImageConfig, build_raster
-from stvlm.modalities.readout import needs_image, past_without, read_channel
-from stvlm.predict import model_inputs
+from stvlm.core.windows import Window
+from stvlm.inference.predict import model_inputs
+from stvlm.modalities.image.units import needs_image, past_without, read_channel
+from stvlm.modalities.image.views import VIEWS, ImageConfig, build_raster
+from stvlm.training.fit import FitConfig, fit
 
 
 @pytest.fixture(scope="module")

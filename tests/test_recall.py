@@ -6,17 +6,17 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 
-from stvlm.anchor import files
-from stvlm.anchor.blend import blend
-from stvlm.anchor.choose import fit_anchor
-from stvlm.anchor.past import Past, autocovariance, carried, remember, walk
-from stvlm.anchor.recall import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
-from stvlm.anchor.unfitted import unfitted_anchor
-from stvlm.data.kept import Kept
-from stvlm.data.network import SensorNetwork
-from stvlm.data.scaler import DAY, WEEK
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.anchor import serialize
+from stvlm.anchor.climatology import Past, autocovariance, carried, remember, walk
+from stvlm.anchor.ensemble import blend
+from stvlm.anchor.fit import fit_anchor
+from stvlm.anchor.history_predictors import IDENTITY, PLAIN, Recall, Rule, prediction_weights, recalls
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.core.network import SensorNetwork
+from stvlm.core.seasonality import DAY, WEEK
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.runtime.cache import Kept
 
 HOUR = 3600
 
@@ -173,8 +173,8 @@ def test_the_blend_of_an_anchor_follows_a_change_and_never_looks_ahead(daily):
 def test_an_anchor_with_memories_comes_back_from_its_files(daily, tmp_path):
     anchor = fit_anchor(daily, Split.from_shares(len(daily.values), (0.6, 0.2, 0.2)), 12, 6, (1440,))
     assert any(isinstance(m, Recall) for m in anchor.members)
-    files.save(anchor, tmp_path)
-    again = files.load(tmp_path)
+    serialize.save(anchor, tmp_path)
+    again = serialize.load(tmp_path)
     cutoffs = np.arange(430, 480, 7)
     np.testing.assert_array_equal(anchor.forecast(daily, cutoffs), again.forecast(daily, cutoffs))
 

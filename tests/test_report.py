@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.charts.report import SCRIPT, Report, report_html
-from stvlm.data.forecast import LEVELS, Forecast, FusionExplanation
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.charts.export.html_report import SCRIPT, Report, report_html
+from stvlm.core.forecast import LEVELS, Forecast, FusionExplanation
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
 
 HOSTILE = "</script></title><img src=http://evil.example/x onerror=alert(1)>\"'&{{ 7*7 }}"
 

@@ -9,14 +9,14 @@ import numpy as np
 import psutil
 import pytest
 
-from stvlm.data.forecast import Forecast
-from stvlm.data.samples import load_sample
-from stvlm.data.windows import Window
-from stvlm.jobs.resident import TOGETHER, BusyError, Resident
+from stvlm.core.forecast import Forecast
+from stvlm.core.windows import Window
+from stvlm.datasets.samples import load_sample
+from stvlm.inference.predict import predict, predict_together
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import predict, predict_together
+from stvlm.serving.request_queue import TOGETHER, BusyError, Resident
 
-MODEL = Path(__file__).resolve().parents[1] / "checkpoints" / "irish_wind"
+MODEL = Path(__file__).resolve().parents[1] / "stvlm/assets/checkpoints" / "irish_wind"
 
 
 def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_model():

@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 
 from bench.ablation_table import PAGE, ROOT, page
-from stvlm.charts import comparison
-from stvlm.data.files import InputError
-from stvlm.data.printed import table_csv, table_latex, table_markdown
-from stvlm.evaluation.results import (
+from stvlm.charts.figures import comparison
+from stvlm.evaluation.result_files import (
     ablation_table,
     few_shot_points,
     horizon_steps,
@@ -19,6 +17,8 @@ from stvlm.evaluation.results import (
     score_tables,
     sensor_gap,
 )
+from stvlm.io.source import InputError
+from stvlm.io.write import table_csv, table_latex, table_markdown
 
 
 def score_row(model: str, mae: float, per_sensor: list) -> dict:
@@ -200,7 +200,7 @@ def test_a_panel_of_unlike_code_is_called_one():
 
 
 def test_the_page_in_docs_is_that_of_the_results_in_docs():
-    results = tuple(r for r in read_results(ROOT / "docs" / "results") if r.ablations)
+    results = tuple(r for r in read_results(ROOT / "stvlm/assets/results") if r.ablations)
     assert PAGE.exists() == bool(results)
     assert not results or PAGE.read_text(encoding="utf-8") == page(results)
 

@@ -10,19 +10,22 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from stvlm.data.files import InputError
-from stvlm.data.store import load_series
-from stvlm.jobs import room
-from stvlm.jobs.keeping import check_quota
-from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, run_folder, workspace, write_atomic
-from stvlm.ui import datasets, session, training, uploads
+from stvlm.io.source import InputError
+from stvlm.io.store import load_series
+from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, check_quota, run_folder
+from stvlm.runtime.atomic import write_atomic
+from stvlm.ui import train
+from stvlm.ui.services import networks, uploads
+from stvlm.ui.shell import view_state
+from stvlm.workspace import quota
+from stvlm.workspace.paths import workspace
 
 
 @pytest.fixture(autouse=True)
 def _fresh(home):
-    session.keep("uploads", ())
+    view_state.keep("uploads", ())
     yield
-    session.keep("uploads", ())
+    view_state.keep("uploads", ())
 
 
 def bring(word: str, size: int = 10) -> str:
@@ -47,7 +50,7 @@ def test_the_oldest_upload_that_nobody_uses_makes_room(monkeypatch):
 def test_files_that_a_network_came_from_stay_and_the_refusal_says_what_to_do(monkeypatch, small_series):
     monkeypatch.setenv("STVLM_MAX_UPLOADS", "1")
     needed = bring("a")
-    datasets.add(small_series, "Mine", ["a.csv"], (), needed)
+    networks.add(small_series, "Mine", ["a.csv"], (), needed)
     leave(needed, 1000)
     with pytest.raises(InputError, match=r"1 uploads are kept, and at most 1 may be.*raise STVLM_MAX_UPLOADS"):
         bring("b")
@@ -72,17 +75,17 @@ def test_the_bytes_of_uploads_and_networks_are_bounded_too(monkeypatch, small_se
     assert not uploads.is_held(first)
     with pytest.raises(InputError, match=r"this upload is .* GB more than may still be kept"):
         bring("c", 15_000)
-    datasets.add(small_series, "Mine", [], ())
+    networks.add(small_series, "Mine", [], ())
     with pytest.raises(InputError, match="uploads and networks take all that may be kept"):
-        room.for_network()
+        quota.for_network()
 
 
 def test_networks_are_counted_and_the_same_one_again_needs_no_room(monkeypatch, small_series):
     monkeypatch.setenv("STVLM_MAX_NETWORKS", "1")
-    data = datasets.add(small_series, "Mine", [], ())
-    assert datasets.add(small_series, "Mine again", [], ()) == data
+    data = networks.add(small_series, "Mine", [], ())
+    assert networks.add(small_series, "Mine again", [], ()) == data
     with pytest.raises(InputError, match="1 networks are kept, and at most 1 may be"):
-        room.for_network()
+        quota.for_network()
 
 
 def test_one_session_brings_a_bounded_number_of_uploads(monkeypatch):
@@ -115,14 +118,14 @@ def test_a_workspace_that_cannot_be_written_is_one_clear_line_and_keeps_nothing_
     with monkeypatch.context() as disk:
         disk.setattr(np, "save", full)
         with pytest.raises(InputError, match=words):
-            datasets.add(small_series, "Mine", [], ())
+            networks.add(small_series, "Mine", [], ())
     assert [place for root in ("uploads", "datasets") for place in (workspace() / root).glob("*")] == []
-    assert datasets.add(small_series, "Mine", [], (), bring("a")) in datasets.uploaded()
+    assert networks.add(small_series, "Mine", [], (), bring("a")) in networks.uploaded()
 
 
 def test_who_waits_too_long_for_another_one_is_told_so(monkeypatch):
-    monkeypatch.setattr(room, "PATIENCE_SECONDS", 0.1)
-    with room.writing("uploads"), pytest.raises(InputError, match="have been locked by another process for 0 s"):
+    monkeypatch.setattr(quota, "PATIENCE_SECONDS", 0.1)
+    with quota.writing("uploads"), pytest.raises(InputError, match="have been locked by another process for 0 s"):
         bring("a")
     assert bring("a")
 
@@ -147,12 +150,12 @@ HARMED = ("", "{", "[]", "null", "7", "{}", '{"title": 7}', '{"title": "x", "fix
 
 @pytest.mark.parametrize("harmed", HARMED, ids=lambda text: text[:40])
 def test_a_network_whose_card_was_harmed_is_shown_under_its_id(small_series, harmed):
-    data = datasets.add(small_series, "Mine", ["r.csv"], ())
-    assert datasets.title(data) == "Mine"
+    data = networks.add(small_series, "Mine", ["r.csv"], ())
+    assert networks.title(data) == "Mine"
     (workspace() / "datasets" / f"{data}.json").write_text(harmed)
-    assert datasets.title(data) == data
-    assert datasets.card(data)["fixes"] == []
-    assert room._needed() <= {""}
+    assert networks.title(data) == data
+    assert networks.card(data)["fixes"] == []
+    assert quota._needed() <= {""}
 
 
 @pytest.mark.parametrize("harmed", HARMED[:5], ids=lambda text: text[:40])
@@ -165,21 +168,21 @@ def test_an_upload_that_no_longer_says_what_it_holds_is_none(harmed):
 
 def test_two_tabs_that_add_the_same_network_at_once_both_have_it(small_series):
     with ThreadPoolExecutor(4) as tabs:
-        added = list(tabs.map(lambda i: datasets.add(small_series, f"Tab {i}", [], ()), range(8)))
+        added = list(tabs.map(lambda i: networks.add(small_series, f"Tab {i}", [], ()), range(8)))
     assert set(added) == {small_series.fingerprint[:16]}
-    assert load_series(datasets.folder(added[0]), verify=True).fingerprint == small_series.fingerprint
+    assert load_series(networks.folder(added[0]), verify=True).fingerprint == small_series.fingerprint
     assert not [place for place in (workspace() / "datasets").iterdir() if place.name.startswith(".")]
 
 
 def test_a_network_that_lies_damaged_is_written_again(small_series):
-    data = datasets.add(small_series, "Mine", [], ())
-    (datasets.folder(data) / "readings.npy").write_bytes(b"half")
-    datasets.add(small_series, "Mine", [], ())
-    assert load_series(datasets.folder(data), verify=True).fingerprint == small_series.fingerprint
+    data = networks.add(small_series, "Mine", [], ())
+    (networks.folder(data) / "readings.npy").write_bytes(b"half")
+    networks.add(small_series, "Mine", [], ())
+    assert load_series(networks.folder(data), verify=True).fingerprint == small_series.fingerprint
 
 
 def test_one_session_has_a_bounded_number_of_runs_at_once(monkeypatch):
-    monkeypatch.setattr(training, "MOST_LIVE", 2)
+    monkeypatch.setattr(train, "MOST_LIVE", 2)
     config = {"few_shot": "", "max_minutes": 1, "backbone": "tiny", "tuning": "auto", "device": "cpu"}
     for name, value in config.items():
         monkeypatch.setitem(st.session_state, name, value)
@@ -187,10 +190,10 @@ def test_one_session_has_a_bounded_number_of_runs_at_once(monkeypatch):
         run_folder(run).mkdir(parents=True)
         write_atomic(run_folder(run) / "spec.json", RunSpec(data=DataSource(sample="irish_wind")))
         write_atomic(run_folder(run) / "status.json", {"state": "queued", "created": 1.0, "queued": 1.0})
-    session.look_at("sample:irish_wind")
-    session.keep("runs", ("00000000000a", "00000000000b"))
-    training._submit({name: name for name in config})
-    assert "2 runs of yours wait or work already" in session.kept("refused-start")
-    session.keep("runs", ())
-    session.keep("refused-start", "")
-    session.look_at("")
+    view_state.look_at("sample:irish_wind")
+    view_state.keep("runs", ("00000000000a", "00000000000b"))
+    train._submit({name: name for name in config})
+    assert "2 runs of yours wait or work already" in view_state.kept("refused-start")
+    view_state.keep("runs", ())
+    view_state.keep("refused-start", "")
+    view_state.look_at("")

@@ -5,9 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from stvlm.data.files import InputError
-from stvlm.data.quality import need_steps
-from stvlm.data.samples import FOLDER, SAMPLES, load_sample
+from stvlm.datasets.samples import FOLDER, SAMPLES, load_sample
+from stvlm.io.source import InputError
+from stvlm.quality.report import need_steps
 
 SHAPES = {"bixi_montreal_daily": (196, 472), "germany_pm10_daily": (1826, 37), "irish_wind": (6574, 12)}
 
@@ -34,7 +34,7 @@ def test_bike_trips_come_with_weather_in_degrees_celsius_known_ahead():
     assert "perfect weather forecast" in SAMPLES["bixi_montreal_daily"].description
 
 
-@pytest.mark.skipif(importlib.util.find_spec("stvlm.data.synthetic") is None, reason="the synthetic city is not built yet")
+@pytest.mark.skipif(importlib.util.find_spec("stvlm.datasets.synthetic_city") is None, reason="the synthetic city is not built yet")
 def test_the_synthetic_city_says_that_it_is_synthetic():
     sample = SAMPLES["synthetic_city"]
     assert sample.synthetic

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from protocol_networks import load_protocol
 
-from stvlm.data.seasons import find_seasons
+from stvlm.core.seasonality import find_seasons
 
 DAY, WEEK, YEAR = 1440, 10080, 525600
 

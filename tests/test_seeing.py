@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from stvlm.modalities.image import VIEWS
-from stvlm.ui import datasets
+from stvlm.modalities.image.views import VIEWS
+from stvlm.ui.services import networks
 from tests.test_data_page import upload
 from tests.test_pages import app, param, visit, words  # noqa: F401  app is a fixture
 
@@ -77,7 +77,7 @@ def test_another_image_is_chosen_by_its_name(app):  # noqa: F811
 
 
 def test_the_page_says_which_images_the_forecaster_reads(app, small_series):  # noqa: F811
-    data = datasets.add(small_series, "Fresh", ["a.csv"], ())
+    data = networks.add(small_series, "Fresh", ["a.csv"], ())
     opened = visit(app, "images", data=data, channel="field 1")
     assert param(opened, "model") == "zero-shot"
     assert "The exact tensor that the model gets" in words(opened)

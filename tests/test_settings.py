@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.__main__ import main
+from stvlm.cli.main import main
 from stvlm.runtime.settings import RaySettings, Settings, SettingsError, settings, variables
 
 ROOT = Path(__file__).resolve().parents[1]

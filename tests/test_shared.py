@@ -8,23 +8,23 @@ import pytest
 import torch
 
 from bench import shared as shared_bench
-from stvlm.anchor.unfitted import unfitted_anchor
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.cli.main import pretrain
 from stvlm.cli.parser import parse
-from stvlm.cli.pretrain import pretrain
-from stvlm.data.physics import FIELDS, physical_field
-from stvlm.data.series import SensorSeries
-from stvlm.data.synthetic import field
-from stvlm.data.windows import Split
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.datasets.synthetic_city import field
+from stvlm.datasets.synthetic_physics import FIELDS, physical_field
 from stvlm.evaluation.backtest import backtest
-from stvlm.fit import FitConfig, make_model, shared_weights
-from stvlm.modalities.inputs import InputBuilder
-from stvlm.modalities.slots import AHEAD, from_slots, to_slots
+from stvlm.inference.predict import predict_many
+from stvlm.modalities.batch import InputBuilder
+from stvlm.modalities.series import AHEAD, from_slots, to_slots
 from stvlm.model.head import MEDIAN
-from stvlm.model.shared import SharedWeights, first_model, places_of, save, sibling
-from stvlm.predict import predict_many
-from stvlm.pretrain import JointTraining, coarser, make_task, manifest, tiny_config, variants
-from stvlm.training import Training
-from stvlm.zeroshot import knows, open_shared, zero_shot
+from stvlm.model.pretrained import SharedWeights, first_model, places_of, save, sibling
+from stvlm.training.fit import FitConfig, make_model, shared_weights
+from stvlm.training.pretrain import JointTraining, coarser, make_task, manifest, tiny_config, variants
+from stvlm.training.trainer import Training
+from stvlm.training.zero_shot import knows, open_shared, zero_shot
 
 CONFIG = tiny_config(("series",))
 N_STEPS = 900
@@ -170,7 +170,7 @@ def test_weights_know_the_networks_they_were_trained_on(trained, rivers):
 
 
 def test_a_backtest_does_not_use_shipped_weights_on_a_network_they_know(trained, rivers, monkeypatch):
-    monkeypatch.setattr("stvlm.model.shared.BUNDLED", trained.folder)
+    monkeypatch.setattr("stvlm.model.pretrained.BUNDLED", trained.folder)
     row = backtest(rivers[0], 8, 4, (0.6, 0.2, 0.2), ("zero-shot",), seasons=())["scores"][0]
     assert row["knows_network"]
     assert row["shrinkage"] == 0
@@ -199,7 +199,7 @@ def test_settings_that_shared_weights_cannot_have_are_refused(trained):
 
 
 def test_the_shipped_weights_are_small_and_whole():
-    shipped = SharedWeights.load(shared_bench.ROOT / "checkpoints" / "stvlm-tiny")
+    shipped = SharedWeights.load(shared_bench.ROOT / "stvlm/assets/checkpoints" / "stvlm-tiny")
     assert sum(file.stat().st_size for file in shipped.folder.rglob("*") if file.is_file()) < 20e6
     series = field(5, 200, "cycle", 1)
     model = zero_shot(series, 180, 12, 6, (1440,))

@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stvlm.charts.animation import forecast_gif
-from stvlm.charts.palette import THEMES
+from stvlm.charts.export.canvas import Area, Dot, Line, Scene, Word, scene_image, scene_svg
+from stvlm.charts.export.static import FOOT, HEAD, Projection, forecast_gif, lines_scene, map_scene
 from stvlm.charts.scale import fit_scale
-from stvlm.charts.scene import Area, Dot, Line, Scene, Word, scene_image, scene_svg
-from stvlm.charts.still import FOOT, HEAD, Projection, map_scene
-from stvlm.charts.still_lines import lines_scene
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.charts.style import THEMES
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
 
 HOSTILE = "</svg><script>alert(1)</script>&\" onload='x' {{ 7*7 }}"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from stvlm.data.files import InputError
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.store import load_series, save_series
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.io.source import InputError
+from stvlm.io.store import load_series, save_series
 
 
 @pytest.fixture

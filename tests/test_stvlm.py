@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.forecast import LEVELS
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, Window
-from stvlm.fit import FitConfig, fit, make_model, pick_device, split_of
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.forecast import LEVELS
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, Window
+from stvlm.inference.predict import explain, model_inputs, predict, predict_many
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import window_odds
+from stvlm.model.losses import window_odds
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import explain, model_inputs, predict, predict_many
-from stvlm.training import needed_gain, schedule
+from stvlm.training.fit import FitConfig, fit, make_model, pick_device, split_of
+from stvlm.training.trainer import needed_gain, schedule
 from tests.test_anchor import wave_series
 
 CONFIG = FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=24, min_gain=-1.0, batch_size=8)

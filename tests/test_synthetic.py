@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stvlm.data import synthetic
-from stvlm.data.synthetic import JAM_KMH, KINDS, START, city, field, truth
+from stvlm.datasets import synthetic_city
+from stvlm.datasets.synthetic_city import JAM_KMH, KINDS, START, city, field, truth
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_no_reading_up_to_the_telling_gives_an_incident_away(series, known):
 
 
 def test_jams_reach_sensors_upstream_later_at_the_stated_speed(known):
-    slow = synthetic.jam_slowness(synthetic.CityTruth(known.jams[:1], (), known.road_km), 28 * 96, 5)
+    slow = synthetic_city.jam_slowness(synthetic_city.CityTruth(known.jams[:1], (), known.road_km), 28 * 96, 5)
     jam = known.jams[0]
     distance = known.road_km[:, jam.node]
     checked = 0

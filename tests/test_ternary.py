@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from stvlm.charts import maps
-from stvlm.charts.ternary import Triangle, blend, triangle_svg
-from stvlm.data.forecast import FusionExplanation
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.figures.fusion import Triangle, blend, triangle_svg
+from stvlm.charts.maps import sensor_map
+from stvlm.core.forecast import FusionExplanation
+from stvlm.core.network import SensorNetwork
 
 # G. Machado et al. 2009, "A physiologically-based model for simulation of color vision deficiency": whole loss, on linear RGB.
 BLINDNESS = {
@@ -85,7 +85,7 @@ def test_the_map_of_mixtures_has_a_colour_for_each_sensor():
     told = FusionExplanation(
         network, np.zeros(1, "datetime64[s]"), "", weights, (0, 0, 1, 1), np.zeros((2, 0, 0)), (), nothing, np.eye(2), {}
     )
-    view, triangle = maps.mix_map(told)
+    view, triangle = sensor_map.mix_map(told)
     features = next(iter(view.features._children.values())).data["features"]
     assert [f["properties"]["style"]["fillColor"] for f in features] == triangle.colours(weights)
     assert features[0]["properties"]["more"] == "vision 80.0 % · text 10.0 % · series 10.0 %"

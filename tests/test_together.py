@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from stvlm.model.together import Company, agreed, company
+from stvlm.model.distributed import Company, agreed, company
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stvlm.data.tracking import LIMIT, BandTracker, FollowingForecaster
+from stvlm.calibration.online import LIMIT, BandTracker, FollowingForecaster
 
 Z = np.array([-1.959964, -1.281552, -0.674490, 0, 0.674490, 1.281552, 1.959964])
 HORIZON, SENSORS, STEPS = 4, 20, 900

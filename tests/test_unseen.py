@@ -42,9 +42,9 @@ def test_the_page_counts_wins_gains_and_the_median_rise():
 
 @pytest.mark.slow
 def test_the_made_up_land_is_won_by_its_map_alone(monkeypatch):
-    monkeypatch.setattr("stvlm.model.picture.STEPS", 60)
-    monkeypatch.setattr("stvlm.evaluation.hidden_picture.WINDOWS", 12)
-    monkeypatch.setattr("stvlm.evaluation.hidden_picture.SETS", 2)
+    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 60)
+    monkeypatch.setattr("stvlm.evaluation.image_kernel.WINDOWS", 12)
+    monkeypatch.setattr("stvlm.evaluation.image_kernel.SETS", 2)
     found = measure(seed=2, n_sensors=80, n_steps=160)
     assert found["map"] < 0.8 * found["anchor, by place alone"]
     assert found["map, shuffled"] > 0.95 * found["anchor, by place alone"]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stvlm.charts.lesson import bars, past_lines
-from stvlm.charts.versus import Labels, change_map, versus_lines
-from stvlm.data.forecast import LEVELS, Forecast
+from stvlm.charts.figures.comparison import VersusLabels as Labels
+from stvlm.charts.figures.comparison import change_map, versus_lines
+from stvlm.charts.figures.teaching import bars, past_lines
+from stvlm.core.forecast import LEVELS, Forecast
 
 LABELS = Labels("past", "seen", "came", "as it is", "changed", "80 % band", "begins", "time", "speed <b>")
 

@@ -5,13 +5,13 @@ import pytest
 import shapely
 import torch
 
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.baselayer import BaseLayer
-from stvlm.data.geofiles import with_base_layer
-from stvlm.data.windows import Split, Window
-from stvlm.fit import FitConfig, fit, make_model
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.base_layer import BaseLayer
+from stvlm.core.windows import Split, Window
+from stvlm.inference.predict import explain, predict_many
+from stvlm.io.geojson import with_base_layer
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import explain, predict_many
+from stvlm.training.fit import FitConfig, fit, make_model
 from tests.test_anchor import wave_series
 
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from stvlm.data import synthetic
-from stvlm.data.network import SensorNetwork
-from stvlm.modalities.curve import SensorCurve, curve_order, hilbert, overlaps
-from stvlm.modalities.image import VIEWS, ImageConfig, build_raster, legend, paint_views, view_values
-from stvlm.modalities.relations import relations, space_time
+from stvlm.core.network import SensorNetwork
+from stvlm.datasets import synthetic_city
+from stvlm.modalities.image.sensor_order import SensorCurve, curve_order, hilbert, overlaps
+from stvlm.modalities.image.views import VIEWS, ImageConfig, build_raster, legend, paint_views, relations, space_time, view_values
 
 PAIRS = ImageConfig(size=16, views=("relations", "space-time"))
 
@@ -26,7 +25,7 @@ def _same_numbers_every_time() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> SensorNetwork:
-    return synthetic.field(30, 3, "noise", seed=4).network
+    return synthetic_city.field(30, 3, "noise", seed=4).network
 
 
 def everything(past: torch.Tensor) -> torch.Tensor:

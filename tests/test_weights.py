@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stvlm.charts import weights
-from stvlm.data.forecast import FusionExplanation
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.figures import fusion
+from stvlm.core.forecast import FusionExplanation
+from stvlm.core.network import SensorNetwork
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def explanation() -> FusionExplanation:
 
 
 def test_shares_are_in_percent_for_the_sensor_and_for_all(explanation):
-    sensor, mean = weights.shares_bars(explanation, 0).data
+    sensor, mean = fusion.shares_bars(explanation, 0).data
     np.testing.assert_allclose(sensor.y, [50, 20, 30])
     np.testing.assert_allclose(mean.y, [30, 20, 50])
     assert list(sensor.x) == ["vision", "text", "series"]
@@ -44,7 +44,7 @@ def test_shares_are_in_percent_for_the_sensor_and_for_all(explanation):
 
 
 def test_deletions_are_mean_absolute_changes_in_the_unit(explanation):
-    figure = weights.deletion_bars(explanation, 1)
+    figure = fusion.deletion_bars(explanation, 1)
     sensor, mean = figure.data
     np.testing.assert_allclose(sensor.y, [1.0, 0.0, 1.0])
     np.testing.assert_allclose(mean.y, [1.0, 0.0, 2.5])
@@ -53,16 +53,16 @@ def test_deletions_are_mean_absolute_changes_in_the_unit(explanation):
 
 
 def test_deletions_that_were_not_measured_say_so(explanation):
-    figure = weights.deletion_bars(replace(explanation, deletion={}), 0)
+    figure = fusion.deletion_bars(replace(explanation, deletion={}), 0)
     assert "not measured" in figure.layout.annotations[0].text
 
 
 def test_the_mean_alone_is_one_group(explanation):
-    assert len(weights.shares_bars(explanation).data) == 1
+    assert len(fusion.shares_bars(explanation).data) == 1
 
 
 def test_tokens_are_shaded_by_weight_and_tell_their_share():
-    html = weights.prompt_html(("The", " wind", "\n"), np.array([0.1, 0.6, 0.3]))
+    html = fusion.prompt_html(("The", " wind", "\n"), np.array([0.1, 0.6, 0.3]))
     shades = [float(x) for x in re.findall(r"rgba\([^)]*, ([0-9.]+)\)", html)]
     assert shades[1] == max(shades)
     np.testing.assert_allclose(np.array(shades) / shades[1], [1 / 6, 1, 0.5], atol=0.01)
@@ -73,7 +73,7 @@ def test_tokens_are_shaded_by_weight_and_tell_their_share():
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_hostile_tokens_stay_text(theme):
     tokens = ("<img src=x onerror=alert(1)>", "</span><script>", "\" onmouseover='x'", "{{7*7}}")
-    html = weights.prompt_html(tokens, np.full(4, 0.25), theme)
+    html = fusion.prompt_html(tokens, np.full(4, 0.25), theme)
     assert set(re.findall(r"<\s*/?\s*(\w+)", html)) == {"div", "span"}
     assert "{{7*7}}" in html
     attributes = set()
@@ -85,7 +85,7 @@ def test_hostile_tokens_stay_text(theme):
 
 def test_the_writing_stays_readable_on_the_darkest_shade():
     for theme, page in (("light", (255, 255, 255)), ("dark", (14, 17, 23))):
-        html = weights.prompt_html(("x",), np.ones(1), theme)
+        html = fusion.prompt_html(("x",), np.ones(1), theme)
         r, g, b, alpha = (float(x) for x in re.search(r"rgba\((\d+), (\d+), (\d+), ([0-9.]+)\)", html).groups())
         shade = [alpha * c + (1 - alpha) * p for c, p in zip((r, g, b), page, strict=True)]
         ink = re.search(r"color:#(\w{6})", html)[1]
@@ -101,15 +101,15 @@ def luminance(rgb):
 
 def test_a_prompt_needs_one_weight_for_each_token():
     with pytest.raises(ValueError, match="2 tokens need 2 weights"):
-        weights.prompt_html(("a", "b"), np.ones(3))
-    assert "no prompt" in weights.prompt_html((), np.zeros(0))
-    assert "nan" not in weights.prompt_html(("a", "b"), np.array([np.nan, 0.0]))
+        fusion.prompt_html(("a", "b"), np.ones(3))
+    assert "no prompt" in fusion.prompt_html((), np.zeros(0))
+    assert "nan" not in fusion.prompt_html(("a", "b"), np.array([np.nan, 0.0]))
 
 
 def test_a_picture_is_enlarged_by_whole_pixels_and_keeps_its_colours():
     image = np.zeros((3, 32, 32))
     image[0, 0, 0], image[2, -1, -1] = 1.0, 0.5
-    pixels = np.asarray(Image.open(io.BytesIO(weights.image_png(image))))
+    pixels = np.asarray(Image.open(io.BytesIO(fusion.image_png(image))))
     assert pixels.shape == (256, 256, 3)
     assert (pixels[:8, :8] == [255, 0, 0]).all()
     assert (pixels[-8:, -8:] == [0, 0, 128]).all()
@@ -118,10 +118,10 @@ def test_a_picture_is_enlarged_by_whole_pixels_and_keeps_its_colours():
 
 @pytest.mark.parametrize("shape", [(4, 30, 30), (30, 30, 4), (30, 30, 3), (30, 30), (3, 300, 300)])
 def test_pictures_of_every_layout_are_written(shape):
-    image = Image.open(io.BytesIO(weights.image_png(np.full(shape, 0.5))))
+    image = Image.open(io.BytesIO(fusion.image_png(np.full(shape, 0.5))))
     assert min(image.size) >= 256
 
 
 def test_what_is_no_picture_is_refused():
     with pytest.raises(ValueError, match=r"not \(5, 8, 8\)"):
-        weights.image_png(np.zeros((5, 8, 8)))
+        fusion.image_png(np.zeros((5, 8, 8)))

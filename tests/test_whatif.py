@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.windows import Window
-from stvlm.predict import explain, predict
-from stvlm.whatif import Change, apply, imagine, move_sensor, news_columns, usual_spread
+from stvlm.core.windows import Window
+from stvlm.inference.predict import explain, predict
+from stvlm.inference.scenario import Change, apply, imagine, move_sensor, news_columns, usual_spread
 
 
 def test_no_change_forecasts_exactly_what_predict_does(city_model, city_window):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.whatif import Change
+from stvlm.inference.scenario import Change
 from tests.test_pages import param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]

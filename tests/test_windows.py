@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries, to_local
-from stvlm.data.windows import PARTS, Split, Window, coverage, few_shot
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries, to_local
+from stvlm.core.windows import PARTS, Split, Window, coverage, few_shot
 
 
 def series(n_steps=100, minutes=60, **more):

@@ -9,8 +9,8 @@ from string import Formatter
 import numpy as np
 import pytest
 
-from stvlm.charts.wording import Wording
-from stvlm.ui import frame, words
+from stvlm.charts.labels import Wording
+from stvlm.ui.shell import i18n, layout
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,16 +40,16 @@ def patterns(node: ast.expr) -> set[str]:
     return {re.escape(node.value)} if isinstance(node, ast.Constant) else set()
 
 
-@pytest.mark.parametrize("name", [name for name in words.LANGUAGES if name != "en"])
+@pytest.mark.parametrize("name", [name for name in i18n.LANGUAGES if name != "en"])
 def test_a_language_has_every_sentence_with_the_same_gaps(name):
-    english, other = words.sentences("en"), words.sentences(name)
+    english, other = i18n.sentences("en"), i18n.sentences(name)
     assert list(other) == list(english)
     assert {key for key in english if gaps(english[key]) != gaps(other[key])} == set()
     assert {key for key in english if bool(english[key]) != bool(other[key])} == set()
 
 
 def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
-    keys, asked = set(words.sentences("en")), {pattern: re.compile(pattern) for pattern in asked_for()}
+    keys, asked = set(i18n.sentences("en")), {pattern: re.compile(pattern) for pattern in asked_for()}
     assert len(asked) > 60
     assert {name for name, pattern in asked.items() if not any(map(pattern.fullmatch, keys))} == set()
     by_table = {"frame.network", "frame.model", "frame.understand"}  # headings of the sidebar
@@ -57,7 +57,7 @@ def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
 
 
 def test_what_the_charts_say_in_english_is_what_they_say_by_themselves():
-    english = words.sentences("en")
+    english = i18n.sentences("en")
     own = {field.name: field.default for field in fields(Wording)}
     assert own.pop("locale") == "en"
     assert own.pop("calendar") == english["calendar.names"]
@@ -65,19 +65,19 @@ def test_what_the_charts_say_in_english_is_what_they_say_by_themselves():
 
 
 def test_a_language_has_a_file_and_each_file_a_language():
-    assert {path.stem for path in words.FOLDER.glob("*.toml")} == set(words.LANGUAGES)
+    assert {path.stem for path in i18n.FOLDER.glob("*.toml")} == set(i18n.LANGUAGES)
 
 
 def test_outside_of_a_session_pages_are_in_english():
-    assert frame.PAGES["whatif"].title == "What if"
-    assert words.number(-1234.56, 1) == "−1,234.6"
-    assert words.number(-0.04, 1, sign=True) == "0.0"
-    assert words.number(float("nan")) == "missing"
+    assert layout.PAGES["whatif"].title == "What if"
+    assert i18n.number(-1234.56, 1) == "−1,234.6"
+    assert i18n.number(-0.04, 1, sign=True) == "0.0"
+    assert i18n.number(float("nan")) == "missing"
 
 
 def test_numbers_and_times_are_written_as_german_readers_write_them(monkeypatch):
-    monkeypatch.setattr(words, "language", lambda: "de")
-    assert words.number(1234.56, 1, sign=True) == "+1.234,6"
+    monkeypatch.setattr(i18n, "language", lambda: "de")
+    assert i18n.number(1234.56, 1, sign=True) == "+1.234,6"
     times = np.array(["2024-03-31T21:00:00", "2024-05-01T09:15:00"], dtype="datetime64[s]")
-    assert words.moments(times) == ["So 31 März 2024 21:00", "Mi 01 Mai 2024 09:15"]
-    assert words.say("frame.none_yet") == "noch keines"
+    assert i18n.moments(times) == ["So 31 März 2024 21:00", "Mi 01 Mai 2024 09:15"]
+    assert i18n.say("frame.none_yet") == "noch keines"

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from stvlm.anchor.unfitted import unfitted_anchor
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.predict import explain, predict
-from stvlm.zeroshot import zero_shot
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.inference.predict import explain, predict
+from stvlm.training.zero_shot import zero_shot
 
 
 def test_it_forecasts_better_than_repeating_and_its_bands_hold(small_series):

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from scipy import fft
 
-from stvlm.anchor.transform import Transform
-from stvlm.data.scaler import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
-from stvlm.data.series import SensorSeries
+from stvlm.anchor.features import Transform
+from stvlm.core.seasonality import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.core.series import SensorSeries
 
 MOST_READ = 60_000_000  # readings that are looked at, the last ones: 6,000 steps of 10,000 sensors
 MOST_SENSORS = 96  # whose autocorrelation is averaged

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from stvlm.anchor.climatology import MOST_READ, Past, mean_seen
 from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.greedy import greedy_counts
-from stvlm.anchor.past import MOST_READ, Past, mean_seen
-from stvlm.anchor.recall import PLAIN, Recall
+from stvlm.anchor.history_predictors import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
-from stvlm.data.kept import Kept
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import thin
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import thin
+from stvlm.runtime.cache import Kept
+
+# A greedy choice of forecasts whose mean is nearest to the truth.
+
+
+def greedy_counts(rows: Sequence[np.ndarray], wanted: np.ndarray, rounds: int, enough: float, at_most: int) -> np.ndarray:
+    """How often each forecast is taken when the one that lowers the mean error most is added, again and again.
+
+    With repetition, as in Caruana et al. 2004, *Ensemble selection from libraries of models*.
+
+    Args:
+        rows: M arrays (K,), the forecasts of K cells. wanted: (K,) their truth. rounds: forecasts that are added at most.
+        enough: the error has to fall to this share of what it was, else no more is added. at_most: different forecasts.
+
+    Returns:
+        (M,) int counts.
+    """
+    total, counts, lowest = np.zeros_like(wanted), np.zeros(len(rows), int), np.inf
+    for done in range(rounds):
+        errors = [float(np.abs((total + row) / (done + 1) - wanted).mean(dtype="f8")) for row in rows]
+        pick = int(np.argmin(errors))
+        if errors[pick] > lowest * enough or ((counts > 0).sum() == at_most and not counts[pick]):
+            break
+        total, lowest = total + rows[pick], errors[pick]
+        counts[pick] += 1
+    return counts
+
 
 ROUNDS = 8  # of the greedy choice
 MOST_WINDOWS, FEWEST_WINDOWS = 48, 4  # that are replayed

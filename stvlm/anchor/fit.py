@@ -6,23 +6,124 @@ future lies. Otherwise the training departures look too small, and the weights l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stvlm.anchor.blend import Anchor, Replay, blend
-from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.folds import profile_folds
-from stvlm.anchor.past import MOST_READ, Past
-from stvlm.anchor.recall import recalls
-from stvlm.anchor.ridge import Member, departures, numeric_context, offset_of, shifts
-from stvlm.anchor.solve import normal_equations, solve
-from stvlm.anchor.transform import candidates
-from stvlm.anchor.tried import REPLAYED, Tried, in_seconds, kept, place_of_plain, taken, try_recalls
-from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, since_block, thin
+from stvlm.anchor.climatology import MOST_READ, Past
+from stvlm.anchor.ensemble import Anchor, Replay, blend
+from stvlm.anchor.features import Departures, Neighbourhood, candidates
+from stvlm.anchor.history_predictors import PLAIN, Recall, recalls
+from stvlm.anchor.ridge import Member, departures, normal_equations, numeric_context, offset_of, shifts, solve
+from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, since_block, thin
+
+# Blocks of the training part, each with the usual readings of the rest: what a training window may see.
+
+MAX_FOLDS = 8
+
+
+def profile_folds(view: Departures, split: Split, season: int, step_seconds: int) -> Iterator[tuple[int, int, SeasonalProfile]]:
+    """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles.
+
+    Of a training part of more than MOST_READ readings the last ones tell what is usual.
+    """
+    start, stop = split.train_start, split.train_end
+    most = max(MOST_READ // view.values.shape[1], 1)
+    cycles = (stop - start) * step_seconds // season if season else 0
+    n_folds = int(min(cycles, MAX_FOLDS))
+    if n_folds < 2 or season == YEAR:  # a mean or a smooth curve over many readings: leaving out changes nothing
+        last = slice(max(start, stop - most), stop)
+        yield start, stop, SeasonalProfile.fit(view.values[last], view.seconds[last], season, step_seconds)
+        return
+    edges = np.linspace(start, stop, n_folds + 1).astype(int)
+    for first, last in itertools.pairwise(edges):
+        keep = np.r_[start:first, last:stop][-most:]
+        yield first, last, SeasonalProfile.fit(view.values[keep], view.seconds[keep], season, step_seconds)
+
+
+def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[tuple[int, int, Anchor]]:
+    """The forecaster as a training window must see it: (start, stop, forecaster for windows with start <= cutoff < stop).
+
+    Each member's profile leaves out the block of time in which the window lies, as when its weights were fitted.
+    """
+    fitted = anchor.ridges
+    pieces = [
+        list(profile_folds(view, split, m.profile.season_seconds, m.profile.step_seconds))
+        for m, view in zip(fitted, replace(anchor, members=fitted).views(series).of, strict=True)
+    ]
+    edges = sorted({edge for folds in pieces for start, stop, _ in folds for edge in (start, stop)})
+    out = []
+    for start, stop in itertools.pairwise(edges):
+        profiles = [next(p for first, last, p in folds if first <= start < last) for folds in pieces]
+        folded = {id(m): replace(m, profile=p) for m, p in zip(fitted, profiles, strict=True)}
+        out.append((start, stop, replace(anchor, members=tuple(folded.get(id(m), m) for m in anchor.members))))
+    return out
+
+
+# Forecasters tried on windows whose truth is known: what each was worth, which of them are kept, and how that is told.
+
+REPLAYED = 10  # windows that share no reading, at least
+SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A forecaster and what it was worth.
+
+    Attributes:
+        mae: in the unit of the series. label: what it is. member: itself. forecast: (W, H, N) in the unit.
+    """
+
+    mae: float
+    label: str
+    member: Member | Recall
+    forecast: np.ndarray
+
+
+def in_seconds(seasons_minutes: Iterable[int]) -> tuple[int, ...]:
+    """Those of SEASONS whose minutes are given."""
+    return tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
+
+
+def try_recalls(recalls: Iterable[Recall], past: Past, cutoffs: np.ndarray, truth: np.ndarray) -> list[Tried]:
+    """What the past tells by itself, the best way to read it first.
+
+    Args:
+        recalls: the ways. past: the readings. cutoffs: (W,). truth: (W, H, N), NaN = missing; with nothing in it all errors are 0.
+    """
+    found = []
+    for recall in recalls:
+        forecast = recall.forecast_from(past, cutoffs)
+        error = np.abs(forecast - truth)
+        mae = float(np.nanmean(error, dtype="f8")) if np.isfinite(error).any() else 0.0
+        found.append(Tried(mae, recall.rule.words, recall, forecast))
+    return sorted(found, key=lambda one: one.mae)
+
+
+def kept(told: Sequence[Tried], at_most: int) -> list[Tried]:
+    """The best different ways to read the past, and plain repeating: it is the one to fall back on where all changes.
+
+    Args:
+        told: the best first. at_most: ways, beside plain repeating.
+    """
+    different = [one for i, one in enumerate(told) if i == 0 or one.mae > told[i - 1].mae * (1 + 1e-6)]
+    return [one for i, one in enumerate(different) if i < at_most or one.label == PLAIN.words]
+
+
+def place_of_plain(found: Sequence[Tried]) -> int | None:
+    """Where plain repeating stands."""
+    return next((i for i, one in enumerate(found) if one.label == PLAIN.words), None)
+
+
+def taken(found: Iterable[Tried], shares: Iterable[float]) -> list[dict]:
+    """Those that count, and how much, as a manifest tells it."""
+    pairs = zip(found, shares, strict=True)
+    return [{"kind": one.label, "share": share, "val_mae": one.mae} for one, share in pairs if share]
+
 
 TRAIN_ROWS, VAL_ROWS, MEDIAN_ROWS = 100_000, 20_000, 20_000  # rows (window, sensor): for fitting, choosing, least absolute errors
 FEWEST = 50  # windows, where there are so many

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg
 
-from stvlm.anchor.past import Memory, Past, carried, mean_seen, remember
-from stvlm.anchor.transform import Transform, candidates
-from stvlm.data.kept import Kept
-from stvlm.data.scaler import CLIP, DAY, WEEK, YEAR
-from stvlm.data.series import SensorSeries
+from stvlm.anchor.climatology import Memory, Past, carried, mean_seen, remember
+from stvlm.anchor.features import Transform, candidates
+from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR
+from stvlm.core.series import SensorSeries
+from stvlm.runtime.cache import Kept
 
 NUGGET = 0.02  # of the variance: readings are not exact
 MOST_LAGS = 60  # of the recent past in one prediction

@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from stvlm.anchor.blend import Anchor, Replay, blend
-from stvlm.anchor.features import Neighbourhood
-from stvlm.anchor.past import MOST_READ, Past
-from stvlm.anchor.recall import Recall, recalls
+from stvlm.anchor.climatology import MOST_READ, Past
+from stvlm.anchor.ensemble import Anchor, Replay, blend
+from stvlm.anchor.features import Neighbourhood, Transform
+from stvlm.anchor.fit import REPLAYED, in_seconds, kept, place_of_plain, taken, try_recalls
+from stvlm.anchor.history_predictors import Recall, recalls
 from stvlm.anchor.ridge import Member
-from stvlm.anchor.transform import Transform
-from stvlm.anchor.tried import REPLAYED, in_seconds, kept, place_of_plain, taken, try_recalls
-from stvlm.data.scaler import YEAR, SeasonalProfile, local_seconds, scale_of
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import thin
+from stvlm.core.seasonality import YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import thin
 
 KEPT = 8  # ways to read the past, beside plain repeating
 WINDOWS, CELLS = 48, 400_000  # replayed, and (window, step, sensor) in them

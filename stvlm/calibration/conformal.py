@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvlm.data.forecast import LEVELS, order_statistic
+from stvlm.core.forecast import LEVELS, order_statistic
 
 PRIOR_CELLS = 50  # observed cells by which a sensor's own scale is drawn to that of all
 

@@ -8,9 +8,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from stvlm.charts.basemap import MERCATOR_LATITUDE, Bounds
-from stvlm.charts.palette import HEAT
+from stvlm.charts.maps.basemap import MERCATOR_LATITUDE, Bounds
 from stvlm.charts.scale import Scale
+from stvlm.charts.style import HEAT
 
 LEAST_PIXELS = 256
 MAP_PIXELS = 512

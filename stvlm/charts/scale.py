@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.charts.palette import BLUE_ORANGE, VIRIDIS, colour_table, hex_of
-from stvlm.data.series import to_local
+from stvlm.charts.style import BLUE_ORANGE, VIRIDIS, colour_table, hex_of
+from stvlm.core.series import to_local
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import plotly.graph_objects as go
+
+from stvlm.core.escape import html as escape
 
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 BLUE_ORANGE = ("#08306b", "#2166ac", "#67a9cf", "#c6dbea", "#f4f1ec", "#fbd3a2", "#f0943a", "#bd5a06", "#6e3003")
 HEAT = ("#fff3d6", "#fdd08a", "#fb9a45", "#ea5a24", "#c02016", "#7d0010")
-
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B3A800", "#888888")
 MODALITY_COLOURS = {"vision": "#0072B2", "text": "#E69F00", "series": "#009E73"}
 TERNARY = {
@@ -109,3 +111,51 @@ def with_alpha(colour: str, alpha: float) -> str:
     """ "#rrggbb" as "rgba(r, g, b, alpha)"."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r}, {g}, {b}, {alpha:g})"
+
+
+# How every figure looks: theme, axes, what stands there when there is nothing to draw.
+
+LEGEND_ABOVE = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0}
+
+
+def plain(text: str) -> str:
+    """A text that plotly shows letter by letter: no tag, no template field."""
+    return escape(str(text), quote=False).replace("%{", "%&#123;")
+
+
+def style(figure: go.Figure, theme: str, title: str = "", x: str = "", y: str = "") -> go.Figure:
+    """Give a figure its colours, title and axis titles, and return it.
+
+    Args:
+        figure: changed in place.
+        theme: "light" or "dark".
+        title, x, y: texts, escaped here.
+    """
+    colours = theme_of(theme)
+    figure.update_layout(
+        template="plotly_white" if theme == "light" else "plotly_dark",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": colours.text, "size": 13},
+        title={"text": plain(title), "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top"},
+        margin={"l": 64, "r": 16, "t": 84 if title else 40, "b": 52},
+        legend=LEGEND_ABOVE,
+        hoverlabel={"namelength": -1},
+        height=400,
+    )
+    axis = {"gridcolor": colours.grid, "linecolor": colours.muted, "zerolinecolor": colours.muted, "automargin": True}
+    figure.update_xaxes(**axis, title_text=plain(x), showline=True, zeroline=False)
+    figure.update_yaxes(**axis, title_text=plain(y), showline=True)
+    return figure
+
+
+def say(figure: go.Figure, text: str, bare: bool = True) -> go.Figure:
+    """Write in the middle of a figure why nothing is drawn there, and return it; `bare` takes the empty axes away."""
+    figure.add_annotation(text=plain(text), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14})
+    if bare:
+        figure.layout.shapes = ()
+        figure.layout.annotations = figure.layout.annotations[-1:]
+        figure.update_layout(showlegend=False)
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+    return figure

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stvlm.data.files import InputError
+from stvlm.io.source import InputError
 
 if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
-    from stvlm.data.formats import RawTables
-    from stvlm.data.presets import Protocol
-    from stvlm.data.series import SensorSeries
-    from stvlm.data.windows import Window
+    from stvlm.core.series import SensorSeries
+    from stvlm.core.windows import Window
+    from stvlm.datasets.presets import Protocol
+    from stvlm.io.read import RawTables
     from stvlm.model.stvlm import STVLM
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,35 +45,35 @@ def check_out(path: Path | None, is_folder: bool = False) -> None:
 
 def load_tables(options: argparse.Namespace) -> RawTables:
     """The files that the common options name, as they are but for the fixes asked for."""
-    from stvlm.data import quality
+    from stvlm.quality import report
 
     below = {name: getattr(options, name) for name in ("base_layer", "grid", "grid_unit")}
     if options.preset:
-        from stvlm.data.presets import read_preset
+        from stvlm.datasets.presets import read_preset
 
         given = options.series, options.sensors, options.adjacency, options.fix
         return read_preset(options.preset, *given, context=options.context, **below)
-    raw = quality.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes, **below)
-    return quality.apply_fixes(raw, options.fix)
+    raw = report.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes, **below)
+    return report.apply_fixes(raw, options.fix)
 
 
 def load_series(options: argparse.Namespace) -> SensorSeries:
     """The readings that the common options name, ready to forecast with."""
-    from stvlm.data import quality
+    from stvlm.quality import report
 
     if getattr(options, "sample", None):
-        from stvlm.data.geofiles import read_base_layer, with_base_layer
+        from stvlm.io.geojson import read_base_layer, with_base_layer
 
         return with_base_layer(_sample(options.sample), read_base_layer(options.base_layer, options.grid, options.grid_unit))
     raw, preset = load_tables(options), None
     if options.preset:
-        from stvlm.data.presets import PRESETS
+        from stvlm.datasets.presets import PRESETS
 
         preset = PRESETS[options.preset]
         for note in raw.notes:
             print(note)
     words = options.quantity or (preset.quantity if preset else "reading"), options.unit or (preset.unit if preset else "")
-    return quality.to_series(raw, *words, options.known_ahead, options.timezone or None)
+    return report.to_series(raw, *words, options.known_ahead, options.timezone or None)
 
 
 def fill_terms(options: argparse.Namespace) -> Protocol | None:
@@ -85,7 +85,7 @@ def fill_terms(options: argparse.Namespace) -> Protocol | None:
     Raises:
         InputError: no such preset.
     """
-    from stvlm.data.presets import PROTOCOLS, find_preset
+    from stvlm.datasets.presets import PROTOCOLS, find_preset
 
     preset = find_preset(options.preset) if options.preset else None
     named = getattr(options, "protocol", None)
@@ -99,7 +99,7 @@ def fill_terms(options: argparse.Namespace) -> Protocol | None:
 
 
 def _sample(name: str) -> SensorSeries:
-    from stvlm.data.samples import SAMPLES, load_sample
+    from stvlm.datasets.samples import SAMPLES, load_sample
 
     if name not in SAMPLES:
         raise InputError(f"--sample {name}: there is no such sample. There are {', '.join(SAMPLES)}.")
@@ -108,7 +108,7 @@ def _sample(name: str) -> SensorSeries:
 
 def sample_setting(name: str, setting: str) -> Any:
     """What a sample says of its lookback, horizon or split; None of anything else."""
-    from stvlm.data.samples import SAMPLES
+    from stvlm.datasets.samples import SAMPLES
 
     return getattr(SAMPLES[name], setting, None) if setting in ("lookback", "horizon", "split", "seasons_minutes") else None
 
@@ -116,11 +116,11 @@ def sample_setting(name: str, setting: str) -> Any:
 def title_of(options: argparse.Namespace) -> str:
     """What the data are called: the sample, else the file of the readings, or its folder where the file's name says nothing."""
     if getattr(options, "sample", None):
-        from stvlm.data.samples import SAMPLES
+        from stvlm.datasets.samples import SAMPLES
 
         return SAMPLES[options.sample].title
     if options.preset:
-        from stvlm.data.presets import PRESETS
+        from stvlm.datasets.presets import PRESETS
 
         return PRESETS[options.preset].title
     path = options.series.resolve()
@@ -135,7 +135,7 @@ def files(options: argparse.Namespace) -> tuple[Path | None, ...]:
 
 def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
     """The model and the window that the options name."""
-    from stvlm.data.windows import Window
+    from stvlm.core.windows import Window
     from stvlm.model.stvlm import STVLM
 
     is_zero_shot = str(options.model) == ZERO_SHOT
@@ -157,7 +157,7 @@ def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
 
 def _zero_shot(options: argparse.Namespace, series: SensorSeries) -> STVLM:
     """The model that needs no training, for the cutoff and horizon that are asked for."""
-    from stvlm.zeroshot import zero_shot
+    from stvlm.training.zero_shot import zero_shot
 
     horizon = options.horizon or min(STEPS_AHEAD, max(series.n_steps // 30, 1))
     stop = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
@@ -189,11 +189,11 @@ def check_training(names: tuple[str, ...], more: dict[str, Any], device: str) ->
     Raises:
         InputError: a device or backbone that is not here, or a setting that is none.
     """
-    from stvlm.evaluation.deep import DEEP
+    from stvlm.evaluation.baselines import DEEP
 
     if not {"stvlm", *DEEP} & {*names}:
         return
-    from stvlm.fit import FitConfig, load_backbone, pick_device
+    from stvlm.training.fit import FitConfig, load_backbone, pick_device
 
     with about_input():
         pick_device(device)

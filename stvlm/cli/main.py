@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
 import sys
+import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stvlm import __version__
-from stvlm.cli.ablations import run_panel
-from stvlm.cli.benchmark import benchmark
 from stvlm.cli.inputs import (
     ROOT,
     about_input,
@@ -29,12 +29,214 @@ from stvlm.cli.inputs import (
     title_of,
     until_training_about_input,
 )
-from stvlm.cli.outputs import write_json
+from stvlm.cli.outputs import Progress, Stage, write_json
 from stvlm.cli.parser import parse
-from stvlm.cli.pretrain import pretrain
-from stvlm.cli.progress import Progress, Stage
-from stvlm.data.files import InputError
+from stvlm.evaluation.ablation import ABLATIONS
+from stvlm.io.source import InputError
 from stvlm.runtime.settings import SettingsError, settings
+
+if TYPE_CHECKING:
+    from stvlm.core.series import SensorSeries
+    from stvlm.evaluation.methods import Report
+
+
+# The ablation panel on the command line.
+
+HELP = (
+    "take things from the model, spoil or exchange them one at a time, train each variant anew, and say what it does to the "
+    f"error: all, or some of {', '.join(name.replace(' ', '-') for name in ABLATIONS)}. Each finished training is kept beside "
+    "OUT in a file that ends in .ablations.json, and the same command goes on from there"
+)
+STEPS_HELP = (
+    "of each training of stvlm, of every variant and of the deep baselines, so that all do equal work; --max-minutes does not bound "
+    "the variants, for on a busy machine equal time is not equal work"
+)
+
+
+def run_panel(options: argparse.Namespace, series: SensorSeries, fit_options: dict[str, Any], stage: Report) -> dict[str, Any]:
+    """What `--ablations` asks for, as it goes into the result.
+
+    Args:
+        options: of the verb backtest. series: the readings. fit_options: further settings of FitConfig. stage: progress.
+
+    Raises:
+        ValueError: unknown names, or variants that cannot be made.
+    """
+    from stvlm.evaluation.ablation import run_ablations
+
+    return run_ablations(
+        series,
+        options.lookback,
+        options.horizon,
+        options.ablations,
+        options.split,
+        options.few_shot,
+        options.seeds,
+        options.device or "auto",
+        options.seasons,
+        fit_options,
+        options.json.with_name(f"{options.json.stem}.ablations.json"),
+        stage,
+    )
+
+
+# The benchmark on the command line: every network of a folder, and one table of all.
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Score models on all networks of a folder.
+
+    Returns:
+        Exit code: 0 done; 2 some networks or settings cannot be used; 1 something failed that is our fault.
+    """
+    check_out(options.json)
+    from stvlm.evaluation.benchmark import BenchmarkConfig, run_benchmark
+    from stvlm.evaluation.methods import MODELS, QUICK
+    from stvlm.training.fit import pick_device
+
+    names = tuple(re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK)
+    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "shared", "budget_minutes"
+    with about_input():
+        more = {name: getattr(options, name) for name in words}
+        config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)
+        pick_device(config.device)
+        check_training(names, config.fit_options, config.device)
+    result = run_benchmark(
+        options.data,
+        config,
+        options.datasets,
+        earlier=_earlier(options.json),
+        keep=lambda so_far: write_json(options.json, so_far),
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=Stage(),
+    )
+    write_json(options.json, result)
+    print(table(result))
+    print(f"All of it is in {options.json}")
+    failed = result["failed"].values()
+    return 0 if not failed else 2 if all(one["is_input"] for one in failed) else 1
+
+
+def _earlier(path: Path) -> dict[str, Any] | None:
+    """What an earlier run of this verb left.
+
+    Raises:
+        InputError: something else is there, which is not to be written over.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(one["settings"], dict) and one["scores"] and "code" in one for one in found["datasets"].values()):
+            return found
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise InputError(f"--json {path}: is there already and is no result of `benchmark`. Name another file.")
+
+
+def table(result: dict[str, Any]) -> str:
+    """The error of each model by network, the simplest methods as one column; and how all stand over the networks."""
+    import pandas as pd
+
+    from stvlm.evaluation.benchmark import NAIVE
+
+    best, summary = result["best_naive"], result["summary"]
+    if not summary:
+        return "No network was scored."
+    names = [name for name in result["datasets"] if any(name in row["mae"] for row in summary)]
+    errors: dict[str, list[Any]] = {"MAE": names, "unit": [result["datasets"][name]["unit"] for name in names]}
+    errors["best naive"] = [best[name]["mae"] if name in best else None for name in names]
+    for row in summary:
+        if not row["model"].startswith(NAIVE):
+            errors[row["model"]] = [row["mae"].get(name) for name in names]
+    standing = [[row[key] for key in ("model", "median_ratio", "wins", "datasets")] for row in summary]
+    titles = ["model", "median ratio to the best naive", "wins", "of networks"]
+    tables = pd.DataFrame(errors), pd.DataFrame(standing, columns=titles)
+    return "\n\n".join(one.to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4g}") for one in tables)
+
+
+# Sensors that are held out, on the command line.
+
+
+def score_unseen(
+    options: argparse.Namespace, series: SensorSeries, names: list[str], fit_options: dict[str, Any], stage: Report
+) -> dict[str, Any]:
+    """What `--hold-sensors` asks for: the result of `backtest_hidden`.
+
+    Args:
+        options: of the verb backtest. series: the readings. names: models asked for; only those that can forecast a sensor that was
+            never read are scored. fit_options: further settings of FitConfig. stage: progress.
+
+    Raises:
+        InputError: options that do not go together, or no model that can forecast such a sensor.
+    """
+    from stvlm.evaluation.unseen_sensors import MODELS, backtest_hidden
+
+    if options.ablations or options.drop_sensors is not None:
+        raise InputError("--hold-sensors does not go with --ablations or --drop-sensors: give one of them at a time.")
+    models = tuple(name for name in MODELS if name in names or (name == "image" and "stvlm" in names))
+    if not models:
+        raise InputError("Of sensors that are held out only anchor and stvlm can tell; name one of them in --models.")
+    return backtest_hidden(
+        series,
+        options.lookback,
+        options.horizon,
+        options.split,
+        options.hold_sensors,
+        models,
+        options.seeds,
+        options.few_shot,
+        options.seasons,
+        stage,
+        fit_options | {"max_minutes": options.max_minutes, "device": options.device or "auto"},
+    )
+
+
+# Weights that networks share, on the command line: trained on a folder of networks and on made-up fields.
+
+SHOWN_EVERY = 100  # steps
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Train one set of weights on many networks and write it into a folder."""
+    check_out(options.out, is_folder=True)
+    from stvlm.datasets.folder import as_dataset, read_list
+    from stvlm.model.pretrained import save
+    from stvlm.training.pretrain import JointTraining, gather, manifest, tiny_config
+
+    entries = [(folder, name, entry) for folder in options.data for name, entry in read_list(folder).items()]
+    unknown = set(options.leave_out) - {name for _, name, _ in entries}
+    if unknown:
+        raise InputError(f"--leave-out {', '.join(sorted(unknown))}: no such network in {', '.join(map(str, options.data))}.")
+    networks = [(folder, as_dataset(name, entry)) for folder, name, entry in entries if name not in options.leave_out]
+    config = tiny_config(seed=options.seed)
+    with about_input():
+        tasks = gather(networks, options.fields, config, options.seed, _say)
+    training = JointTraining(tasks, config, options.steps, seed=options.seed)
+    losses, started = [], time.monotonic()
+    while training.step < training.total:
+        losses.append(training.advance())
+        if training.step % SHOWN_EVERY == 0 or training.step == training.total:
+            mean, losses = sum(losses) / len(losses), []
+            _say(f"step {training.step}/{training.total}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
+    model = training.finish()
+    gains = training.gains()
+    told = vars(options) | {"data": [folder.name for folder in options.data], "out": options.out.name}
+    save(
+        model,
+        options.out,
+        manifest(training, {name: told[name] for name in ("data", "leave_out", "fields", "steps", "seed")}, gains),
+    )
+    for name, ratio in gains.items():
+        print(f"{name}: {ratio:.3f} of its anchor's error on windows kept back")
+    print(
+        f"The weights are in {options.out}; they take {sum(f.stat().st_size for f in options.out.rglob('*') if f.is_file()) / 1e6:.1f} MB."
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
 
 # numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
 
@@ -71,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def validate(options: argparse.Namespace) -> None:
     """Name what is wrong with the data, and the fixes."""
-    from stvlm.data import quality
+    from stvlm.quality import report as quality
 
     check_out(options.json)
     report = quality.inspect(load_tables(options))
@@ -92,10 +294,10 @@ def fit(options: argparse.Namespace) -> None:
     check_out(out, is_folder=True)
     fill_terms(options)
     series = load_series(options)
-    from stvlm.data.windows import coverage
-    from stvlm.fit import FitConfig, split_of
-    from stvlm.fit import fit as train
-    from stvlm.model.together import company
+    from stvlm.core.windows import coverage
+    from stvlm.model.distributed import company
+    from stvlm.training.fit import FitConfig, split_of
+    from stvlm.training.fit import fit as train
 
     is_first = company().is_first  # of several processes, the one that speaks and writes
     names = (
@@ -148,8 +350,8 @@ def forecast(options: argparse.Namespace) -> None:
         )
     check_out(options.out)
     model, window = model_and_window(options)
-    from stvlm.data.formats import write_forecast
-    from stvlm.predict import predict
+    from stvlm.inference.predict import predict
+    from stvlm.io.read import write_forecast
 
     with about_input():
         made = predict(model, window)
@@ -161,8 +363,8 @@ def explain(options: argparse.Namespace) -> None:
     """Write what a forecast drew on."""
     check_out(options.out)
     model, window = model_and_window(options)
-    from stvlm.data.forecast import MODALITIES
-    from stvlm.predict import explain as explain_window
+    from stvlm.core.forecast import MODALITIES
+    from stvlm.inference.predict import explain as explain_window
 
     with about_input():
         found = explain_window(model, window)
@@ -191,7 +393,7 @@ def backtest(options: argparse.Namespace) -> None:
     terms = fill_terms(options)
     series = load_series(options)
     need_window(series, options.lookback, options.horizon)
-    from stvlm.data.windows import Split, coverage, few_shot
+    from stvlm.core.windows import Split, coverage, few_shot
     from stvlm.evaluation.backtest import MODELS, QUICK, check_models, protocol_table, score_table
     from stvlm.evaluation.backtest import backtest as score
 
@@ -208,7 +410,7 @@ def backtest(options: argparse.Namespace) -> None:
         print(coverage(split, series, options.lookback, options.horizon))
     with about_input(still=lambda: not stage.message):
         if options.hold_sensors is not None:
-            from stvlm.cli.unseen import score_unseen
+            from stvlm.cli.main import score_unseen
 
             result, panel = score_unseen(options, series, names, more, stage), {}
         else:
@@ -261,12 +463,13 @@ def serve(options: argparse.Namespace) -> None:
 
 def need_window(series: Any, lookback: int, horizon: int) -> None:
     """Refuse a series that holds no window."""
-    from stvlm.data.quality import need_steps
+    from stvlm.quality.report import need_steps
 
     need_steps(series, lookback, horizon)
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """The program as a process of its own: run the verb on the command line and leave with its exit code."""
     if not sys.warnoptions:  # stderr is for progress and for what is wrong with the input
         warnings.simplefilter("ignore")
     sys.exit(main())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stvlm import __version__
-from stvlm.cli import ablations
+from stvlm.cli import main
 
 VERBS = {
     "validate": "name what is wrong with the data, where, and which fix is offered",
@@ -169,8 +169,8 @@ def _add_backtest(parser: Parser) -> None:
         metavar="P",
         help="this share of the sensors falls silent before the test part; all are scored",
     )
-    parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=ablations.HELP)
-    parser.add_argument("--max-steps", type=_positive, metavar="N", help=ablations.STEPS_HELP)
+    parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=main.HELP)
+    parser.add_argument("--max-steps", type=_positive, metavar="N", help=main.STEPS_HELP)
     parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")

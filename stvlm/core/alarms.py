@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.data.forecast import Forecast
+from stvlm.core.forecast import Forecast
 
 
 @dataclass(frozen=True)

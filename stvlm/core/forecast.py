@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stvlm.data.network import SensorNetwork
+from stvlm.core.network import SensorNetwork
 
 MODALITIES = ("vision", "text", "series")
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # the bands that hold 95, 80 and 50 %, and the median

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from stvlm.data.baselayer import BaseLayer
+    from stvlm.core.base_layer import BaseLayer
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from stvlm.data.network import SensorNetwork
+from stvlm.core.network import SensorNetwork
 
 
 @dataclass(frozen=True, eq=False)

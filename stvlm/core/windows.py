@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stvlm.data.series import SensorSeries
+from stvlm.core.series import SensorSeries
 
 PARTS = ("train", "val", "test")
 FEWEST_FOR_BANDS = 39  # errors that the outer bound of a 95 % band needs: n with ceil((n + 1) 0.975) <= n

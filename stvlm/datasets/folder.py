@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from stvlm.data.checks import find_errors
-from stvlm.data.files import InputError, open_source, read_json, show
-from stvlm.data.fixes import apply_fixes
-from stvlm.data.formats import RawTables, read_tables
-from stvlm.data.presets import PRESETS, read_preset, usual_files
-from stvlm.data.quality import to_series
-from stvlm.data.series import SensorSeries
+from stvlm.core.series import SensorSeries
+from stvlm.datasets.presets import PRESETS, read_preset, usual_files
+from stvlm.io.read import RawTables, read_tables
+from stvlm.io.source import InputError, open_source, read_json, show
+from stvlm.quality.errors import find_errors
+from stvlm.quality.fixes import apply_fixes
+from stvlm.quality.report import to_series
 
 LIST = "datasets.json"
 SERIES = ("series.csv.gz", "series.csv")
@@ -29,7 +29,7 @@ class Dataset:
         step_minutes: length of a step, checked against the readings; None: whatever they have.
         context: a file in its folder; "" takes context.csv where there is one. known_ahead: columns of it known before they happen.
         timezone: IANA name for showing times. fixes: names of fixes to apply.
-        preset: of stvlm.data.presets, "" for none: its terms hold where nothing else is said, and its usual files are read.
+        preset: of stvlm.datasets.presets, "" for none: its terms hold where nothing else is said, and its usual files are read.
     """
 
     name: str

@@ -12,13 +12,13 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from stvlm.data.arrays import read_npz
-from stvlm.data.files import InputError, Source, open_source, show
-from stvlm.data.fixes import apply_fixes
-from stvlm.data.formats import RawTables, read_tables
-from stvlm.data.network import EARTH_RADIUS_KM
-from stvlm.data.relations import DISTANCES, FROM, TO
-from stvlm.data.tables import open_table, to_text
+from stvlm.core.network import EARTH_RADIUS_KM
+from stvlm.io.adjacency import DISTANCES, FROM, TO
+from stvlm.io.hdf5_npz import read_npz
+from stvlm.io.read import RawTables, read_tables
+from stvlm.io.source import InputError, Source, open_source, show
+from stvlm.io.table import open_table, to_text
+from stvlm.quality.fixes import apply_fixes
 
 KM_PER_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 SIDE_KM = 40.0  # of a made-up layout

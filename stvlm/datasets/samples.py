@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from stvlm.data.files import InputError
-from stvlm.data.quality import load
-from stvlm.data.series import SensorSeries
+from stvlm.core.series import SensorSeries
+from stvlm.io.source import InputError
+from stvlm.quality.report import load
+from stvlm.runtime.assets import asset
 
-FOLDER = Path(__file__).resolve().parents[2] / "sample_data"
+FOLDER = asset("samples")
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Sample:
     """A sample network and how it is usually forecast.
 
     Attributes:
-        name: folder in sample_data. title, description: plain words.
+        name: folder of the samples. title, description: plain words.
         quantity, unit: what is measured.
         lookback, horizon: steps. split: shares of training, validation, test.
         synthetic: True where nothing in it is real.
@@ -106,7 +106,7 @@ def load_sample(name: str) -> SensorSeries:
         raise InputError(f"There is no sample '{name}'. Choose one of {', '.join(SAMPLES)}.")
     sample = SAMPLES[name]
     if sample.synthetic:
-        from stvlm.data.synthetic import city
+        from stvlm.datasets.synthetic_city import city
 
         return city(seed=0)
     folder = FOLDER / name

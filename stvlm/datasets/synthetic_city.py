@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
-from stvlm.data.series import SensorSeries
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.core.series import SensorSeries
 
 START = np.datetime64("2024-03-04T00:00:00")  # a Monday
 CITY = (47.0, 2.4)  # (lat, lon) in degrees, open fields

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.synthetic import START, city
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.datasets.synthetic_city import START, city
 
 HOUR = 60  # minutes
 MEMORY_OF_REPORTS = (0.5, 1.1)  # what a weekend reports of an outbreak, and what the days after it

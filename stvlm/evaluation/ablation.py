@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
+import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,389 @@ from typing import Any
 import numpy as np
 
 from stvlm import __version__
-from stvlm.data.series import SensorSeries
-from stvlm.evaluation.apart import run_apart
+from stvlm.core.series import SensorSeries
 from stvlm.evaluation.backtest import lay_course
-from stvlm.evaluation.contenders import Course, Report
-from stvlm.evaluation.panel import ablation_panel
-from stvlm.evaluation.trial import rounded, train_variant, write_numbers
-from stvlm.evaluation.variants import ABLATIONS, FULL, ablation_names, changed, starting_point
+from stvlm.evaluation.methods import Course, Report
+from stvlm.evaluation.metrics import SOURCE, Interval, paired_interval
+from stvlm.runtime.subprocess import run_apart
+
+# One training of a variant: its errors on every test window, and what it cost.
+
+TIMED_WINDOWS = 64
+
+
+def train_variant(
+    series: SensorSeries,
+    config: Any,
+    anchor: Any,
+    prompts: dict[int, str],
+    numbers: Path,
+    test: np.ndarray,
+    report: Report,
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """One training and its scores on the test part, with the network taken whatever it is worth.
+
+    Args:
+        series: the readings. config: FitConfig. anchor: fitted on them. prompts: those written so far, by cutoff.
+        numbers: folder of what all variants see of the training windows (`write_numbers`).
+        test: (W,) cutoffs. report: called with a message and the share done.
+
+    Returns:
+        Its scores, sizes and times, plain numbers; and the prompts that it wrote.
+    """
+    import torch
+
+    from stvlm.modalities.batch import InputBuilder
+    from stvlm.training.fit import fit, pick_device
+
+    device, known, stamps, step = pick_device(config.device), set(prompts), [], None
+    at_start = _peak_mb()
+    shared = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in sorted(numbers.glob("*.npy"))}
+    for step in fit(series, config, anchor=anchor, prompts=prompts, numbers=shared):
+        stamps.append((step.step, time.perf_counter()))
+        report(f"step {step.step} of {step.total}", 0.9 * step.step / max(step.total, 1))
+    model = step.model.to(device)
+    builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens, prompts)
+    errors, square = _test_errors(model, builder, test, device)
+    peak = {"peak_mb": _peak_mb(), "start_mb": at_start}
+    if device.type == "cuda":
+        peak |= {"peak_gpu_mb": torch.cuda.max_memory_allocated(device) / 2**20}
+    run = {
+        "window_errors": rounded(errors),
+        "square": square,
+        "val_mae": float(step.best_val_mae),
+        "anchor_val_mae": float(step.anchor_val_mae),
+        "shrinkage": float(model.shrinkage),
+        "steps": step.step,
+        "seconds": step.seconds,
+        "seconds_per_step": _usual_step(stamps),
+        "ms_per_window": _milliseconds(model, builder, test, device),
+        **_parameters_in_use(model, builder, test[:1], device),
+        "device": str(device),
+        **peak,
+    }
+    return run, {cutoff: text for cutoff, text in prompts.items() if cutoff not in known}
+
+
+def write_numbers(series: SensorSeries, config: Any, anchor: Any, folder: Path) -> None:
+    """Write what a training sees of its windows but images and prompts: the same for all variants, so it is made once.
+
+    Args:
+        series: the readings. config: FitConfig of the full model. anchor: fitted on them. folder: to write into.
+    """
+    import torch
+
+    from stvlm.training.fit import make_model, split_of
+    from stvlm.training.trainer import Training
+
+    split = split_of(series, config)
+    model, builder = make_model(series, config, split, anchor)
+    for name, array in Training(model, builder, config, split, torch.device("cpu")).numbers.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def _test_errors(model: Any, builder: Any, test: np.ndarray, device: Any) -> tuple[np.ndarray, float]:
+    """(W,) sums of the absolute errors of each window over its observed cells, in the unit; and the sum of the squared ones."""
+    import torch
+
+    from stvlm.model.head import MEDIAN
+
+    rows, square = [], 0.0
+    with torch.no_grad():
+        for cutoffs in builder.blocks(test):
+            inputs = builder.build(cutoffs).to(device)
+            error = (model.quantiles(model(inputs), inputs, (MEDIAN,))[0] - inputs.target).double()
+            error = torch.where(torch.isfinite(inputs.target), error, 0.0)
+            rows.append(error.abs().sum(dim=(1, 2)).cpu().numpy())
+            square += float((error**2).sum())
+    errors = np.concatenate(rows)
+    if not np.isfinite(errors).all():
+        raise FloatingPointError("A forecast of the test part is not a finite number.")
+    return errors, square
+
+
+def _milliseconds(model: Any, builder: Any, test: np.ndarray, device: Any) -> float:
+    """Wall time of one forecast with all its quantiles, from the readings on: the median of three passes over some windows."""
+    import torch
+
+    some, times = test[:TIMED_WINDOWS], []
+    for _ in range(3):
+        started = time.perf_counter()
+        with torch.no_grad():
+            for cutoffs in builder.blocks(some):
+                inputs = builder.build(cutoffs).to(device)
+                model.quantiles(model(inputs), inputs).cpu()
+        times.append(time.perf_counter() - started)
+    return 1000 * float(np.median(times)) / len(some)
+
+
+def _parameters_in_use(model: Any, builder: Any, cutoffs: np.ndarray, device: Any) -> dict[str, int]:
+    """How many parameters a forecast depends on: those that a gradient reaches. A tower that sees no image does not count."""
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    inputs = builder.build(cutoffs).to(device)
+    output = model(inputs)
+    (output.shift.sum() + output.log_low.sum() + output.log_high.sum()).backward()
+    used = [p for p in model.parameters() if p.grad is not None]
+    return {"parameters": sum(p.numel() for p in used), "trainable": sum(p.numel() for p in used if id(p) in trained)}
+
+
+def _usual_step(stamps: list[tuple[int, float]]) -> float:
+    """Median seconds of a training step; those after which was validated do not move it."""
+    spans = [b[1] - a[1] for a, b in itertools.pairwise(stamps) if b[0] == a[0] + 1]
+    return float(np.median(spans)) if spans else 0.0
+
+
+def _peak_mb() -> float | None:
+    """The most memory that this process has held so far, in MB (2^20 bytes); None where the system does not say."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def rounded(values: np.ndarray) -> list[float]:
+    """Numbers with seven digits, for a file."""
+    return [float(f"{value:.7g}") for value in values]
+
+
+# What may be taken from the model, spoilt in it or exchanged, one thing at a time, and how that is said in words.
+
+FULL = "full"
+RANDOM_BY_NATURE = ("tiny", "plain")  # backbones that have no weights to start from
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One change of the model.
+
+    Attributes:
+        name: as on the command line. phrase: how a sentence on its effect begins. changes: of FitConfig's fields.
+    """
+
+    name: str
+    phrase: str
+    changes: dict[str, Any]
+
+
+def _all() -> Iterable[Ablation]:
+    yield Ablation("no image", "Without the image", {"without": "vision"})
+    yield Ablation("noise image", "With noise for an image", {"disturb": "noise image"})
+    yield Ablation("shuffled pixels", "With the pixels of the image shuffled", {"disturb": "shuffled pixels"})
+    yield Ablation("shuffled sensors", "With the sensors shuffled on the image", {"disturb": "shuffled sensors"})
+    yield Ablation("no prompt", "Without the prompt", {"without": "text"})
+    yield Ablation("constant prompt", "With one prompt for all windows", {"disturb": "constant prompt"})
+    yield Ablation("foreign prompt", "With the prompt of another window", {"disturb": "foreign prompt"})
+    yield Ablation("no series", "Without the series in the tokens", {"without": "series"})
+    yield Ablation("fusion middle", "With the fusion in the middle layer", {"fusion": "middle"})
+    yield Ablation("fusion last", "With the fusion in the last layer", {"fusion": "last"})
+    yield Ablation("tuning frozen", "With the backbone left as it is", {"tuning": "frozen"})
+    yield Ablation("tuning norm", "With only the norms of the backbone tuned", {"tuning": "norm"})
+    yield Ablation("tuning lora", "With low-rank adapters", {"tuning": "lora"})
+    yield Ablation("tuning adalora", "With low-rank adapters that share out their ranks", {"tuning": "adalora"})
+    yield Ablation("tuning adaptive", "With adaptive fine-tuning", {"tuning": "adaptive"})
+    yield Ablation("tuning full", "With all of the backbone tuned", {"tuning": "full"})
+    yield Ablation("random backbone", "With a random backbone", {"backbone": "random"})
+    yield Ablation("plain transformer", "With a plain small transformer for a backbone", {"backbone": "plain", "tuning": "full"})
+    yield Ablation("no backbone", "Without the backbone's layers", {"n_layers": 0, "modalities": ("series",)})
+
+
+ABLATIONS: dict[str, Ablation] = {ablation.name: ablation for ablation in _all()}
+
+
+def ablation_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Names of ABLATIONS from what was typed: "all", or names with spaces, - or _ between their words.
+
+    Raises:
+        ValueError: unknown names.
+    """
+    names = [re.sub("[-_ ]+", " ", name.strip().lower()) for name in given]
+    if "all" in names:
+        return tuple(ABLATIONS)
+    unknown = [name for name in names if name not in ABLATIONS]
+    if unknown or not names:
+        known = ", ".join(name.replace(" ", "-") for name in ABLATIONS)
+        raise ValueError(f"Unknown ablations: {', '.join(unknown) or 'none given'}. There are {known}; or all.")
+    return tuple(dict.fromkeys(names))
+
+
+def changed(config: Any, name: str) -> Any:
+    """The settings of a variant.
+
+    A backbone that is random by nature, as "tiny", cannot be made random: its "random backbone" stays as it was drawn.
+
+    Args:
+        config: FitConfig of the full model. name: of ABLATIONS, or FULL.
+
+    Raises:
+        ValueError: the model cannot be changed so.
+    """
+    if name == FULL:
+        return config
+    changes = dict(ABLATIONS[name].changes)
+    gone = changes.pop("without", None)
+    if gone:
+        changes["modalities"] = tuple(m for m in config.modalities if m != gone)
+        if not changes["modalities"]:
+            raise ValueError(f"{name}: {gone} is all that the model has.")
+    if changes.get("backbone") == "random":
+        changes = {"tuning": "frozen"} if config.backbone in RANDOM_BY_NATURE else {"backbone": f"random:{config.backbone}"}
+    return replace(config, **changes)
+
+
+def starting_point(config: Any) -> Any:
+    """The full model's settings with all that else would depend on the backbone, so that variants differ in one thing only.
+
+    The network is taken whatever it is worth: one that is refused would hide every difference.
+    """
+    from stvlm.training.trainer import default_rate
+
+    from_nothing = config.backbone in RANDOM_BY_NATURE or config.backbone.startswith("random:")
+    tuning = ("full" if from_nothing else "lora") if config.tuning == "auto" else config.tuning
+    return replace(config, tuning=tuning, learning_rate=config.learning_rate or default_rate(config.backbone), min_gain=-1.0)
+
+
+# From the trainings of an ablation panel to its rows: scores, differences with intervals, costs, and a verdict in plain words.
+
+LEAST_BLOCKS = 5  # stretches of test windows with which an interval says anything
+COSTS = ("parameters", "trainable", "steps", "seconds", "seconds_per_step", "peak_mb", "start_mb", "peak_gpu_mb", "ms_per_window")
+MIN_GAIN = 0.01  # of the acceptance rule
+
+
+def ablation_panel(
+    runs: dict[tuple[str, int], dict[str, Any]],
+    anchor: dict[str, Any],
+    cells: np.ndarray,
+    names: tuple[str, ...],
+    seeds: int,
+    block: int,
+    n_windows: int,
+    config: Any,
+) -> dict[str, Any]:
+    """The rows of the panel and what all of them had alike.
+
+    Args:
+        runs: by variant and seed, as `trial.train_variant` made them. anchor: "window_errors", "square". cells: (W,) observed
+            cells of the test windows. names, seeds: of the panel. block: windows that the bootstrap draws together.
+        n_windows: of the training part. config: FitConfig of the full model.
+
+    Returns:
+        "ablations": a dict a variant, the full model first: "variant", "seeds", "mae_network" and "rmse_network" (the network
+        forced in, mean over the seeds), "mae" and "rmse" (with the acceptance rule: the anchor where the network is refused),
+        "taken" (how often it is not), "spread" (standard deviations over the seeds), "difference" to the full model (of the full
+        model: to the anchor) with "mae", "low", "high" in the unit and "percent", "percent_low", "percent_high", "runs" (each
+        seed), "same_as", costs, "verdict". "ablation_setting": numbers and words that hold for all rows.
+    """
+    total = float(np.asarray(cells, "f8").sum())
+    alone = _errors(anchor, total)
+    rows = []
+    for name in (FULL, *names):
+        mine = [runs[name, seed] for seed in range(seeds)]
+        other = [anchor] * seeds if name == FULL else [runs[FULL, seed] for seed in range(seeds)]
+        same_as = FULL if mine == other else next((row["variant"] for row in rows if row["_runs"] == mine), None)
+        row = _row(name, mine, alone, total)
+        gap = np.array([np.subtract(a["window_errors"], b["window_errors"]) for a, b in zip(mine, other, strict=True)])
+        interval = paired_interval(gap, cells, block)
+        reference = float(np.mean([_errors(run, total)["mae"] for run in other]))
+        row["same_as"] = same_as
+        row["difference"] = _difference(interval, reference)
+        row["verdict"] = verdict(name, row["difference"], row["taken"], seeds, same_as)
+        rows.append(row | {"_runs": mine})
+    setting = {
+        "anchor": alone, "seeds": seeds, "windows_train": n_windows, "windows_test": len(cells), "block_windows": block,
+        "interval": SOURCE, "backbone": config.backbone, "tuning": config.tuning, "steps": rows[0]["steps"],
+        "batch_size": config.batch_size, "learning_rate": config.learning_rate, "min_gain": MIN_GAIN,
+        "device": rows[0]["runs"][0]["device"], "code": sorted({run["code"] for run in runs.values() if "code" in run}),
+    }  # fmt: skip
+    for row in rows:
+        row["seconds_per_epoch"] = row["seconds_per_step"] * n_windows / config.batch_size
+        del row["_runs"]
+    return {"ablations": rows, "ablation_setting": setting}
+
+
+def _row(name: str, runs: list[dict[str, Any]], anchor: dict[str, float], cells: float) -> dict[str, Any]:
+    each = []
+    for seed, run in enumerate(runs):
+        network = _errors(run, cells)
+        taken = bool(run["val_mae"] < run["anchor_val_mae"] * (1 - MIN_GAIN))
+        shipped = network if taken else anchor
+        each.append(
+            {"seed": seed, "mae_network": network["mae"], "rmse_network": network["rmse"]}
+            | {"mae": shipped["mae"], "rmse": shipped["rmse"], "taken": taken}
+            | {key: run[key] for key in ("val_mae", "anchor_val_mae", "shrinkage", "seconds", "device")}
+        )
+    scores = ("mae_network", "rmse_network", "mae", "rmse")
+    row: dict[str, Any] = {"variant": name, "seeds": len(runs)}
+    row |= {score: float(np.mean([run[score] for run in each])) for score in scores}
+    row["spread"] = {score: float(np.std([run[score] for run in each], ddof=1)) for score in scores} if len(each) > 1 else None
+    row["taken"] = sum(run["taken"] for run in each)
+    row |= {key: float(np.median([run[key] for run in runs])) for key in COSTS if runs[0].get(key) is not None}
+    return row | {key: int(row[key]) for key in ("parameters", "trainable", "steps")} | {"runs": each}
+
+
+def _errors(run: dict[str, Any], cells: float) -> dict[str, float]:
+    return {"mae": float(np.sum(run["window_errors"]) / cells), "rmse": float(np.sqrt(run["square"] / cells))}
+
+
+def _difference(interval: Interval, reference: float) -> dict[str, float]:
+    share = 100 / reference if reference > 0 else float("nan")
+    return {
+        "mae": interval.value, "low": interval.low, "high": interval.high, "percent": interval.value * share,
+        "percent_low": interval.low * share, "percent_high": interval.high * share, "n_seeds": interval.n_seeds,
+        "n_blocks": round(interval.n_blocks, 1), "is_sure": is_sure(interval.low, interval.high, interval.n_blocks),
+    }  # fmt: skip
+
+
+def is_sure(low: float, high: float, n_blocks: float) -> bool:
+    """Whether an interval leaves 0 out, and rests on enough test windows to mean it."""
+    return n_blocks >= LEAST_BLOCKS and (low > 0 or high < 0)
+
+
+def verdict(name: str, difference: dict[str, float], taken: int, seeds: int, same_as: str | None = None) -> str:
+    """What a row says, in one or two sentences.
+
+    Args:
+        name: of the variant. difference: as in `ablation_panel`. taken, seeds: how often the rule took the network, of how often.
+        same_as: another variant that these settings come to.
+    """
+    if same_as == FULL:
+        return f"{ABLATIONS[name].phrase}: with these settings that is the full model itself."
+    phrase = "With its network, the full model's" if name == FULL else f"{ABLATIONS[name].phrase} the"
+    against = " against its closed-form anchor" if name == FULL else ""
+    percent, low, high = (difference[key] for key in ("percent", "percent_low", "percent_high"))
+    size = _percent(abs(percent), low, high)
+    moved = f"{'rises' if percent > 0 else 'falls'} by {size} %" if float(size) else "stays the same"
+    sign = -1 if percent < 0 and float(size) else 1  # the interval is told in the direction of the sentence
+    low, high = (_percent(value, low, high) for value in sorted((sign * low, sign * high)))
+    text = f"{phrase} error {moved}{against} ({low} … {high} %): {_judged(difference)}"
+    if same_as:
+        text += f' With these settings it is the same as "{same_as}".'
+    if name == FULL:
+        text += f" By the rule of acceptance it is taken in {taken} of {seeds} trainings."
+    if seeds == 1:
+        text += " One seed only: how much a training varies is not in the interval."
+    return text
+
+
+def _judged(difference: dict[str, float]) -> str:
+    if difference["n_blocks"] < LEAST_BLOCKS:
+        return f"{difference['n_blocks']:.1f} separate stretches of test windows are too few to tell."
+    if not difference["is_sure"]:
+        return "not distinguishable from nothing."
+    return "worse, beyond chance." if difference["mae"] > 0 else "better, beyond chance."
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    """One decimal, two where the whole interval is within 1 %, more where a bound beyond 0 would read as 0; a real minus sign."""
+    digits = 2 if max(abs(low), abs(high)) < 1 else 1
+    while digits < 5 and low * high > 0 and not float(f"{min(abs(low), abs(high)):.{digits}f}"):
+        digits += 1
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
 
 ROOT = Path(__file__).resolve().parents[1]
 __all__ = ["ABLATIONS", "ablation_names", "run_ablations"]
@@ -60,7 +440,7 @@ def run_ablations(
     Raises:
         ValueError: unknown names, a variant that cannot be made with these settings, or a series too short.
     """
-    from stvlm.fit import FitConfig
+    from stvlm.training.fit import FitConfig
 
     names = ablation_names(names)
     course = lay_course(series, lookback, horizon, split, few_shot, seasons)
@@ -85,7 +465,7 @@ def run_ablations(
 def code_digest() -> str:
     """Names the code that a training runs: another one than before makes a panel that was stopped and resumed a mixed one."""
     files = [p for room in ("anchor", "modalities", "model") for p in sorted((ROOT / room).rglob("*.py"))]
-    contents = [p.read_bytes() for p in (*files, ROOT / "fit.py", ROOT / "training.py")]
+    contents = [p.read_bytes() for p in (*files, *sorted((ROOT / "training").glob("*.py")))]
     return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
@@ -108,7 +488,7 @@ class _Work:
     @cached_property
     def anchor(self) -> Any:
         """The anchor that all variants depart from; it has no seed."""
-        from stvlm.anchor.choose import fit_anchor
+        from stvlm.anchor.fit import fit_anchor
 
         self.report("Fitting the closed-form anchor.", 0.0)
         c = self.course

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stvlm.data.forecast import LEVELS
-from stvlm.data.seasons import find_seasons
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import PARTS, Split, few_shot, since_block
-from stvlm.evaluation.contenders import BOOSTING, MODELS, QUICK, Contender, Course, Report, contenders
-from stvlm.evaluation.deep import DEEP
+from stvlm.core.forecast import LEVELS
+from stvlm.core.seasonality import find_seasons
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import PARTS, Split, few_shot, since_block
+from stvlm.evaluation.baselines import DEEP
+from stvlm.evaluation.methods import BOOSTING, MODELS, QUICK, Contender, Course, Report, contenders
 from stvlm.evaluation.metrics import Scores
 
 AVERAGED = (
@@ -55,7 +55,7 @@ def backtest(
         series: the readings. lookback, horizon: L, H in steps. split: shares of training, validation and test.
         models: some of MODELS, which but for QUICK take minutes; "seasonal naive" and "historical average" give one row for each
             season that training covers.
-        few_shot: train on so much of the training part only (as in `stvlm.data.windows.few_shot`), every method alike.
+        few_shot: train on so much of the training part only (as in `stvlm.core.windows.few_shot`), every method alike.
         seeds: how often stvlm and the deep baselines are trained, with seeds 0, 1, ... max_minutes: of each training.
         device: "auto", "cpu", "cuda", "mps". seasons: in minutes; None: found in the training part.
         progress: called with a message and the share done. fit_options: further settings of FitConfig.

@@ -11,14 +11,14 @@ from statistics import median
 from typing import Any
 
 from stvlm import __version__
-from stvlm.data.collection import Dataset, as_dataset, open_dataset, read_list
-from stvlm.data.files import InputError, show
-from stvlm.data.quality import need_steps
-from stvlm.data.series import SensorSeries
+from stvlm.core.series import SensorSeries
+from stvlm.datasets.folder import Dataset, as_dataset, open_dataset, read_list
 from stvlm.evaluation.ablation import code_digest
 from stvlm.evaluation.backtest import backtest, check_models
-from stvlm.evaluation.contenders import QUICK, Report
-from stvlm.evaluation.deep import DEEP
+from stvlm.evaluation.baselines import DEEP
+from stvlm.evaluation.methods import QUICK, Report
+from stvlm.io.source import InputError, show
+from stvlm.quality.report import need_steps
 
 NAIVE = ("persistence", "seasonal naive", "historical average")  # rows that begin so
 FAULTS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, ValueError)  # of one network; others are of the code

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stvlm.data.forecast import LEVELS
-from stvlm.data.series import SensorSeries
-from stvlm.data.tracking import FollowingForecaster
-from stvlm.data.windows import Split, thin
-from stvlm.evaluation.baselines import BASELINES, TrainingData, fit_baseline
-from stvlm.evaluation.coverage import ConformalBands
-from stvlm.evaluation.deep import DEEP
+from stvlm.calibration.conformal import ConformalBands
+from stvlm.calibration.online import FollowingForecaster
+from stvlm.core.forecast import LEVELS
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, thin
+from stvlm.evaluation.baselines import DEEP
+from stvlm.evaluation.baselines.simple import BASELINES, TrainingData, fit_baseline
 
 if TYPE_CHECKING:
-    from stvlm.model.shared import SharedWeights
+    from stvlm.model.pretrained import SharedWeights
     from stvlm.model.stvlm import STVLM
 
 BOOSTING = "boosting"
@@ -147,7 +147,7 @@ def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contend
 
 
 def _boosted(course: Course, seed: int) -> Contender:
-    from stvlm.evaluation.baselines_boosting import fit_boosting  # scikit-learn takes its time to load
+    from stvlm.evaluation.baselines.boosting import fit_boosting  # scikit-learn takes its time to load
 
     started = time.perf_counter()
     fitted = fit_boosting(TrainingData(course.series, course.split, course.lookback, course.horizon), course.seasons, seed)
@@ -157,8 +157,8 @@ def _boosted(course: Course, seed: int) -> Contender:
 
 def _deep(name: str, course: Course, options: dict[str, Any], report: Report) -> Contender:
     """One training of a deep baseline."""
-    from stvlm.evaluation.deep.fitting import DeepConfig, fit_deep
-    from stvlm.fit import pick_device
+    from stvlm.evaluation.baselines.deep_training import DeepConfig, fit_deep
+    from stvlm.training.fit import pick_device
 
     device = pick_device(options.get("device") or "auto")
     config = DeepConfig(name, options["seed"], options.get("max_minutes"), options.get("max_steps"), device)
@@ -171,7 +171,7 @@ def _deep(name: str, course: Course, options: dict[str, Any], report: Report) ->
 
 
 def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
-    from stvlm.anchor.choose import fit_anchor
+    from stvlm.anchor.fit import fit_anchor
 
     started = time.perf_counter()
     anchor = fit_anchor(course.series, course.split, course.lookback, course.horizon, course.seasons, context_steps)
@@ -184,9 +184,9 @@ def _zero_shot(course: Course, folder: str | None) -> Contender:
     Args:
         course: what is scored. folder: of such weights; "": none; None: those that ship, where they do not know this network.
     """
-    from stvlm.anchor.unfitted import unfitted_anchor
+    from stvlm.anchor.zero_shot import unfitted_anchor
     from stvlm.model.stvlm import count_parameters
-    from stvlm.zeroshot import open_shared
+    from stvlm.training.zero_shot import open_shared
 
     started, (start, stop) = time.perf_counter(), (course.split.train_start, course.split.val_end)
     anchor = unfitted_anchor(course.series, start, stop, course.lookback, course.horizon, course.seasons)
@@ -205,8 +205,8 @@ def _zero_shot(course: Course, folder: str | None) -> Contender:
 
 def _shared(course: Course, folder: str | None) -> tuple[SharedWeights | None, bool]:
     """Weights that were learnt on many networks, as `_zero_shot` takes them; and whether the network scored was among those."""
-    from stvlm.model.shared import BUNDLED, SharedWeights
-    from stvlm.zeroshot import knows
+    from stvlm.model.pretrained import BUNDLED, SharedWeights
+    from stvlm.training.zero_shot import knows
 
     path = Path(folder) if folder else BUNDLED
     weights = SharedWeights.load(path) if folder or (folder is None and path.is_dir()) else None
@@ -215,16 +215,16 @@ def _shared(course: Course, folder: str | None) -> tuple[SharedWeights | None, b
 
 def _medians(model: STVLM, series: SensorSeries) -> Callable[[np.ndarray], np.ndarray]:
     """The medians (W, H, N) that a model forecasts of a series."""
-    from stvlm.predict import predict_many
+    from stvlm.inference.predict import predict_many
 
     return lambda cutoffs: predict_many(model, series, cutoffs)[LEVELS.index(0.5)]
 
 
 def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
     """The anchor and the model of one training."""
-    from stvlm.fit import FitConfig, fit, pick_device  # torch takes its time to load: not for the simple methods alone
+    from stvlm.inference.predict import predict_many
     from stvlm.model.stvlm import count_parameters
-    from stvlm.predict import predict_many
+    from stvlm.training.fit import FitConfig, fit, pick_device  # torch takes its time to load: not for the simple methods alone
 
     if options.get("few_shot") is not None and options.get("shared") is None and _shared(course, None)[1]:
         options = options | {"shared": ""}  # what learnt from this network before is no few-shot

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stvlm.data.files import InputError, show
-from stvlm.data.network import SensorNetwork
+from stvlm.core.network import SensorNetwork
+from stvlm.io.source import InputError, show
 
 LONGEST_FILE = 16_000_000  # bytes
 PARTIAL = ".ablations.json"  # ending of the files with what is finished of a panel

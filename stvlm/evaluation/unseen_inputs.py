@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from stvlm.anchor.places import Placement, Placer
-from stvlm.anchor.sites import Sites
-from stvlm.anchor.weights import Kernel, mixing_weights
-from stvlm.data.series import SensorSeries
-from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
-from stvlm.modalities.raster import on_image
+from stvlm.core.series import SensorSeries
+from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
+from stvlm.modalities.image.raster import on_image
+from stvlm.spatial.interpolation import Kernel, Placement, Placer, mixing_weights
+from stvlm.spatial.locations import Sites
 
 if TYPE_CHECKING:
-    from stvlm.anchor.blend import Anchor
+    from stvlm.anchor.ensemble import Anchor
 
 USUAL = Kernel("distance", nearest=6, power=2.0)  # carries profile and scale, the frame of a place's departures
 PLACE_COLUMNS = 17  # at the end of the series features: sine and cosine of the place, and the spread

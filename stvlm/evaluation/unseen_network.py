@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stvlm.anchor.folds import training_folds
-from stvlm.anchor.places import Placement, fit_placement
-from stvlm.anchor.sites import apart, sites_of
-from stvlm.data.windows import Split, thin
-from stvlm.evaluation.contenders import Contender, Report
-from stvlm.evaluation.holding import KNOWN, Hold
-from stvlm.fit import make_model, pick_device
-from stvlm.modalities.inputs import ModelInputs
-from stvlm.modalities.placed import PlacedBuilder
+from stvlm.anchor.fit import training_folds
+from stvlm.core.windows import Split, thin
+from stvlm.evaluation.methods import Contender, Report
+from stvlm.evaluation.unseen_inputs import PlacedBuilder
+from stvlm.evaluation.unseen_sensors import KNOWN, Hold
+from stvlm.modalities.batch import ModelInputs
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import shrunk, usual_spread
+from stvlm.model.losses import shrunk, usual_spread
 from stvlm.model.stvlm import STVLM, count_parameters
-from stvlm.training import MAX_FLOATS, FitConfig, Training
+from stvlm.spatial.interpolation import Placement, fit_placement
+from stvlm.spatial.locations import apart, sites_of
+from stvlm.training.fit import make_model, pick_device
+from stvlm.training.trainer import MAX_FLOATS, FitConfig, Training
 
 if TYPE_CHECKING:
-    from stvlm.anchor.blend import Anchor
+    from stvlm.anchor.ensemble import Anchor
 
 SETS = 5  # of sensors that are hidden in turn while the network learns
 JUDGES = 4  # one of so many seen sensors is hidden from all training, and decides whether the network is taken

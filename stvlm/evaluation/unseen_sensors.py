@@ -3,24 +3,87 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import nnls
 
-from stvlm.anchor.places import Placer, fit_placement
-from stvlm.anchor.weights import Kernel, mixing_weights
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import thin
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import thin
 from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
-from stvlm.evaluation.baselines import TrainingData, fit_baseline
-from stvlm.evaluation.contenders import Contender, Report
-from stvlm.evaluation.holding import KNOWN, Hold, hidden_sensors, hold_out
+from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
+from stvlm.evaluation.methods import Contender, Course, Report
+from stvlm.spatial.interpolation import Kernel, Placer, fit_placement, mixing_weights
+from stvlm.spatial.locations import Sites, sites_of
 
 if TYPE_CHECKING:
-    from stvlm.anchor.blend import Anchor
+    from stvlm.anchor.ensemble import Anchor
+
+
+# Some sensors of a network held out: which, and what is still known of them.
+
+KNOWN = ("facts", "links", "ground")  # of a sensor that was never read: its row of the sensor table, its links, what lies below it
+FEWEST = 5  # sensors that must be left to learn from
+
+
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """Some sensors held out.
+
+    Attributes:
+        seen, hidden: places on the N axis. course: windows of the seen sensors alone, all that anything is fitted on. scored: the same
+            windows of the hidden ones. sites: where these stand, with what else is known of them.
+    """
+
+    seen: np.ndarray
+    hidden: np.ndarray
+    course: Course
+    scored: Course
+    sites: Sites
+
+    @property
+    def bare(self) -> Sites:
+        """The places of the hidden sensors by their coordinates alone."""
+        return Sites(self.sites.lat, self.sites.lon)
+
+    @property
+    def network(self) -> SensorNetwork:
+        """Of the seen sensors."""
+        return self.course.series.network
+
+    @property
+    def readings(self) -> np.ndarray:
+        """(T, N) of the seen sensors in the training part."""
+        return self.course.series.values[: self.course.split.train_end]
+
+
+def hidden_sensors(n_sensors: int, share: float, seed: int = 0) -> np.ndarray:
+    """(K,) rising places on the N axis, drawn at random: share of the sensors, at least one.
+
+    Raises:
+        ValueError: a share that is none, or too few sensors left to learn from.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"The share of sensors to hold out must lie between 0 and 1, not {share}.")
+    count = max(round(share * n_sensors), 1)
+    if n_sensors - count < FEWEST:
+        raise ValueError(f"Of {n_sensors} sensors, {n_sensors - count} would be left to learn from; at least {FEWEST} are needed.")
+    return np.sort(np.random.default_rng(seed).permutation(n_sensors)[:count])
+
+
+def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorSeries], Course]) -> Hold:
+    """Part a series into sensors that are seen and sensors that are not.
+
+    Args:
+        series: of all. hidden: (K,) places on the N axis. course: lays the windows over a series.
+    """
+    seen = np.setdiff1d(np.arange(series.network.n_sensors), hidden)
+    known = course(series.select(seen))
+    return Hold(seen, hidden, known, replace(known, series=series.select(hidden)), sites_of(series.network, hidden, seen, KNOWN))
+
 
 MODELS = ("anchor", "image", "stvlm")  # what may be asked for beside the two that interpolate the ridge
 VIEWS = ("field", "geography")  # that "image" looks at, where nobody says which
@@ -105,7 +168,7 @@ def _contenders(hold: Hold, models: tuple[str, ...], seed: int, options: dict[st
     yield from ridge_between(hold)
     if not models:
         return
-    from stvlm.anchor.choose import fit_anchor
+    from stvlm.anchor.fit import fit_anchor
 
     report("Fitting the closed-form anchor of the others.", 0.05)
     started, course = time.perf_counter(), hold.course
@@ -115,12 +178,12 @@ def _contenders(hold: Hold, models: tuple[str, ...], seed: int, options: dict[st
         yield anchor_between(hold, anchor, seconds)
         yield anchor_between(hold, anchor, seconds, by_place=True)
     if "image" in models:
-        from stvlm.evaluation.hidden_picture import picture_between
+        from stvlm.evaluation.image_kernel import picture_between
 
         for view in options.get("views") or VIEWS:
             yield picture_between(hold, anchor, seconds, (view,), KNOWN, seed, report)
     if "stvlm" in models:
-        from stvlm.evaluation.hidden_network import network_between
+        from stvlm.evaluation.unseen_network import network_between
 
         yield network_between(hold, anchor, seconds, seed, options, report)
 

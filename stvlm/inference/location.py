@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stvlm.anchor.places import Placement, Placer, fit_placement
-from stvlm.anchor.sites import sites_at
-from stvlm.data.forecast import LEVELS, Forecast
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, Window
+from stvlm.core.forecast import LEVELS, Forecast
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, Window
+from stvlm.inference.predict import predict
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import predict
+from stvlm.spatial.interpolation import Placement, Placer, fit_placement
+from stvlm.spatial.locations import sites_at
 
 if TYPE_CHECKING:
-    from stvlm.anchor.blend import Anchor
+    from stvlm.anchor.ensemble import Anchor
 
 REACH = 2.0  # times the largest distance between a sensor and its nearest one
 LEAST_REACH = 0.25  # of the network's half extent
@@ -33,7 +33,7 @@ def forecast_at(model: STVLM, window: Window, lat: float, lon: float) -> Forecas
     windows of the validation part; that is done once for a model and a series, and kept.
 
     Args:
-        model: trained on this network. window: as in `stvlm.predict.predict`. lat, lon: degrees, WGS84.
+        model: trained on this network. window: as in `stvlm.inference.predict.predict`. lat, lon: degrees, WGS84.
 
     Returns:
         Forecast of a network of one sensor, "here", in the unit of the series.

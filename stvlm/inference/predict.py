@@ -10,20 +10,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from stvlm.data.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
-from stvlm.data.kept import Kept
-from stvlm.data.memory import forecast_bytes, need
-from stvlm.data.series import SensorSeries
-from stvlm.data.tracking import BandTracker
-from stvlm.data.windows import Window
-from stvlm.modalities.image import ImageConfig, legend, paint_views
-from stvlm.modalities.inputs import InputBuilder, ModelInputs
-from stvlm.modalities.prompt import Prompt, describe_window
-from stvlm.modalities.raster import SpatialRaster
+from stvlm.calibration.online import BandTracker
+from stvlm.core.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.modalities.batch import InputBuilder, ModelInputs
+from stvlm.modalities.image.raster import SpatialRaster
+from stvlm.modalities.image.views import ImageConfig, legend, paint_views
+from stvlm.modalities.text.prompt import Prompt, describe_window
 from stvlm.model.fusion import series_alone
+from stvlm.model.grad_accumulation import with_room
 from stvlm.model.head import MEDIAN
-from stvlm.model.micro import with_room
 from stvlm.model.stvlm import STVLM, ModelOutput
+from stvlm.runtime.cache import Kept
+from stvlm.runtime.memory import forecast_bytes, need
 
 # Windows that are forecast again to learn how wide the bands of one forecast must be: one every H / RECENT_PER_HORIZON steps, so many
 # of them, and so many cells where the network has to run.

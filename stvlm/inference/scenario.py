@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from stvlm.data.forecast import LEVELS, MODALITIES, Forecast
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.modalities.disturb import check_disturbance
-from stvlm.modalities.inputs import InputBuilder
-from stvlm.modalities.mentions import Names
+from stvlm.core.forecast import LEVELS, MODALITIES, Forecast
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.inference.predict import check_window, recent_tracker, take_away
+from stvlm.modalities.batch import InputBuilder
+from stvlm.modalities.perturb import check_disturbance
+from stvlm.modalities.text.facts import Names
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import check_window, recent_tracker, take_away
 
 LONGEST_EVENT, LONGEST_PROMPT = 140, 2000  # characters
 MOST_DROPPED = 40  # sensors chosen one by one

@@ -8,11 +8,11 @@ from difflib import SequenceMatcher
 import numpy as np
 import torch
 
-from stvlm.data.forecast import Forecast
-from stvlm.data.network import SensorNetwork
-from stvlm.data.windows import Window
+from stvlm.core.forecast import Forecast
+from stvlm.core.network import SensorNetwork
+from stvlm.core.windows import Window
+from stvlm.inference.predict import check_window
 from stvlm.model.stvlm import STVLM
-from stvlm.predict import check_window
 
 STILL_READABLE = 0.6  # likeness of two texts from which people take one for a misspelling of the other
 

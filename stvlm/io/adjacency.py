@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from stvlm.data.files import InputError, SourceFile, show
-from stvlm.data.letters import tidy_column_of_names
-from stvlm.data.tables import Table, check_columns, open_table, parse_numbers, to_text
+from stvlm.io.source import InputError, SourceFile, show
+from stvlm.io.table import Table, check_columns, open_table, parse_numbers, to_text
+from stvlm.io.text import tidy_column_of_names
 
 FROM = ("from", "source", "src", "start", "from_id", "u", "i")
 TO = ("to", "target", "dst", "destination", "end", "to_id", "v", "j")

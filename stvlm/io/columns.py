@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from stvlm.data.files import InputError, Source, open_source, show
-from stvlm.data.tables import open_table
+from stvlm.io.source import InputError, Source, open_source, show
+from stvlm.io.table import open_table
 
 SPELLINGS = {  # our word -> other usual spellings, the surest first
     "sensor_id": (

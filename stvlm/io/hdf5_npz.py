@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from stvlm.data.files import InputError, SourceFile, show
-from stvlm.data.letters import LONGEST_NAME, check_lengths, tidy_column_of_names
-from stvlm.data.tables import to_text
-from stvlm.data.times import YEARS, Clock, parse_times
+from stvlm.io.source import InputError, SourceFile, show
+from stvlm.io.table import to_text
+from stvlm.io.text import LONGEST_NAME, check_lengths, tidy_column_of_names
+from stvlm.io.timestamps import YEARS, Clock, parse_times
 
 NEEDED = {"axis0", "axis1", "block0_values", "block0_items"}
 DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, OverflowError, SyntaxError, MemoryError)

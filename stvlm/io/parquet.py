@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stvlm.data.files import InputError, SourceFile, show
-from stvlm.data.points import WGS84, code_of_system, in_degrees, places_of_wkb
+from stvlm.io.geojson import WGS84, code_of_system, in_degrees, places_of_wkb
+from stvlm.io.source import InputError, SourceFile, show
 
 MOST_TEXTS = 20_000_000  # text cells: each takes many times the memory of a number
 MOST_GROWTH, SMALL = 400, 64 << 20  # a table may take so many times the bytes of its file, once it is not small

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stvlm.data.arrays import read_h5, read_npz
-from stvlm.data.baselayer import BaseLayer
-from stvlm.data.columns import SPELLINGS, Said, find_columns
-from stvlm.data.exports import forecast_table, read_forecast, write_forecast
-from stvlm.data.files import InputError, Source, SourceFile, open_source, show
-from stvlm.data.geofiles import read_base_layer
-from stvlm.data.letters import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
-from stvlm.data.relations import read_adjacency
-from stvlm.data.tables import Table, open_table, parse_numbers, tidy_column, to_text
-from stvlm.data.times import Clock, is_newest_first, parse_times
+from stvlm.core.base_layer import BaseLayer
+from stvlm.io.adjacency import read_adjacency
+from stvlm.io.columns import SPELLINGS, Said, find_columns
+from stvlm.io.geojson import read_base_layer
+from stvlm.io.hdf5_npz import read_h5, read_npz
+from stvlm.io.source import InputError, Source, SourceFile, open_source, show
+from stvlm.io.table import Table, open_table, parse_numbers, tidy_column, to_text
+from stvlm.io.text import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
+from stvlm.io.timestamps import Clock, is_newest_first, parse_times
+from stvlm.io.write import forecast_table, read_forecast, write_forecast
 
 MOST_FACTS = 500  # columns beside those that are needed
 MOST_EMPTY, SMALL = 64, 40_000_000  # a long table may become so many cells per row of it, once they are not few

@@ -10,13 +10,77 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from stvlm.data import passing
-from stvlm.data.child import child_environment
-from stvlm.data.columns import WORDS, Header, read_header
-from stvlm.data.files import InputError, Source, open_source, show
-from stvlm.data.formats import RawTables, read_tables
+import numpy as np
+import pandas as pd
+
+from stvlm.core.base_layer import BaseLayer
+from stvlm.io.columns import WORDS, Header, read_header
+from stvlm.io.read import RawTables, read_tables
+from stvlm.io.source import InputError, Source, open_source, show
+from stvlm.runtime.subprocess import child_environment
+
+# Tables as read, handed from one process to another in plain files: numbers as arrays, words as JSON.
+
+TABLES = ("sensors", "adjacency", "context")
+
+
+def put(raw: RawTables, folder: Path) -> None:
+    """Write tables into a folder."""
+    np.save(folder / "readings.npy", raw.readings.to_numpy(dtype="float32"), allow_pickle=False)
+    np.save(folder / "times.npy", raw.readings.index.to_numpy().astype("datetime64[s]"), allow_pickle=False)
+    if raw.context is not None:
+        np.save(folder / "context.npy", raw.context.index.to_numpy().astype("datetime64[s]"), allow_pickle=False)
+    if raw.base_layer is not None:
+        np.savez(folder / "layer.npz", **raw.base_layer.to_arrays())
+    words = {name: getattr(raw, name) for name in ("names", "notes", "timezone", "zoned", "fixes", "context_clock")}
+    words["ids"] = list(raw.readings.columns)
+    words |= {name: _plain(getattr(raw, name)) for name in TABLES}
+    (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
+
+
+def take(folder: Path) -> RawTables:
+    """Read what `put` wrote."""
+    words = json.loads((folder / "words.json").read_text("utf-8"))
+    times = pd.DatetimeIndex(np.load(folder / "times.npy", allow_pickle=False), name="timestamp")
+    tables = {name: _table(words[name]) for name in TABLES}
+    if tables["context"] is not None:
+        tables["context"].index = pd.DatetimeIndex(np.load(folder / "context.npy", allow_pickle=False), name="timestamp")
+    layer = None
+    if (folder / "layer.npz").is_file():
+        with np.load(folder / "layer.npz", allow_pickle=False) as arrays:
+            layer = BaseLayer.from_arrays(dict(arrays))
+    values = np.load(folder / "readings.npy", allow_pickle=False)
+    return RawTables(
+        readings=pd.DataFrame(values, index=times, columns=pd.Index(words["ids"], dtype="str")),
+        names=words["names"],
+        notes=tuple(words["notes"]),
+        timezone=words["timezone"],
+        zoned=words["zoned"],
+        fixes=tuple(words["fixes"]),
+        base_layer=layer,
+        context_clock=words["context_clock"],
+        **tables,
+    )
+
+
+def _plain(table: pd.DataFrame | None) -> list[list[Any]] | None:
+    """[name, whether numbers, cells] of each column; a missing number is null."""
+    if table is None:
+        return None
+    columns = []
+    for name, cells in table.items():
+        is_number = pd.api.types.is_numeric_dtype(cells.dtype)
+        columns.append([name, is_number, cells.where(cells.notna(), None).astype("object").tolist()])
+    return columns
+
+
+def _table(columns: list[list[Any]] | None) -> pd.DataFrame | None:
+    if columns is None:
+        return None
+    return pd.DataFrame({name: pd.Series(cells, dtype="float64" if is_number else "str") for name, is_number, cells in columns})
+
 
 BINARY = (".parquet", ".geoparquet", ".h5", ".hdf5", ".hdf")  # read by libraries in C, which a damaged file may bring down
 LARGE = 8 << 20  # bytes of any other file that is read apart
@@ -51,7 +115,7 @@ def read_uploads(
         return read_tables(**given)
     files = {role: source for role in FILES if (source := given.get(role)) is not None}
     words = {name: value for name, value in given.items() if name not in FILES}
-    return _apart(files, {"words": words}, passing.take, seconds, most_bytes)
+    return _apart(files, {"words": words}, take, seconds, most_bytes)
 
 
 def look_at_header(
@@ -116,7 +180,7 @@ def _is_risky(source: Source | None) -> bool:
 
 def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
     """Exit code of the process that reads the folder's request; None where it had to be ended."""
-    command = [sys.executable, "-m", "stvlm.data.guarded", str(folder), str(most_bytes)]
+    command = [sys.executable, "-m", "stvlm.io.sandbox", str(folder), str(most_bytes)]
     environment = child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")  # no memory reserved ahead
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
@@ -138,7 +202,7 @@ def _answer(folder: Path, most_bytes: int) -> int:
             header = read_header(files[role], role, request["said"])
             (folder / HEADER).write_text(json.dumps(asdict(header)), encoding="utf-8")
         else:
-            passing.put(read_tables(**{"adjacency": None, "context": None} | files, **request["words"]), folder)
+            put(read_tables(**{"adjacency": None, "context": None} | files, **request["words"]), folder)
     except InputError as error:
         (folder / "problems.json").write_text(json.dumps(error.problems), encoding="utf-8")
         return 2

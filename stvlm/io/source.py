@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stvlm.data.memory import BYTES_PER_CELL, MemoryShortError, need
+from stvlm.runtime.memory import BYTES_PER_CELL, MemoryShortError, need
 
 Source = Path | str | tuple[str, bytes]
 

@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
-from stvlm.data.baselayer import BaseLayer
-from stvlm.data.files import InputError, show
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries
-from stvlm.data.whole import write_folder
+from stvlm.core.base_layer import BaseLayer
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.io.source import InputError, show
+from stvlm.runtime.atomic import write_folder
 
 VERSION = 1
 META = "meta.json"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.data.columnar import read_parquet
-from stvlm.data.files import InputError, SourceFile, read_text, show
-from stvlm.data.letters import check_lengths, tidy, told, writable
-from stvlm.data.points import read_points
+from stvlm.io.geojson import read_points
+from stvlm.io.parquet import read_parquet
+from stvlm.io.source import InputError, SourceFile, read_text, show
+from stvlm.io.text import check_lengths, tidy, told, writable
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "-")
 BLOCK = 1_000_000  # cells looked at in one go

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from stvlm.data.files import InputError, show
+from stvlm.io.source import InputError, show
 
 LONGEST_NAME = 200  # characters of an id or a column name
 LONGEST_TEXT = 500  # characters of a fact

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.data.files import InputError, show
+from stvlm.io.source import InputError, show
 
 HOUR = r"\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?"
 ISO = rf"^(\d{{4}}[-/.]?\d{{1,2}}[-/.]?\d{{1,2}})(?:[T ]\s*({HOUR})\s*(Z|[+-]\d{{2}}(?::?\d{{2}})?)?)?$"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stvlm.data.escape import FORMULA
-from stvlm.data.escape import cells as cells_of_csv
-from stvlm.data.files import InputError, open_source, show
-from stvlm.data.forecast import Forecast
-from stvlm.data.tables import open_table
-from stvlm.data.times import parse_times
+from stvlm.core.escape import FORMULA, latex, table_cell
+from stvlm.core.escape import cells as cells_of_csv
+from stvlm.core.forecast import Forecast
+from stvlm.io.source import InputError, open_source, show
+from stvlm.io.table import open_table
+from stvlm.io.timestamps import parse_times
 
 COLUMNS = ("timestamp", "sensor_id", "value", "lower_80", "upper_80")
 
@@ -107,3 +108,41 @@ def read_forecast(path: Path | str) -> pd.DataFrame:
         armed = cells["sensor_id"].str.startswith(tuple("'" + sign for sign in FORMULA))
         cells["sensor_id"] = cells["sensor_id"].where(~armed, cells["sensor_id"].str.slice(1))
     return cells[list(COLUMNS)]
+
+
+# Tables as text for other programs: CSV, LaTeX, Markdown. Nothing in a cell is taken for a formula or a command.
+
+
+def table_csv(table: pd.DataFrame) -> str:
+    """A table as CSV; an apostrophe stands before texts and column names that a spreadsheet would run."""
+    out = table.copy()
+    for column in out.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in out.dtypes]]:
+        out[column] = cells_of_csv(out[column].astype("str"))
+    out.columns = cells_of_csv(pd.Series([str(column) for column in out.columns], dtype="str")).tolist()
+    return out.to_csv(index=False)
+
+
+def table_latex(table: pd.DataFrame, decimals: int = 3) -> str:
+    """A table as a LaTeX `tabular` with the rules of booktabs; every sign that LaTeX would act on is escaped."""
+    columns = "".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(table.columns, decimals), r"\midrule"]
+    lines += [_latex_row(row, decimals) for row in table.itertuples(index=False, name=None)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def table_markdown(table: pd.DataFrame, decimals: int = 3) -> str:
+    """A table as Markdown; every sign that Markdown or HTML would act on is escaped."""
+    marks = ["---:" if pd.api.types.is_numeric_dtype(kind) else "---" for kind in table.dtypes]
+    rows = [table.columns, *table.itertuples(index=False, name=None)]
+    head, *body = (["" if cell is None else _escaped(cell, decimals, table_cell) for cell in row] for row in rows)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *body)) + "\n"
+
+
+def _latex_row(cells: object, decimals: int) -> str:
+    return " & ".join(_escaped(cell, decimals, latex) for cell in cells) + r" \\"
+
+
+def _escaped(cell: object, decimals: int, escape: Callable[[object], str]) -> str:
+    if isinstance(cell, float | np.floating):
+        return f"{cell:.{decimals}f}" if np.isfinite(cell) else ""
+    return escape(cell)

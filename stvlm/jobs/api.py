@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from stvlm.jobs.backend import Backend
-from stvlm.jobs.keeping import changing
 from stvlm.jobs.local import LocalBackend
-from stvlm.jobs.ray_backend import RayBackend
-from stvlm.jobs.run import RunError, RunSpec, RunStatus, list_folders, read_status, run_folder, write_atomic
-from stvlm.logs import note
+from stvlm.jobs.ray.backend import RayBackend
+from stvlm.jobs.run import RunError, RunSpec, RunStatus, list_folders, read_status, run_folder
+from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.logs import note
+from stvlm.workspace.locks import changing
 
 BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "ray": RayBackend}  # name → class
 

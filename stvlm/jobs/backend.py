@@ -15,18 +15,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from stvlm.data.whole import write_folder
-from stvlm.jobs.keeping import cannot_write, changing, check_quota, hold_room
-from stvlm.jobs.run import (
-    RunError,
-    RunSpec,
-    RunStatus,
-    make_run_id,
-    read_all,
-    read_status,
-    run_folder,
-    write_atomic,
-)
+from stvlm.jobs.run import RunError, RunSpec, RunStatus, check_quota, hold_room, make_run_id, read_all, read_status, run_folder
+from stvlm.runtime.atomic import write_atomic, write_folder
+from stvlm.workspace.locks import cannot_write, changing
 
 SILENT_SECONDS = 30.0  # a worker shows a sign of life every second or two
 PATIENCE_SECONDS = 2.0  # with a worker that was asked to end; it ends itself before that
@@ -212,7 +203,7 @@ def checked_settings(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RunError: an unknown setting, or a value that it refuses.
     """
-    from stvlm.fit import FitConfig  # brings torch, which only a new run needs
+    from stvlm.training.fit import FitConfig  # brings torch, which only a new run needs
 
     unknown = sorted(set(config) - {f.name for f in fields(FitConfig)})
     if unknown:

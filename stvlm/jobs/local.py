@@ -2,13 +2,155 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+from filelock import FileLock, Timeout
+
+from stvlm.jobs import api
 from stvlm.jobs.backend import Backend
-from stvlm.jobs.process import WORKER, end, is_alive, start, worker_process
 from stvlm.jobs.run import RunSpec
+from stvlm.jobs.status_writer import Report
+from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.subprocess import child_environment
+from stvlm.workspace.paths import workspace
+
+# The queue before each device: first come, first served, one run at a time.
+
+POLL_SECONDS, LONGEST_SECONDS = 0.3, 3.0  # between two looks: for the next in the queue, and for those far behind
+
+
+def take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
+    """Wait until no earlier run waits for one of the devices, and one of them is free.
+
+    The lock belongs to the process: when it ends, however that happens, the device is free.
+
+    Args:
+        report: of the run, which is told its place. devices: those that it may get.
+
+    Returns:
+        The device, and its lock, held until the context is left or the process ends.
+
+    Raises:
+        Cancelled: meanwhile it was asked to end.
+    """
+    locks = workspace() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    while True:
+        report.check()
+        waiting, working = before(report.folder.name, devices)
+        for device in devices if waiting == 0 else ():
+            try:
+                return device, FileLock(locks / f"{re.sub(r'[^a-z0-9]', '-', device)}.lock").acquire(timeout=0)
+            except Timeout:
+                continue
+        ahead = waiting + working
+        report.update(ahead=ahead, message=f"Waits for {' or '.join(devices)}: {ahead} before it.")
+        time.sleep(min(POLL_SECONDS * max(ahead, 1), LONGEST_SECONDS))
+
+
+def before(run_id: str, devices: tuple[str, ...]) -> tuple[int, int]:
+    """How many runs go before this one on its devices: those that wait since longer, those at work."""
+    own = api.status(run_id)
+    others = [run for run in api.list_runs() if run.is_live and run.run_id != run_id and run.spec.backend == own.spec.backend]
+    rivals = [run for run in others if set(run.device.split(",")) & set(devices)]
+    waiting = [run for run in rivals if run.state == "queued"]
+    earlier = sum((run.queued, run.run_id) < (own.queued, own.run_id) for run in waiting)
+    return earlier, len(rivals) - len(waiting)
+
+
+# The worker processes of this machine: start one, tell whether it lives, end it.
+
+SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # what tells libraries how many to take
+WORKER = (sys.executable, "-m", "stvlm.jobs.worker")
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """Which process works on a run; `created` (seconds since 1970) tells it from a later one with the same number."""
+
+    pid: int
+    created: float
+    host: str
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another machine, which shares the workspace, runs it."""
+        return self.host != socket.gethostname()
+
+
+def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> None:
+    """Start a worker on the run in `folder`, in a process group of its own: it outlives this process.
+
+    Args:
+        folder: the run's. worker: the command, which gets the folder as its last argument. threads: of its CPU work.
+
+    Raises:
+        OSError: it cannot be started, or written down; then there is no worker.
+    """
+    environment = child_environment(STVLM_HOME=str(workspace()), PYTHONUNBUFFERED="1")
+    if threads:
+        environment |= dict.fromkeys(THREADS, str(threads))
+    with (folder / "log.txt").open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603  our own worker, no shell; the argument is a checked path
+            [*worker, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
+    created = psutil.Process(child.pid).create_time()  # nobody could reap it yet, so it is there, be it as a zombie
+    process = WorkerProcess(child.pid, created, socket.gethostname())
+    threading.Thread(target=child.wait, daemon=True).start()  # so that an ended worker does not stay a zombie
+    try:
+        write_atomic(folder / "process.json", process)
+    except OSError:
+        end(process, patience_seconds=0.0)  # a worker that nobody could find again
+        raise
+
+
+def worker_process(folder: Path) -> WorkerProcess | None:
+    """The process that works, or worked last, on the run in `folder`; None where none was started."""
+    try:
+        return WorkerProcess(**json.loads((folder / "process.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def is_alive(process: WorkerProcess) -> bool:
+    """Whether that very process runs on this machine; a zombie, or another with the same number, does not count."""
+    if process.is_elsewhere:
+        return False
+    try:
+        found = psutil.Process(process.pid)
+        return abs(found.create_time() - process.created) < 2 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end(process: WorkerProcess, patience_seconds: float) -> None:
+    """Wait for a worker to end; then ask its group to end; then end it."""
+    for sign, seconds in ((None, patience_seconds), (signal.SIGTERM, SOFT_SECONDS), (signal.SIGKILL, 5.0)):
+        if sign is not None and is_alive(process):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, sign)  # the worker leads its own group, so its children go with it
+        deadline = time.monotonic() + seconds
+        while is_alive(process) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 @dataclass(frozen=True)

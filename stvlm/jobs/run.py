@@ -8,27 +8,27 @@ import logging
 import os
 import re
 import secrets
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stvlm
-from stvlm.logs import note
+from stvlm.runtime.logs import note
 from stvlm.runtime.settings import settings
+from stvlm.workspace.locks import size_of
+from stvlm.workspace.paths import workspace
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 WAITING_OR_WORKING = ("queued", "running", "cancelling")
+LAST_WORD_BYTES = 65_536
+LAST_WORD = ".last-word"  # a file that holds room on the disk, given up so that a run can say that the disk is full
 State = Literal["queued", "running", "cancelling", "cancelled", "done", "failed", "lost"]
 
 
 class RunError(ValueError):
     """What was asked of a run cannot be done; the text says why."""
-
-
-class WorkspaceError(RuntimeError):
-    """The workspace cannot be written; the text says where, why and what to do."""
 
 
 class DataSource(BaseModel):
@@ -53,9 +53,9 @@ class RunSpec(BaseModel):
         kind: "fit": fine-tune a model.
         title: what people call the run.
         data: its readings.
-        config: settings of `stvlm.fit.FitConfig`; the rest keeps its default.
+        config: settings of `stvlm.training.fit.FitConfig`; the rest keeps its default.
         threads: CPU threads of the worker; None leaves the choice to the environment.
-        backend: where it works, a name of `stvlm.jobs.board.BACKENDS`.
+        backend: where it works, a name of `stvlm.jobs.api.BACKENDS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -143,11 +143,6 @@ class RunStatus(BaseModel):
         return run_folder(self.run_id) / "model"
 
 
-def workspace() -> Path:
-    """The folder of all runs and data sets: STVLM_HOME, else .stvlm under the current folder."""
-    return settings().home.absolute()
-
-
 def make_run_id() -> str:
     """Twelve random hexadecimal digits."""
     return secrets.token_hex(6)
@@ -198,24 +193,31 @@ def read_all() -> list[RunStatus]:
     return found
 
 
-def write_atomic(path: Path, content: Any, durable: bool = False) -> None:
-    """Write JSON (a dict, a pydantic model or a dataclass) so that readers see the old file or the new one, never a part.
+def hold_room(folder: Path) -> None:
+    """Keep a little room in a run's folder for its last word."""
+    (folder / LAST_WORD).write_bytes(os.urandom(LAST_WORD_BYTES))  # random: no file system stores it in less
 
-    Args:
-        path: the file. content: what to write.
-        durable: also survive a power cut.
+
+def check_quota(runs: Iterable[RunStatus]) -> None:
+    """Refuse one run more where the workspace is full. No run is ever deleted by itself: a model may be in use.
+
+    Raises:
+        RunError: too many that wait or work, too many runs, or too many bytes; the text says what to do.
     """
-    if isinstance(content, BaseModel):
-        content = content.model_dump(mode="json")
-    elif is_dataclass(content):
-        content = asdict(content)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    runs, limits = list(runs), settings()
+    live = sum(run.is_live for run in runs)
+    if live >= limits.max_live_runs:
+        raise RunError(
+            f"{live} runs wait or work already, and at most {limits.max_live_runs} may. Cancel one, or wait until one has ended."
+        )
+    gigabytes = sum(size_of(run_folder(run.run_id)) for run in runs) / 1e9
+    if len(runs) < limits.max_runs and gigabytes < limits.max_gb:
+        return
+    full = f"{len(runs)} of at most {limits.max_runs} are kept"
+    if len(runs) < limits.max_runs:
+        full = f"they take {gigabytes:.3g} GB of the {limits.max_gb:g} GB allowed"
+    ended = sorted((run for run in runs if not run.is_live), key=lambda run: (run.state == "done", run.created))
+    advice = (
+        f"Delete one that has ended, for instance {ended[0].title!r} ({ended[0].state})" if ended else "Wait until one has ended"
+    )
+    raise RunError(f"There is no room for another run: {full}. {advice}, or raise STVLM_MAX_RUNS or STVLM_MAX_GB.")

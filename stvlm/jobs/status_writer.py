@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from stvlm.jobs.keeping import LAST_WORD
-from stvlm.jobs.run import write_atomic
+from stvlm.jobs.run import LAST_WORD
+from stvlm.runtime.atomic import write_atomic
 
 PULSE_SECONDS = 0.5
 GRACE_SECONDS = 1.2  # from a cancel that was seen to the end of a step that does not end

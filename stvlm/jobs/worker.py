@@ -18,11 +18,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stvlm import __version__
+from stvlm.jobs.api import read_rows
 from stvlm.jobs.backend import as_settings
-from stvlm.jobs.board import read_rows
-from stvlm.jobs.queue import take_device
-from stvlm.jobs.report import Report
-from stvlm.jobs.run import RunSpec, workspace, write_atomic
+from stvlm.jobs.local import take_device
+from stvlm.jobs.run import RunSpec
+from stvlm.jobs.status_writer import Report
+from stvlm.runtime.atomic import write_atomic
+from stvlm.workspace.paths import workspace
 
 KEPT = ("step", "phase", "loss", "val_mae", "anchor_val_mae", "best_val_mae", "seconds")  # of a FitStep, in a row of losses.jsonl
 SHOWN = (*KEPT, "total", "eta_seconds", "message")  # of a FitStep, in the status
@@ -36,7 +38,7 @@ def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
     Args:
         spec: what to do. folder: of the run. device: the one that was taken.
     """
-    from stvlm.fit import FitConfig, fit
+    from stvlm.training.fit import FitConfig, fit
 
     if device.startswith("cuda"):
         import torch
@@ -52,10 +54,10 @@ def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
 def load_data(spec: RunSpec) -> Any:
     """The SensorSeries that a run is about."""
     if spec.data.sample is not None:
-        from stvlm.data.samples import load_sample
+        from stvlm.datasets.samples import load_sample
 
         return load_sample(spec.data.sample)
-    from stvlm.data.store import load_series
+    from stvlm.io.store import load_series
 
     return load_series(workspace() / "datasets" / str(spec.data.dataset))
 

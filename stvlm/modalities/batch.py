@@ -9,23 +9,16 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from stvlm.anchor.blend import Anchor
-from stvlm.data.forecast import MODALITIES
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.modalities.disturb import (
-    CONSTANT_PROMPT,
-    check_disturbance,
-    foreign_cutoff,
-    noise_images,
-    sensor_order,
-    shuffle_pixels,
-)
-from stvlm.modalities.image import ImageConfig, build_raster, n_views, paint_views
-from stvlm.modalities.mentions import Mention, Names
-from stvlm.modalities.prompt import PromptConfig, describe_window
-from stvlm.modalities.raster import on_image
+from stvlm.anchor.ensemble import Anchor
+from stvlm.core.forecast import MODALITIES
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.modalities.image.raster import on_image
+from stvlm.modalities.image.views import ImageConfig, build_raster, n_views, paint_views
+from stvlm.modalities.perturb import CONSTANT_PROMPT, check_disturbance, foreign_cutoff, noise_images, sensor_order, shuffle_pixels
 from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
+from stvlm.modalities.text.facts import Mention, Names
+from stvlm.modalities.text.prompt import PromptConfig, describe_window
 
 CELLS = 40_000  # sensors times windows that run at once
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 
-from stvlm.modalities.curve import LEVELS, hilbert
+from stvlm.modalities.image.sensor_order import LEVELS, hilbert
 
 FULL = 2048  # sensors up to which each reads each
 BLOCK = 512  # sensors of a block; a multiple of GROUP

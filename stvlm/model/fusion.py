@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stvlm.model.backbone import Backbone
-from stvlm.model.blocks import attend_in_blocks, attention_rows
+from stvlm.model.block_attention import attend_in_blocks, attention_rows
 
 VISION, TEXT, SERIES = 0, 1, 2
 EAGER = 10.0  # strengths and lifts learn so many times faster than weights: few windows tell of an event

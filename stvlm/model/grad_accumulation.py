@@ -10,11 +10,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from stvlm.data.memory import MemoryShortError
-from stvlm.modalities.inputs import ModelInputs
-from stvlm.model import together
-from stvlm.model.objective import pinball_loss
+from stvlm.modalities.batch import ModelInputs
+from stvlm.model import distributed
+from stvlm.model.losses import pinball_loss
 from stvlm.model.stvlm import STVLM
+from stvlm.runtime.memory import MemoryShortError
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def backward(
     Returns:
         The loss of the batch, without the penalty.
     """
-    n, me = len(inputs.series), together.company()
+    n, me = len(inputs.series), distributed.company()
     if size >= n and me.size == 1:
         with half_precision(device):
             loss = pinball_loss(model, inputs.to(device)) / scale
@@ -58,7 +58,7 @@ def backward(
             total += float(loss.detach())
     if penalty and me.is_first:
         penalty().backward()
-    return total if me.size == 1 else together.add_up((p for p in model.parameters() if p.requires_grad), total)
+    return total if me.size == 1 else distributed.add_up((p for p in model.parameters() if p.requires_grad), total)
 
 
 @contextmanager

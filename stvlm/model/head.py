@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stvlm.data.forecast import LEVELS
+from stvlm.core.forecast import LEVELS
 
 MEDIAN = LEVELS.index(0.5)
 LOUD = 4.0  # what is drawn from words is nearly 0 but for the few sensors that they speak of: so that these are heard

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from stvlm.anchor.ridge import Member
-from stvlm.data.forecast import LEVELS, order_statistic
-from stvlm.data.tracking import BandTracker
-from stvlm.modalities.inputs import InputBuilder, ModelInputs
+from stvlm.calibration.online import BandTracker
+from stvlm.core.forecast import LEVELS, order_statistic
+from stvlm.modalities.batch import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput
 

@@ -13,17 +13,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from stvlm.anchor.blend import Anchor
-from stvlm.data.series import SensorSeries
-from stvlm.modalities.inputs import InputBuilder
-from stvlm.modalities.series import SeriesConfig
-from stvlm.modalities.slots import AHEAD, character
+from stvlm.anchor.ensemble import Anchor
+from stvlm.core.series import SensorSeries
+from stvlm.modalities.batch import InputBuilder
+from stvlm.modalities.series import AHEAD, SeriesConfig, character
 from stvlm.model import backbone as backbones
-from stvlm.model import folder as folders
-from stvlm.model import vetting
+from stvlm.model import serialize
+from stvlm.model import serialize as folders
 from stvlm.model.stvlm import FORMAT, STVLM, ModelConfig, config_from_dict
+from stvlm.runtime.assets import asset
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints" / "stvlm-tiny"
+BUNDLED = asset("checkpoints", "stvlm-tiny")
 OWN = ("spread", "shrinkage")  # what a model knows of its network alone
 
 
@@ -50,8 +50,8 @@ class SharedWeights:
         """
         folder = folders.find(Path(folder))
         try:
-            stored, manifest = vetting.read_folder(folder)
-            config, weights = config_from_dict(stored), vetting.read_weights(folder)
+            stored, manifest = serialize.read_folder(folder)
+            config, weights = config_from_dict(stored), serialize.read_weights(folder)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no whole set of shared weights of this version: {error}") from error
         if not config.slots or set(OWN) & weights.keys():

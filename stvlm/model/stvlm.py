@@ -15,24 +15,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from stvlm.anchor import files as anchor_files
-from stvlm.anchor.blend import Anchor
-from stvlm.data.forecast import LEVELS
-from stvlm.data.series import SensorSeries
-from stvlm.modalities.image import VIEWS, ImageConfig
-from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
-from stvlm.modalities.mentions import Mention
-from stvlm.modalities.prompt import PromptConfig
-from stvlm.modalities.series import SeriesConfig, fourier
-from stvlm.modalities.slots import from_slots
+from stvlm.anchor import serialize as anchor_files
+from stvlm.anchor.ensemble import Anchor
+from stvlm.core.forecast import LEVELS
+from stvlm.core.series import SensorSeries
+from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
+from stvlm.modalities.image.views import VIEWS, ImageConfig
+from stvlm.modalities.series import SeriesConfig, fourier, from_slots
+from stvlm.modalities.text.facts import Mention
+from stvlm.modalities.text.prompt import PromptConfig
 from stvlm.model import backbone as backbones
-from stvlm.model import folder as folders
-from stvlm.model import vetting
+from stvlm.model import serialize
+from stvlm.model import serialize as folders
 from stvlm.model.adapters import AdapterConfig, adapt
-from stvlm.model.blocks import sensor_order
+from stvlm.model.block_attention import sensor_order
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
-from stvlm.model.suiting import check_series
+from stvlm.model.serialize import check_series
 
 FORMAT = 1
 GLIMPSE = 3  # places a side
@@ -227,18 +226,18 @@ class STVLM(nn.Module):
         """
         folder = folders.find(Path(folder))
         try:
-            stored, manifest = vetting.read_folder(folder)
+            stored, manifest = serialize.read_folder(folder)
             made_on = stored.pop("base", None)
             config, anchor = config_from_dict(stored), anchor_files.load(folder)
             if (config.lookback, config.horizon) != (anchor.frame.lookback, anchor.frame.horizon):
                 raise ValueError(f"{folder} holds a model and an anchor of different lookbacks or horizons.")
             if made_on is None:
-                vetting.compare(lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder)
+                serialize.compare(lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder)
                 backbone = backbones.build_empty(folder / "backbone", config.backbone)
             else:
                 backbone = folders.load_base(folder, made_on, base or config.backbone, config.n_layers)
             model = cls(config, anchor, backbone)
-            folders.fill(model, vetting.read_weights(folder), made_on is not None)
+            folders.fill(model, serialize.read_weights(folder), made_on is not None)
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvlm.data.baselayer import ELSEWHERE
-from stvlm.data.files import show
-from stvlm.data.formats import RawTables
-from stvlm.data.network import SensorNetwork
+from stvlm.core.base_layer import ELSEWHERE
+from stvlm.core.network import SensorNetwork
+from stvlm.io.read import RawTables
+from stvlm.io.source import show
 
 NICE_STEPS = [
     1,

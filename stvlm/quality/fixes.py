@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from stvlm.data.checks import NICE_STEPS, usual_step, words_for
-from stvlm.data.files import FOR_PATHS, InputError, show
-from stvlm.data.formats import RawTables
-from stvlm.data.oddities import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
-from stvlm.data.points import to_degrees
-from stvlm.data.times import is_newest_first
+from stvlm.io.geojson import to_degrees
+from stvlm.io.read import RawTables
+from stvlm.io.source import FOR_PATHS, InputError, show
+from stvlm.io.timestamps import is_newest_first
+from stvlm.quality.errors import NICE_STEPS, usual_step, words_for
+from stvlm.quality.warnings import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
 
 
 @dataclass(frozen=True)

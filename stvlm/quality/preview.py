@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.data.fixes import apply_fixes
-from stvlm.data.formats import RawTables
-from stvlm.data.quality import QualityReport, inspect
+from stvlm.io.read import RawTables
+from stvlm.quality.fixes import apply_fixes
+from stvlm.quality.report import QualityReport, inspect
 
 AROUND = 48  # readings shown before and after the first change
 

@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from stvlm.data.checks import Problem, find_errors, usual_step, words_for
-from stvlm.data.escape import cells
-from stvlm.data.files import InputError, Source, show
-from stvlm.data.fixes import FIXES, Fix, apply_fixes
-from stvlm.data.formats import RawTables, read_tables
-from stvlm.data.network import SensorNetwork
-from stvlm.data.oddities import Columns, find_oddities, measure, summary
-from stvlm.data.relations import to_matrix
-from stvlm.data.series import SensorSeries, to_local
+from stvlm.core.escape import cells
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries, to_local
+from stvlm.io.adjacency import to_matrix
+from stvlm.io.read import RawTables, read_tables
+from stvlm.io.source import InputError, Source, show
+from stvlm.quality.errors import Problem, find_errors, usual_step, words_for
+from stvlm.quality.fixes import FIXES, Fix, apply_fixes
+from stvlm.quality.warnings import Columns, find_oddities, measure, summary
 
 MOST_CONTEXT = 20_000_000  # cells on the clock of the readings; each takes some forty bytes meanwhile
 LETTERS = 8  # of a text that take the room of one cell more

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from stvlm.data.checks import Problem, some, usual_step, words_for
-from stvlm.data.files import show
-from stvlm.data.formats import RawTables
-from stvlm.data.land import COARSE, FINE, load
-from stvlm.data.letters import look_alike
-from stvlm.data.network import SensorNetwork
+from stvlm.core.base_layer import COARSE, FINE, load
+from stvlm.core.network import SensorNetwork
+from stvlm.io.read import RawTables
+from stvlm.io.source import show
+from stvlm.io.text import look_alike
+from stvlm.quality.errors import Problem, some, usual_step, words_for
 
 BLOCK = 4_000_000  # cells looked at in one go
 SENTINELS = (-9999.0, -999.0, -99.9, -99.0)

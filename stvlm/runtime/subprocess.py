@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 Report = Callable[[str, float], None]
-LOADED = ["stvlm.fit", "stvlm.predict"]  # once, by the process from which the others are forked
+LOADED = ["stvlm.training.fit", "stvlm.inference.predict"]  # once, by the process from which the others are forked
 
 
 def run_apart(function: Callable[..., Any], *arguments: Any, report: Report) -> Any:
@@ -57,3 +59,14 @@ def _work(pipe: Connection, function: Callable[..., Any], arguments: tuple) -> N
     except BaseException as error:  # all of it is the caller's to handle
         error.add_note(traceback.format_exc())
         pipe.send(("failed", error))
+
+
+# A process that is this program again.
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The variables of such a process, which finds the program whatever folder it stands in; `more` go before those of this one."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return os.environ | {"PYTHONPATH": path} | more

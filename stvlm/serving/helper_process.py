@@ -17,13 +17,13 @@ from multiprocessing.connection import Connection
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
-from stvlm.data.child import child_environment
-from stvlm.data.kept import Kept
+from stvlm.runtime.cache import Kept
+from stvlm.runtime.subprocess import child_environment
 
 if TYPE_CHECKING:
-    from stvlm.data.forecast import Forecast
-    from stvlm.data.windows import Window
-    from stvlm.zeroshot import Told
+    from stvlm.core.forecast import Forecast
+    from stvlm.core.windows import Window
+    from stvlm.training.zero_shot import Told
 
 T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
@@ -81,7 +81,7 @@ class Beside:
             if self._process is None:
                 self._line, far = Pipe()
                 with far:
-                    command = [sys.executable, "-m", "stvlm.jobs.beside", str(far.fileno()), module]
+                    command = [sys.executable, "-m", "stvlm.serving.helper_process", str(far.fileno()), module]
                     quiet = dict.fromkeys(("stdin", "stderr"), subprocess.DEVNULL)  # an error that is not caught may quote a cell
                     self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=child_environment(), **quiet)  # noqa: S603  our own module
 
@@ -128,7 +128,7 @@ def forecast(told: Told, windows: list[Window]) -> list[Forecast]:
     Raises:
         ValueError, MemoryShortError: as `predict.predict_together`.
     """
-    from stvlm.predict import predict_together
+    from stvlm.inference.predict import predict_together
 
     model = _MODELS.get(told.asked, lambda: told.model(windows[0].series))
     return predict_together(model, windows)

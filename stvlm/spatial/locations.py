@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from stvlm.data.network import SensorNetwork, project_km
+from stvlm.core.network import SensorNetwork, project_km
 
 FEWEST_VALUES = 4  # different ones, for a column to say anything
 MOST_GAPS = 0.2

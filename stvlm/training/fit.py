@@ -13,23 +13,23 @@ import numpy as np
 import torch
 
 from stvlm import __version__
-from stvlm import checkpoint as checkpoints
-from stvlm.anchor.blend import Anchor
-from stvlm.anchor.choose import fit_anchor
-from stvlm.data.forecast import MODALITIES
-from stvlm.data.seasons import find_seasons
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, few_shot, since_block
-from stvlm.modalities.image import ImageConfig
-from stvlm.modalities.inputs import InputBuilder, InputConfig
-from stvlm.modalities.prompt import PromptConfig
+from stvlm.anchor.ensemble import Anchor
+from stvlm.anchor.fit import fit_anchor
+from stvlm.core.forecast import MODALITIES
+from stvlm.core.seasonality import find_seasons
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, few_shot, since_block
+from stvlm.modalities.batch import InputBuilder, InputConfig
+from stvlm.modalities.image.views import ImageConfig
 from stvlm.modalities.series import SeriesConfig
+from stvlm.modalities.text.prompt import PromptConfig
 from stvlm.model import backbone as backbones
-from stvlm.model import together
+from stvlm.model import distributed
 from stvlm.model.adapters import pick
-from stvlm.model.shared import BUNDLED, SharedWeights
+from stvlm.model.pretrained import BUNDLED, SharedWeights
 from stvlm.model.stvlm import STVLM, ModelConfig
-from stvlm.training import CHECKPOINT_EVERY, CHECKPOINT_SECONDS, FitConfig, Training
+from stvlm.training import checkpoint as checkpoints
+from stvlm.training.trainer import CHECKPOINT_EVERY, CHECKPOINT_SECONDS, FitConfig, Training
 
 OF_THE_WEIGHTS = (  # settings that shared weights bring with them
     "backbone", "n_layers", "tuning", "modalities", "views", "image_size", "template", "fusion", "others", "glimpse", "disturb",
@@ -89,7 +89,7 @@ def fit(
         ValueError: settings or data with which nothing can be trained.
     """
     started = time.monotonic()
-    me = together.company()
+    me = distributed.company()
     device = me.device or pick_device(config.device)
     split = split_of(series, config)
     shared = shared_weights(config)
@@ -118,7 +118,7 @@ def fit(
     while True:
         yield where("train", training.message)
         out_of_time = config.max_minutes is not None and training.seconds > config.max_minutes * 60 * 0.85
-        if together.agreed(training.step >= training.total or out_of_time or training.hopeless):
+        if distributed.agreed(training.step >= training.total or out_of_time or training.hopeless):
             break
         training.advance()
         if checkpoint and me.is_first and (training.step % CHECKPOINT_EVERY == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS):

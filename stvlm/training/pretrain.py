@@ -13,20 +13,20 @@ import numpy as np
 import torch
 
 from stvlm import __version__
-from stvlm.anchor.blend import Anchor
-from stvlm.anchor.unfitted import unfitted_anchor
-from stvlm.data.collection import Dataset, open_dataset
-from stvlm.data.physics import FIELDS, physical_field
-from stvlm.data.seasons import find_seasons
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, thin
-from stvlm.modalities.inputs import InputBuilder, InputConfig, ModelInputs
+from stvlm.anchor.ensemble import Anchor
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.core.seasonality import find_seasons
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, thin
+from stvlm.datasets.folder import Dataset, open_dataset
+from stvlm.datasets.synthetic_physics import FIELDS, physical_field
+from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
 from stvlm.model import backbone as backbones
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import pinball_loss, usual_spread
-from stvlm.model.schedule import schedule
-from stvlm.model.shared import config_for, first_model, places_of, sibling
+from stvlm.model.losses import pinball_loss, usual_spread
+from stvlm.model.pretrained import config_for, first_model, places_of, sibling
 from stvlm.model.stvlm import STVLM, ModelConfig, set_spread
+from stvlm.training.trainer import schedule
 
 LONGEST = 12_000  # steps of a network that are looked at
 MOST_SENSORS = 48  # of a task

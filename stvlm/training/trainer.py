@@ -8,20 +8,54 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from stvlm import checkpoint as checkpoints
-from stvlm.anchor.folds import training_folds
-from stvlm.data.forecast import MODALITIES
-from stvlm.data.windows import Split, thin
-from stvlm.modalities.disturb import check_disturbance
-from stvlm.modalities.facts import has_news
-from stvlm.modalities.image import ImageConfig
-from stvlm.modalities.inputs import InputBuilder, ModelInputs
+from stvlm.anchor.fit import training_folds
+from stvlm.core.forecast import MODALITIES
+from stvlm.core.windows import Split, thin
+from stvlm.modalities.batch import InputBuilder, ModelInputs
+from stvlm.modalities.image.views import ImageConfig
+from stvlm.modalities.perturb import check_disturbance
+from stvlm.modalities.text.facts import has_news
+from stvlm.model.adapters import RankBudget, orthogonality, parts, ranks
+from stvlm.model.grad_accumulation import backward, make_quick, with_room
 from stvlm.model.head import MEDIAN
-from stvlm.model.micro import backward, make_quick, with_room
-from stvlm.model.objective import calibrated_spread, score_windows, shrunk, usual_spread, window_odds
-from stvlm.model.ranks import RankBudget, orthogonality, parts, ranks
-from stvlm.model.schedule import default_rate, needed_gain, planned_steps, schedule
+from stvlm.model.losses import calibrated_spread, score_windows, shrunk, usual_spread, window_odds
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
+from stvlm.training import checkpoint as checkpoints
+
+# How long a training goes on, how fast, and what it must gain to be taken.
+
+ENOUGH = 50  # training windows that share no reading
+
+
+def needed_gain(min_gain: float, apart: float) -> float:
+    """Share by which the network must lower the validation error: more where it learnt from few windows that share no reading.
+
+    A short validation part beside a short training part is of the same weather, and flatters what was learnt by heart.
+
+    Args:
+        min_gain: with ENOUGH such windows or more. apart: how many there are.
+    """
+    return min_gain * max(1.0, ENOUGH / max(apart, 1.0))
+
+
+def default_rate(backbone_name: str) -> float:
+    """The learning rate: higher for a small random backbone than for one with something to keep."""
+    small = backbone_name in ("tiny", "plain") or backbone_name.startswith("random:")
+    return 2e-3 if small else 3e-4
+
+
+def planned_steps(n_windows: int, batch_size: int) -> int:
+    """Steps by the amount of data: about ten passes, between 60 and 900."""
+    return int(np.clip(10 * n_windows / batch_size, 60, 900))
+
+
+def schedule(step: int, total: int) -> float:
+    """Share of the learning rate: a warm-up over the first tenth, then a cosine to 0."""
+    warm = max(total // 10, 1)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(total - warm, 1))))
+
 
 SHRINKAGES = (0.25, 0.5, 0.75, 1.0)
 MAX_FLOATS = 120_000_000  # of the training windows kept ready

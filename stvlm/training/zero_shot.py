@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.anchor.blend import Anchor, blend
-from stvlm.anchor.unfitted import unfitted_anchor
-from stvlm.data.kept import Kept
-from stvlm.data.seasons import find_seasons
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, thin
-from stvlm.fit import FitConfig, make_model
-from stvlm.modalities.inputs import InputBuilder
+from stvlm.anchor.ensemble import Anchor, blend
+from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.core.seasonality import find_seasons
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, thin
+from stvlm.modalities.batch import InputBuilder
 from stvlm.model.head import MEDIAN
-from stvlm.model.objective import calibrated_spread, shrunk
-from stvlm.model.shared import BUNDLED, SharedWeights, places_of, sibling
+from stvlm.model.losses import calibrated_spread, shrunk
+from stvlm.model.pretrained import BUNDLED, SharedWeights, places_of, sibling
 from stvlm.model.stvlm import STVLM, set_spread
-from stvlm.training import SHRINKAGES
+from stvlm.runtime.cache import Kept
+from stvlm.training.fit import FitConfig, make_model
+from stvlm.training.trainer import SHRINKAGES
 
 MOST_WINDOWS = 100  # of the recent past that the bands are learnt from
 BAND_CELLS, BAND_WINDOWS = 60_000, 16  # windows times sensors that bands are learnt from, at most, and windows, at least

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import comparison, maps
+from stvlm.charts.figures import comparison
+from stvlm.charts.maps import sensor_map
 from stvlm.charts.scale import with_unit
-from stvlm.data.files import InputError
-from stvlm.data.printed import table_csv, table_latex
-from stvlm.evaluation.results import (
+from stvlm.evaluation.result_files import (
     Result,
     SensorGap,
     ablation_table,
@@ -24,10 +22,15 @@ from stvlm.evaluation.results import (
     score_tables,
     sensor_gap,
 )
-from stvlm.ui import assess, datasets, frame, session, show, widgets
-from stvlm.ui.words import brief, number, say, told
+from stvlm.io.source import InputError
+from stvlm.io.write import table_csv, table_latex
+from stvlm.runtime.assets import asset
+from stvlm.ui.data import findings
+from stvlm.ui.services import networks
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, number, say, told
 
-SHIPPED = Path(__file__).resolve().parents[2] / "docs" / "results"
+SHIPPED = asset("results")
 MOST_UPLOADS = 12
 MOST_LINES = 10
 
@@ -38,10 +41,10 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     Returns:
         Those chosen, and the one looked at closely.
     """
-    is_empty = not _shipped(_stamp()) and not session.kept("results")
+    is_empty = not _shipped(_stamp()) and not view_state.kept("results")
     with st.expander(say("compare.add"), icon=":material/upload_file:", expanded=is_empty):
         _upload()
-    found = {r.name: replace(r, title=told("sample", r.title)) for r in (*_shipped(_stamp()), *session.kept("results", ()))}
+    found = {r.name: replace(r, title=told("sample", r.title)) for r in (*_shipped(_stamp()), *view_state.kept("results", ()))}
     if not found:
         st.info(say("compare.none"))
         command()
@@ -52,11 +55,11 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     if not chosen:
         st.info(say("compare.choose"))
         st.stop()
-    one = session.chosen("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
+    one = view_state.chosen("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
     if len(chosen) > 1:
-        key = session.tied("result", one)
+        key = view_state.tied("result", one)
         st.selectbox(
-            say("compare.closely"), chosen, key=key, format_func=labels.get, on_change=session.taken, args=("result", key, str)
+            say("compare.closely"), chosen, key=key, format_func=labels.get, on_change=view_state.taken, args=("result", key, str)
         )
     return tuple(found[name] for name in chosen), found[one]
 
@@ -70,15 +73,15 @@ def errors(results: tuple[Result, ...], one: Result) -> None:
     if len(results) == 1:
         table = table.drop(columns="Data")
     table = _headed(table.dropna(axis=1, how="all"))
-    widgets.table(table, say("compare.errors_alt", n=len(table)), decimals=3)
-    unit = widgets.plain(one.unit) or say("compare.no_unit")
+    inputs.table(table, say("compare.errors_alt", n=len(table)), decimals=3)
+    unit = inputs.plain(one.unit) or say("compare.no_unit")
     windows = {part: number(one.windows.get(part, 0), 0) for part in ("test", "train")}
     st.caption(say("compare.errors_note", unit=unit, **windows))
     _downloads(table, "errors")
     lines = {row["model"]: row["mae_per_step"] for row in sorted(one.scores, key=lambda row: row["mae"])[:MOST_LINES]}
-    figure = comparison.step_lines(lines, one.unit, frame.theme(), one.step_minutes, _drawn())
+    figure = comparison.step_lines(lines, one.unit, layout.theme(), one.step_minutes, _drawn())
     shown = ", ".join(str(step) for step in horizon_steps(one.horizon))
-    show.plot(figure, "by-step", say("compare.step_alt", title=one.title, n=len(lines), steps=shown))
+    render.plot(figure, "by-step", say("compare.step_alt", title=one.title, n=len(lines), steps=shown))
 
 
 def by_sensor(one: Result) -> None:
@@ -101,24 +104,24 @@ def by_sensor(one: Result) -> None:
     except ValueError as error:
         st.info(told("below", str(error)))
         return
-    st.markdown(widgets.plain(_gap_words(gap, first, second, one.unit)))
+    st.markdown(inputs.plain(_gap_words(gap, first, second, one.unit)))
     label = say("compare.gap_label", first=first, second=second)
     if one.network is None:
         st.caption(say("compare.no_places"))
     else:
         span = float(np.nanquantile(np.abs(gap.gaps), 0.96)) or 1.0
-        view = maps.sensor_map(
-            one.network, gap.gaps, one.unit, label, frame.theme(), limits=(-span, span), kind="diverging", words=show.wording()
+        view = sensor_map.sensor_map(
+            one.network, gap.gaps, one.unit, label, layout.theme(), limits=(-span, span), kind="diverging", words=render.wording()
         )  # fmt: skip
         alt = say("compare.gap_alt", label=label, first=first, second=second)
-        show.show_map(view, one.network, f"gap-{one.name}", alt)
+        render.show_map(view, one.network, f"gap-{one.name}", alt)
     with st.expander(say("format.as_table")):
         ids = one.network.ids if one.network else [str(i + 1) for i in range(len(gap.gaps))]
         columns = {name: next(r["mae_per_sensor"] for r in one.scores if r["model"] == name) for name in (first, second)}
         columns = {with_unit(say("compare.mae_of", name=name), one.unit): values for name, values in columns.items()}
         difference = with_unit(say("compare.difference"), one.unit)
         table = pd.DataFrame({say("common.sensor"): ids, **columns, difference: gap.gaps})
-        widgets.table(table, say("compare.gap_table_alt", n=len(table)), decimals=3)
+        inputs.table(table, say("compare.gap_table_alt", n=len(table)), decimals=3)
         _downloads(table, "by-sensor")
 
 
@@ -131,30 +134,30 @@ def panel(one: Result) -> None:
     if one.is_mixed:
         st.warning(say("compare.mixed"))
     full, *variants = one.ablations
-    st.markdown(widgets.plain(told("verdict", full["verdict"])))
+    st.markdown(inputs.plain(told("verdict", full["verdict"])))
     if variants:
         values = {key: np.array([row[key] for row in variants]) for key in ("percent", "percent_low", "percent_high", "is_sure")}
         names = [row["variant"] for row in variants]
-        figure = comparison.ablation_dots(names, *values.values(), frame.theme(), _drawn())
-        show.plot(figure, "ablations", say("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
+        figure = comparison.ablation_dots(names, *values.values(), layout.theme(), _drawn())
+        render.plot(figure, "ablations", say("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
     words, numbers = st.tabs([say("compare.in_words"), say("format.table")])
     with words:
         st.markdown(
-            "\n".join(f"- {widgets.plain(told('verdict', row['verdict']))}" for row in variants) or say("compare.no_variant")
+            "\n".join(f"- {inputs.plain(told('verdict', row['verdict']))}" for row in variants) or say("compare.no_variant")
         )
     with numbers:
         table = _headed(ablation_table(one))
-        widgets.table(table, say("compare.panel_alt", n=len(table)), decimals=3)
+        inputs.table(table, say("compare.panel_alt", n=len(table)), decimals=3)
         _downloads(table, "ablations")
     seeds = say("compare.one_seed") if full["seeds"] == 1 else say("compare.seeds", n=full["seeds"])
     counts = {"n": len(variants), "chance": number(0.05 * len(variants))}
-    interval = widgets.plain(told("verdict", str(one.setting.get("interval", ""))[:400]))
+    interval = inputs.plain(told("verdict", str(one.setting.get("interval", ""))[:400]))
     st.caption(say("compare.panel_note", seeds=seeds, interval=interval, **counts))
 
 
 def panel_of_network() -> None:
     """The panel of the network in view, where a finished backtest of it is at hand; else how to make one."""
-    sample = datasets.sample(session.data_id())
+    sample = networks.sample(view_state.data_id())
     name = f"{sample.name}.json" if sample else ""
     found = next((one for one in _shipped(_stamp()) if one.name == name and one.ablations), None)
     if found is not None:
@@ -172,19 +175,19 @@ def few_shot(results: tuple[Result, ...]) -> None:
         return
     st.subheader(say("compare.few"), anchor=False)
     for place, (title, mine) in enumerate(points.groupby("title", sort=False)):
-        st.markdown(f"**{widgets.plain(str(title))}**")
-        figure = comparison.few_shot_lines(mine, str(mine["unit"].iloc[0]), frame.theme(), _drawn())
-        show.plot(figure, f"few-shot-{place}", say("compare.few_alt", title=title))
+        st.markdown(f"**{inputs.plain(str(title))}**")
+        figure = comparison.few_shot_lines(mine, str(mine["unit"].iloc[0]), layout.theme(), _drawn())
+        render.plot(figure, f"few-shot-{place}", say("compare.few_alt", title=title))
         table = mine.drop(columns=["title", "unit"]).pivot_table("mae", "model", "windows").rename_axis(columns=None).reset_index()
         table.columns = [say("compare.model"), *(say("compare.few_column", n=number(c, 0)) for c in table.columns[1:])]
-        widgets.table(table, say("compare.few_table_alt", n=len(table)), decimals=3)
+        inputs.table(table, say("compare.few_table_alt", n=len(table)), decimals=3)
         _downloads(table, f"few-shot-{place}")
 
 
 def command() -> None:
     """The command line that makes such a result for the network in view."""
-    data = session.data_id()
-    sample = datasets.sample(data) if data else None
+    data = view_state.data_id()
+    sample = networks.sample(data) if data else None
     st.markdown(say("compare.own"))
     if sample:
         source = f"--sample {sample.name}"
@@ -199,7 +202,7 @@ def command() -> None:
 def _upload() -> None:
     """Take result files and hold them for this session."""
     files = st.file_uploader(say("compare.files"), type=["json"], accept_multiple_files=True, key="result-files")
-    held = {r.name: r for r in session.kept("results", ())}
+    held = {r.name: r for r in view_state.kept("results", ())}
     before = dict(held)
     for file in files or ():
         if f"own: {file.name}" in held:
@@ -210,12 +213,12 @@ def _upload() -> None:
         try:
             result = read_result(file.name, file.getvalue())
         except InputError as error:
-            assess.show_problems(error)
+            findings.show_problems(error)
             continue
         name = f"own: {file.name}"
         held[name] = Result(**(vars(result) | {"name": name}))
     if held != before:
-        session.keep("results", tuple(held.values()))
+        view_state.keep("results", tuple(held.values()))
 
 
 def _labels(found: dict[str, Result]) -> dict[str, str]:
@@ -260,7 +263,7 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn() -> comparison.Labels:
     """What the figures say."""
-    return show.drawn(comparison.Labels, "compare")
+    return render.drawn(comparison.Labels, "compare")
 
 
 def _downloads(table: pd.DataFrame, name: str) -> None:

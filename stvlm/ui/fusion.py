@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,56 +10,171 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import maps, weights
+from stvlm.charts.figures import fusion
+from stvlm.charts.figures.fusion import triangle_html
+from stvlm.charts.maps import sensor_map
 from stvlm.charts.scale import with_unit
-from stvlm.charts.ternary import triangle_html
-from stvlm.data.forecast import MODALITIES, FusionExplanation
-from stvlm.data.windows import Window
-from stvlm.ui import courses, frame, models, session, show, taking, widgets
-from stvlm.ui.words import brief, number, say
+from stvlm.core.escape import cells
+from stvlm.core.forecast import MODALITIES, FusionExplanation
+from stvlm.core.series import SensorSeries, to_local
+from stvlm.core.windows import Window
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, moments, number, say
 
 if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
 
+
+# What the Fusion page lets one take away: the whole explanation as JSON, the shares of all sensors as a table.
+
+_MIME = {"json": "application/json", "csv": "text/csv"}
+
+
+def download(explanation: FusionExplanation, suffix: str, label: str, words: str) -> None:
+    """A button for a file, "json" or "csv", that is made when it is clicked."""
+    stamp = str(explanation.times[0]).replace(":", "")
+    make = as_json if suffix == "json" else as_csv
+    st.download_button(
+        label, lambda: make(explanation), f"explanation_{stamp}.{suffix}", _MIME[suffix],
+        icon=":material/download:", on_click="ignore", help=words, key=f"get-explanation-{suffix}",
+    )  # fmt: skip
+
+
+def as_csv(explanation: FusionExplanation) -> str:
+    """A row for each sensor: id, place, shares, mean absolute change of the forecast without each modality."""
+    network = explanation.network
+    found: dict[str, object] = {"sensor_id": cells(pd.Series(network.ids, dtype="object")), "lat": network.lat, "lon": network.lon}
+    found |= {f"share_{name}": explanation.modality_weights[:, place] for place, name in enumerate(MODALITIES)}
+    found |= {f"change_without_{name}": np.abs(change).mean(axis=0) for name, change in explanation.deletion.items()}
+    return pd.DataFrame(found).to_csv(index=False)
+
+
+def as_json(explanation: FusionExplanation) -> str:
+    """The same fields as `python -m stvlm explain` writes, and the sensors' ids."""
+    numbers = {name: np.asarray(getattr(explanation, name), "f8").round(6) for name in NUMBERS}
+    told = {name: _known(array) for name, array in numbers.items()}
+    told |= {"sensors": list(explanation.network.ids), "modalities": list(MODALITIES), "tokens": list(explanation.tokens)}
+    told |= {"image_bounds": list(explanation.image_bounds), "prompt": explanation.prompt, "unit": explanation.unit}
+    told |= {"deletion": {name: _known(np.asarray(change, "f8").round(6)) for name, change in explanation.deletion.items()}}
+    return json.dumps(told | {"times": [str(time) for time in explanation.times]}, ensure_ascii=False)
+
+
+NUMBERS = ("modality_weights", "image_attention", "text_attention", "sensor_attention")
+
+
+def _known(array: np.ndarray) -> list:
+    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+
+
+# The course of a fusion: what taking away changes from step to step, and how the shares go with the time of day.
+
+PER_DAY, DAYS = 8, 3  # moments of a day that are looked at, and days; of daily readings four weeks
+
+
+def over_horizon(explanation: FusionExplanation, sensor: int, name: str, timezone: str) -> None:
+    """Change of the forecast of a sensor at each step when a modality is taken away."""
+    if not explanation.deletion:
+        st.caption(say("fusion.no_deletion"))
+        return
+    times = moments(explanation.times, timezone)
+    figure = fusion.deletion_lines(explanation, sensor, timezone, layout.theme(), render.wording())
+    render.plot(figure, "over-horizon", say("fusion.alt_horizon", name=name), height=300)
+    st.caption(say("fusion.horizon_note"))
+    with st.expander(say("format.as_table")):
+        rows = {with_unit(say(f"chart.{m}"), explanation.unit): change[:, sensor] for m, change in explanation.deletion.items()}
+        inputs.table(pd.DataFrame({say("forecast.time"): times} | rows), say("fusion.alt_horizon", name=name), decimals=3)
+
+
+def over_time(choice: forecasters.Choice, window: Window, sensor: int, name: str) -> None:
+    """Shares of a sensor by the time of day, or by the day of the week where the readings are daily; only when asked for."""
+    if not st.toggle(say("fusion.over_time"), key="over-time", help=say("fusion.over_time_help")):
+        return
+    cutoffs = moments_before(window)
+    with st.spinner(say("fusion.wait_time")):
+        shares = _shares(forecasters.key(choice, window), forecasters.ready(choice, window.series), window, cutoffs)  # (K, N, 3)
+    labels, means = by_clock(window.series, np.array(cutoffs), shares[:, sensor])
+    figure = fusion.share_course(labels, means, layout.theme(), render.wording())
+    render.plot(figure, "over-time", say("fusion.alt_time", name=name), height=300)
+    st.caption(say("fusion.time_note", n=len(cutoffs)))
+    with st.expander(say("format.as_table")):
+        columns = {f"{say(f'chart.{m}')}, %": 100 * means[:, place] for place, m in enumerate(MODALITIES)}
+        inputs.table(pd.DataFrame({say("forecast.time"): labels} | columns), say("fusion.alt_time", name=name), decimals=1)
+
+
+def moments_before(window: Window) -> tuple[int, ...]:
+    """Cutoffs up to that of the window that go evenly through the day, rising: of daily readings every day of four weeks."""
+    per_day = max(86_400 // window.series.step_seconds, 1)
+    stride, count = (1, 28) if per_day == 1 else (max(per_day // PER_DAY, 1), min(PER_DAY, per_day) * DAYS)
+    return tuple(c for c in range(window.cutoff - stride * (count - 1), window.cutoff + 1, stride) if c >= window.lookback)
+
+
+def by_clock(series: SensorSeries, cutoffs: np.ndarray, shares: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Mean shares at each time of day, or on each day of the week of daily readings.
+
+    Args:
+        cutoffs: (K,) steps. shares: (K, 3).
+
+    Returns:
+        labels: of the C times, "08:00" or "Mon". means: (C, 3).
+    """
+    times = series.times[0] + np.timedelta64(series.step_seconds, "s") * cutoffs
+    local = pd.DatetimeIndex(to_local(times, series.timezone))
+    if series.step_seconds % 86_400:
+        keys, named = np.asarray(60 * local.hour + local.minute), lambda key: f"{key // 60:02d}:{key % 60:02d}"
+    else:
+        days = say("calendar.names").split()
+        keys, named = np.asarray(local.dayofweek), lambda key: days[key]
+    found = np.unique(keys)
+    return [named(int(key)) for key in found], np.stack([shares[keys == key].mean(axis=0) for key in found])
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _shares(key: str, _model: STVLM, _window: Window, cutoffs: tuple[int, ...]) -> np.ndarray:
+    from stvlm.inference.predict import modality_shares
+
+    return forecasters.ask("shares", f"{key} {cutoffs}", lambda: modality_shares(_model, _window.series, np.array(cutoffs)))
+
+
 MIX = "mix"
 
 
-def linked_views(choice: models.Choice, window: Window) -> None:
+def linked_views(choice: forecasters.Choice, window: Window) -> None:
     """The whole page below the choice of forecaster and moment."""
-    whole = models.explanation(choice, window)
-    if models.is_anchor(choice, window.series):
+    whole = forecasters.explanation(choice, window)
+    if forecasters.is_anchor(choice, window.series):
         st.warning(say("fusion.is_anchor"), icon=":material/warning:")
     _linked(choice, window, whole)
     st.info(say("fusion.not_proof"), icon=":material/info:")
     with st.container(horizontal=True):
-        taking.download(whole, "json", say("fusion.get_all"), say("fusion.get_all_help"))
-        taking.download(whole, "csv", say("fusion.get_shares"), say("fusion.get_shares_help"))
+        download(whole, "json", say("fusion.get_all"), say("fusion.get_all_help"))
+        download(whole, "csv", say("fusion.get_shares"), say("fusion.get_shares_help"))
 
 
 @st.fragment
-def _linked(choice: models.Choice, window: Window, whole: FusionExplanation) -> None:
+def _linked(choice: forecasters.Choice, window: Window, whole: FusionExplanation) -> None:
     """Shares on the map; for the chosen sensor the image, the words and the sensors it drew on, and the effect of deletion."""
-    network, words, theme = whole.network, show.wording(), frame.theme()
+    network, words, theme = whole.network, render.wording(), layout.theme()
     left, right = st.columns(2)
     with left:
-        kind = session.segmented(
+        kind = view_state.segmented(
             "modality", say("fusion.share_of"), (MIX, *MODALITIES), lambda name: say(f"fusion.kind_{name}"), wrap=True
         )
     with right:
-        sensor = widgets.pick_sensor(network, say("common.sensor_or_map"))
+        sensor = inputs.pick_sensor(network, say("common.sensor_or_map"))
     head = _pick_head(choice, window)
     explanation = whole if head is None else _of_head(choice, window, head, whole)
-    name = widgets.sensor_label(network, sensor)
+    name = inputs.sensor_label(network, sensor)
     left, right = st.columns(2)
     with left:
         _shares_map(explanation, kind, sensor)
     with right:
         _shares_and_deletion(explanation, sensor, name)
-    st.subheader(say("fusion.drew_on", name=widgets.plain(name)), anchor=False)
+    st.subheader(say("fusion.drew_on", name=inputs.plain(name)), anchor=False)
     left, right = st.columns(2)
     with left:
         alt = say("fusion.alt_attention", name=name)
-        show.show_map(maps.attention_map(explanation, sensor, theme, words), network, "attention", alt, height=380)
+        render.show_map(sensor_map.attention_map(explanation, sensor, theme, words), network, "attention", alt, height=380)
         if len(explanation.view_attention) > 1:
             st.caption(_view_words(explanation, sensor))
     with right:
@@ -66,52 +182,52 @@ def _linked(choice: models.Choice, window: Window, whole: FusionExplanation) -> 
     st.subheader(say("fusion.courses"), anchor=False)
     left, right = st.columns(2)
     with left:
-        courses.over_horizon(whole, sensor, name, window.series.timezone)
+        over_horizon(whole, sensor, name, window.series.timezone)
     with right:
-        courses.over_time(choice, window, sensor, name)
+        over_time(choice, window, sensor, name)
     with st.expander(say("fusion.as_tables")):
         _tables(explanation, sensor)
 
 
 def _tables(explanation: FusionExplanation, sensor: int) -> None:
-    widgets.table(share_rows(explanation), say("fusion.alt_shares_table", n=explanation.network.n_sensors), decimals=1, height=240)
+    inputs.table(share_rows(explanation), say("fusion.alt_shares_table", n=explanation.network.n_sensors), decimals=1, height=240)
     a, b, c = st.columns(3)
     with a:
-        widgets.table(_sensor_rows(explanation, sensor), say("fusion.alt_sensors_table"))
+        inputs.table(_sensor_rows(explanation, sensor), say("fusion.alt_sensors_table"))
     with b:
-        widgets.table(_token_rows(explanation, sensor), say("fusion.alt_words_table"))
+        inputs.table(_token_rows(explanation, sensor), say("fusion.alt_words_table"))
     with c:
-        widgets.table(_place_rows(explanation, sensor), say("fusion.alt_places_table"))
+        inputs.table(_place_rows(explanation, sensor), say("fusion.alt_places_table"))
 
 
 def _shares_map(explanation: FusionExplanation, kind: str, sensor: int) -> None:
     """All three shares as one colour, or one of them."""
-    words, theme, network = show.wording(), frame.theme(), explanation.network
+    words, theme, network = render.wording(), layout.theme(), explanation.network
     said = _share_words(explanation, sensor)
     if kind != MIX:
-        view = maps.shares_map(explanation, kind, theme, sensor, words)
-        show.show_map(view, network, "shares", f"{say('fusion.alt_shares', modality=say(f'fusion.{kind}'))} {said}", height=380)
+        view = sensor_map.shares_map(explanation, kind, theme, sensor, words)
+        render.show_map(view, network, "shares", f"{say('fusion.alt_shares', modality=say(f'fusion.{kind}'))} {said}", height=380)
         return
-    view, triangle = maps.mix_map(explanation, theme, sensor, words)
-    show.show_map(view, network, "shares", f"{say('fusion.alt_mix')} {said}", height=380)
+    view, triangle = sensor_map.mix_map(explanation, theme, sensor, words)
+    render.show_map(view, network, "shares", f"{say('fusion.alt_mix')} {said}", height=380)
     st.html(triangle_html(triangle, explanation.modality_weights, sensor, theme, words))
     st.caption(say("fusion.how_to_read"))
 
 
-def _pick_head(choice: models.Choice, window: Window) -> int | None:
+def _pick_head(choice: forecasters.Choice, window: Window) -> int | None:
     """Which attention head is told of; None for the mean over all."""
-    model = models.ready(choice, window.series)
+    model = forecasters.ready(choice, window.series)
     if not len(model.backbone.layers):
         return None
     options = ("mean", *(str(head + 1) for head in range(model.backbone.n_heads)))
-    head = session.chosen("head", options, "mean")
-    key = session.tied("head", head)
+    head = view_state.chosen("head", options, "mean")
+    key = view_state.tied("head", head)
     st.selectbox(
         say("fusion.head"),
         options,
         key=key,
         format_func=lambda option: say("fusion.all_heads") if option == "mean" else say("fusion.one_head", n=option),
-        on_change=session.taken,
+        on_change=view_state.taken,
         args=("head", key, str),
         help=say("fusion.head_help"),
         width=360,
@@ -119,29 +235,29 @@ def _pick_head(choice: models.Choice, window: Window) -> int | None:
     return None if head == "mean" else int(head) - 1
 
 
-def _of_head(choice: models.Choice, window: Window, head: int, whole: FusionExplanation) -> FusionExplanation:
+def _of_head(choice: forecasters.Choice, window: Window, head: int, whole: FusionExplanation) -> FusionExplanation:
     """What one head drew on; the effect of deletion is that of the whole model."""
-    model, key = models.ready(choice, window.series), models.key(choice, window)
+    model, key = forecasters.ready(choice, window.series), forecasters.key(choice, window)
     with st.spinner(say("fusion.wait_head")):
         return replace(_explained(key, model, window, head), deletion=whole.deletion)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _explained(key: str, _model: STVLM, _window: Window, head: int) -> FusionExplanation:
-    from stvlm.predict import explain
+    from stvlm.inference.predict import explain
 
-    return models.ask("head", f"{key} {head}", lambda: explain(_model, _window, deletion=False, head=head))
+    return forecasters.ask("head", f"{key} {head}", lambda: explain(_model, _window, deletion=False, head=head))
 
 
 def _shares_and_deletion(explanation: FusionExplanation, sensor: int, name: str) -> None:
-    words, theme = show.wording(), frame.theme()
+    words, theme = render.wording(), layout.theme()
     shares, changes = _share_words(explanation, sensor), _deletion_words(explanation, sensor)
-    show.plot(
-        weights.shares_bars(explanation, sensor, theme, words), "shares", say("fusion.alt_bars", name=name, said=shares), height=240
+    render.plot(
+        fusion.shares_bars(explanation, sensor, theme, words), "shares", say("fusion.alt_bars", name=name, said=shares), height=240
     )
     alt = say("fusion.alt_deletion", name=name, said=changes)
-    show.plot(weights.deletion_bars(explanation, sensor, theme, words), "deletion", alt, height=240)
-    st.caption(widgets.plain(f"{name}: {shares} {changes}"))
+    render.plot(fusion.deletion_bars(explanation, sensor, theme, words), "deletion", alt, height=240)
+    st.caption(inputs.plain(f"{name}: {shares} {changes}"))
 
 
 def _words_read(explanation: FusionExplanation, sensor: int) -> None:
@@ -150,7 +266,7 @@ def _words_read(explanation: FusionExplanation, sensor: int) -> None:
         return
     st.markdown(f"**{say('fusion.prompt')}**")
     with st.container(border=True):
-        st.html(weights.prompt_html(explanation.tokens, explanation.text_attention[sensor], frame.theme(), show.wording()))
+        st.html(fusion.prompt_html(explanation.tokens, explanation.text_attention[sensor], layout.theme(), render.wording()))
 
 
 def _share_words(explanation: FusionExplanation, sensor: int) -> str:
@@ -179,7 +295,7 @@ def _deletion_words(explanation: FusionExplanation, sensor: int) -> str:
 def share_rows(explanation: FusionExplanation) -> pd.DataFrame:
     """All sensors: shares in %, and the mean change of the forecast without each modality."""
     network = explanation.network
-    found: dict[str, object] = {say("common.sensor"): [widgets.sensor_label(network, n) for n in range(network.n_sensors)]}
+    found: dict[str, object] = {say("common.sensor"): [inputs.sensor_label(network, n) for n in range(network.n_sensors)]}
     for place, modality in enumerate(MODALITIES):
         found[f"{say(f'chart.{modality}')}, %"] = 100 * explanation.modality_weights[:, place]
     for modality, change in explanation.deletion.items():
@@ -192,7 +308,7 @@ def _sensor_rows(explanation: FusionExplanation, sensor: int) -> pd.DataFrame:
     share = explanation.sensor_attention[sensor] * 100
     top = np.argsort(-share)[:12]
     return pd.DataFrame(
-        {say("common.sensor"): [widgets.sensor_label(explanation.network, int(n)) for n in top], say("fusion.share"): share[top]}
+        {say("common.sensor"): [inputs.sensor_label(explanation.network, int(n)) for n in top], say("fusion.share"): share[top]}
     )
 
 

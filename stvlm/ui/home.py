@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 
 from stvlm.charts.scale import Scale, fit_scale
-from stvlm.data.series import SensorSeries
-from stvlm.ui import datasets, frame, session, widgets
-from stvlm.ui.words import number, say, told
+from stvlm.core.series import SensorSeries
+from stvlm.ui.services import networks
+from stvlm.ui.shell import inputs, layout, view_state
+from stvlm.ui.shell.i18n import number, say, told
 
 _INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#24231f", "#4b5563")}
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -16,12 +17,12 @@ _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
 
 def flow() -> None:
     """The picture of what the app does, with the same in words for those who cannot see it."""
-    st.image(_flow_svg(frame.theme()), width="stretch", alt=say("home.flow"))
+    st.image(_flow_svg(layout.theme()), width="stretch", alt=say("home.flow"))
 
 
 def samples() -> None:
     """One card for each sample, with a link to its forecast."""
-    names = list(datasets.SAMPLES)
+    names = list(networks.SAMPLES)
     for start in range(0, len(names), 2):
         for column, name in zip(st.columns(2), names[start : start + 2], strict=False):
             with column.container(border=True, height="stretch"):
@@ -29,29 +30,29 @@ def samples() -> None:
 
 
 def _card(name: str) -> None:
-    sample = datasets.SAMPLES[name]
-    data = datasets.SAMPLE + name
-    series, title = datasets.load(data), datasets.title(data)
-    size = {"n": number(series.network.n_sensors, 0), "step": widgets.span(series.step_minutes), "period": widgets.period(series)}
+    sample = networks.SAMPLES[name]
+    data = networks.SAMPLE + name
+    series, title = networks.load(data), networks.title(data)
+    size = {"n": number(series.network.n_sensors, 0), "step": inputs.span(series.step_minutes), "period": inputs.period(series)}
     st.markdown(f"**{title}**" + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.image(_thumbnail(data, frame.theme(), series), width=112, alt=say("home.map_alt", title=title))
+        st.image(_thumbnail(data, layout.theme(), series), width=112, alt=say("home.map_alt", title=title))
         with st.container(width=200):  # below the map where the window is narrow
             st.caption(say("home.size", **size))
     st.caption(told("sample", sample.description))
     with st.container(key=f"open-{name}"):
-        frame.page_link("forecast", f":primary[**{say('home.open')}**]", data=data)
+        layout.page_link("forecast", f":primary[**{say('home.open')}**]", data=data)
 
 
 def go_on() -> None:
     """A way back to the forecast of the network in view and of those uploaded before."""
-    recent = [i for i in dict.fromkeys([session.data_id(), *datasets.uploaded()[:4]]) if i]
+    recent = [i for i in dict.fromkeys([view_state.data_id(), *networks.uploaded()[:4]]) if i]
     if not recent:
         return
     st.subheader(say("home.go_on"), anchor=False)
     for data in recent:
         with st.container(key=f"on-{data.replace(':', '-')}"):
-            frame.page_link("forecast", widgets.plain(datasets.title(data)), data=data)
+            layout.page_link("forecast", inputs.plain(networks.title(data)), data=data)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lasso, maps, player
-from stvlm.charts.georeferenced import georeferenced_zip
+from stvlm.charts.export.static import georeferenced_zip
+from stvlm.charts.figures.matrix import Axis, matrix_picture, matrix_player
+from stvlm.charts.maps import lasso, player, sensor_map
+from stvlm.charts.rasters import image_png
 from stvlm.charts.scale import fit_scale, with_unit
-from stvlm.data.windows import Window
-from stvlm.modalities.image import View
-from stvlm.modalities.raster import SpatialRaster
-from stvlm.modalities.readout import DEPARTURES, Reading, needs_image, past_without, read_channel
-from stvlm.ui import frame, grouping, session, show, widgets
-from stvlm.ui.words import brief, number, say, told
+from stvlm.core.windows import Window
+from stvlm.modalities.image.raster import SpatialRaster
+from stvlm.modalities.image.sensor_order import overlaps
+from stvlm.modalities.image.units import DEPARTURES, Reading, needs_image, past_without, read_channel
+from stvlm.modalities.image.views import View
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, calendar, number, say, told
+
+if TYPE_CHECKING:
+    from stvlm.modalities.image.views import View
+
 
 PLAYED = 24  # moments
 CLICKS = ("choose", "drop")  # what a click on a sensor does
@@ -58,7 +68,7 @@ class Look:
 
 def when(window: Window) -> str:
     """The moment of the last reading that the image shows."""
-    return widgets.clock(window.series, window.cutoff - 1)
+    return inputs.clock(window.series, window.cutoff - 1)
 
 
 def on_map(look: Look, other: Look | None) -> None:
@@ -69,7 +79,7 @@ def on_map(look: Look, other: Look | None) -> None:
     """
     reading = look.read()
     if not np.isfinite(reading.array).any():
-        st.info(widgets.plain(say("images.nothing", label=look.channel_label)))
+        st.info(inputs.plain(say("images.nothing", label=look.channel_label)))
         return
     moments = _moments(look)
     playing = len(moments) > 1 and st.toggle(say("images.play"), key="play", help=say("images.play_help", n=len(moments)))
@@ -96,7 +106,7 @@ def on_map(look: Look, other: Look | None) -> None:
         _compared(look, other, opacity)
     with st.expander(say("format.as_table")):
         rows = sensor_rows(look, reading, None if other is None else other.read())
-        widgets.table(rows, say("images.table_alt", label=look.label), decimals=fit_scale(reading.array).decimals)
+        inputs.table(rows, say("images.table_alt", label=look.label), decimals=fit_scale(reading.array).decimals)
     _download(look, reading)
 
 
@@ -109,13 +119,13 @@ def _moments(look: Look) -> list[int]:
 
 
 def _still(look: Look, reading: Reading, opacity: float, drops: bool, beside: Reading | None) -> None:
-    network, theme = look.window.series.network, frame.theme()
+    network, theme = look.window.series.network, layout.theme()
     view = _view(look, reading, opacity, _shared_limits(reading, beside))
     known = reading.array[np.isfinite(reading.array)]
     ends = {"low": brief(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
     alt = say("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
     take = (lambda nodes: _turn(look.silent, nodes)) if drops else None
-    show.show_map(lasso.with_lasso(view, theme, show.wording()), network, "image", alt, height=470, on_pick=take)
+    render.show_map(lasso.with_lasso(view, theme, render.wording()), network, "image", alt, height=470, on_pick=take)
     if look.view.title == "Geography":
         st.caption(_ground_words(look))
 
@@ -133,30 +143,30 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
         values,
         readings[0].unit,
         look.label,
-        frame.theme(),
+        layout.theme(),
         _colours(readings[0]),
         opacity,
-        show.wording(),
+        render.wording(),
     )
     alt = say("images.played_alt", label=look.label, first=times[0], last=times[-1])
-    show.show_map(view, network, "images", alt, height=470)
+    render.show_map(view, network, "images", alt, height=470)
 
 
-def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, label: str = "") -> maps.MapView:
+def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, label: str = "") -> sensor_map.MapView:
     """The map of a reading; `label` is that of its legend, where it is not the channel's own."""
-    return maps.image_map(
+    return sensor_map.image_map(
         reading.array,
         look.raster.bounds,
         look.window.series.network,
         reading.unit,
         label or look.label,
-        frame.theme(),
+        layout.theme(),
         look.sensor,
         limits,
         _colours(reading),
         opacity=opacity,
         values=reading.values,
-        words=show.wording(),
+        words=render.wording(),
     )
 
 
@@ -175,14 +185,14 @@ def _shared_limits(reading: Reading, beside: Reading | None) -> tuple[float, flo
 
 def _turn(silent: Sequence[int], nodes: Sequence[int]) -> None:
     """Drop sensors, or take those back that were dropped."""
-    grouping.choose(sorted(set(silent) ^ set(nodes)), "dropped")
+    inputs.choose(sorted(set(silent) ^ set(nodes)), "dropped")
 
 
 def _dropped(look: Look, reading: Reading) -> None:
     """What the sensors dropped by hand take from the picture."""
     whole = replace(look, silent=()).read()
     change = np.abs(reading.array - whole.array)
-    names = ", ".join(widgets.sensor_label(look.window.series.network, node) for node in look.silent[:6])
+    names = ", ".join(inputs.sensor_label(look.window.series.network, node) for node in look.silent[:6])
     if len(look.silent) > 6:
         names = say("images.more", names=names, n=len(look.silent) - 6)
     lost = int((np.isfinite(whole.array) & ~np.isfinite(reading.array)).sum())
@@ -193,8 +203,8 @@ def _dropped(look: Look, reading: Reading) -> None:
         words.append(say("images.dropped_change", **size))
     if lost:
         words.append(say("images.dropped_lost", n=number(lost, 0)))
-    st.caption(widgets.plain(" ".join(words)))
-    grouping.clear_button(look.silent, "dropped", say("images.take_back"))
+    st.caption(inputs.plain(" ".join(words)))
+    inputs.clear_button(look.silent, "dropped", say("images.take_back"))
 
 
 def _compared(look: Look, other: Look, opacity: float) -> None:
@@ -202,9 +212,9 @@ def _compared(look: Look, other: Look, opacity: float) -> None:
     network, mine, theirs = look.window.series.network, look.read(), other.read()
     left, right = st.columns(2)
     with left:
-        st.markdown(f"**{widgets.plain(when(other.window))}**")
+        st.markdown(f"**{inputs.plain(when(other.window))}**")
         view = _view(other, theirs, opacity, _shared_limits(mine, theirs))
-        show.show_map(view, network, "other", say("images.other_alt", when=when(other.window)), height=320)
+        render.show_map(view, network, "other", say("images.other_alt", when=when(other.window)), height=320)
     with right:
         st.markdown(f"**{say('images.difference')}**")
         values = None if mine.values is None else mine.values - theirs.values
@@ -217,7 +227,7 @@ def _compared(look: Look, other: Look, opacity: float) -> None:
         else:
             alt = say("images.difference_unknown", **alt)
         label = say("images.change_of", label=look.label)
-        show.show_map(_view(look, off, opacity, None, label), network, "difference", alt, height=320)
+        render.show_map(_view(look, off, opacity, None, label), network, "difference", alt, height=320)
 
 
 def _measured(value: float, unit: str, digits: int = 3) -> str:
@@ -228,7 +238,7 @@ def sensor_rows(look: Look, reading: Reading, other: Reading | None) -> pd.DataF
     """Each sensor with its reading and its pixel; with those of the other moment and the difference, where there is one."""
     network = look.window.series.network
     row, column = look.raster.pixel_of(network.lat, network.lon)
-    columns = {say("common.sensor"): [widgets.sensor_label(network, node) for node in range(network.n_sensors)]}
+    columns = {say("common.sensor"): [inputs.sensor_label(network, node) for node in range(network.n_sensors)]}
     if reading.values is not None:
         columns[with_unit(say("images.reading"), reading.unit)] = np.asarray(reading.values, "f8")
     columns[with_unit(say("images.pixel"), reading.unit)] = reading.array[row, column].astype("f8")
@@ -266,8 +276,8 @@ def _download(look: Look, reading: Reading) -> None:
 
 def pick_other(window: Window) -> int | None:
     """Choose another moment to compare with; None for none."""
-    asked = bool(session.get("other"))
-    key = session.tied("compare", asked)
+    asked = bool(view_state.get("other"))
+    key = view_state.tied("compare", asked)
     first, last = window.lookback, window.series.n_steps
     if first >= last:
         return None
@@ -276,8 +286,218 @@ def pick_other(window: Window) -> int | None:
 
     def take() -> None:
         moment = str(series.times_after(start, 1)[0])
-        session.put("other", moment if st.session_state[key] else "")
+        view_state.put("other", moment if st.session_state[key] else "")
 
     if not st.toggle(say("images.compare"), key=key, on_change=take):
         return None
-    return widgets.pick_time(series, "other", first, last, start, say("images.other"))
+    return inputs.pick_time(series, "other", first, last, start, say("images.other"))
+
+
+# The Spatial images page: every channel of every view, large, in the unit of the readings and as the model gets it.
+
+
+def pictures(choice: forecasters.Choice, window: Window) -> None:
+    """One channel large in its unit, on the map where its pixels are places; beside it the very tensor that the model gets."""
+    if forecasters.seen(choice, window).images is None:
+        st.info(say("images.no_image"))
+        return
+    _linked(choice, window)
+
+
+@st.fragment
+def _linked(choice: forecasters.Choice, window: Window) -> None:
+    from stvlm.modalities.image.views import ImageConfig, legend
+
+    network = window.series.network
+    silent = inputs.chosen(network, "dropped")
+    seen = forecasters.seen(choice, window, silent)
+    names = forecasters.view_names(choice, window.series)
+    views = dict(zip(names, legend(ImageConfig(views=names), seen.raster), strict=True))
+    name = _pick_view(views)
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        channel = _pick_channel(name, views[name])
+    on_map = views[name].is_georeferenced
+    with right:
+        sensor = inputs.pick_sensor(network, say("common.sensor_or_map" if on_map else "common.sensor"))
+    place = names.index(name)
+    # the names beside a matrix take room: it gets the whole width
+    left, right = st.columns([3, 2]) if on_map else (st.container(), st.columns([2, 3])[0])
+    with left:
+        other = pick_other(window)
+        look = Look(window, seen.raster, views[name], channel, seen.images[place], silent, sensor)
+
+        def image_at(cutoff: int) -> np.ndarray:
+            return forecasters.seen(choice, look.at(cutoff).window, silent).images[place]
+
+        beside = None if other is None else look.at(other, image_at(other))
+        if on_map:
+            on_map(look, beside)
+        else:
+            on_axes(look, beside, image_at)
+    with right:
+        read = forecasters.views_read(choice, window.series)
+        given = [names.index(other) for other in (read if name in read else names)]
+        _tensor(window, seen.images[given], given.index(place), views[name], name in read)
+
+
+def _pick_view(views: dict[str, View]) -> str:
+    """Choose one of the images of a window; the URL says which by its channel."""
+    options = [f"{name} {channel + 1}" for name in views for channel in range(3)]
+    name = view_state.chosen("channel", options, options[0]).rsplit(" ", 1)[0]
+    if len(views) > 1:
+        key = view_state.tied("view", name)
+        st.segmented_control(
+            say("images.image"),
+            list(views),
+            key=key,
+            format_func=lambda other: told("view", views[other].title),
+            wrap=True,
+            required=True,
+            on_change=view_state.taken,
+            args=("channel", key, lambda other: f"{other} 1"),
+        )
+    return name
+
+
+def _pick_channel(name: str, view: View) -> int:
+    """Choose one of the three channels, 0 .. 2, of the view in the URL."""
+    options = [f"{name} {channel + 1}" for channel in range(3)]
+    labels = {word: told("view", channel.label) for word, channel in zip(options, view.channels, strict=True)}
+    return options.index(view_state.segmented("channel", say("images.what"), options, labels.get, wrap=True))
+
+
+def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: bool) -> None:
+    """The tensor itself: all three channels as one colour image, and each alone.
+
+    Args:
+        images: (V, 3, G, G), those that the model reads, else all that can be painted. view: the one in view. is_read: by the model.
+    """
+    image = np.asarray(images[view])
+    colours = (say("images.red"), say("images.green"), say("images.blue"))
+    st.markdown(f"**{say('images.tensor' if is_read else 'images.tensor_unread')}**")
+    st.image(image_png(image, 480), width="stretch", alt=say("images.colours_alt", title=told("view", kind.title)))
+    for column, colour, channel in zip(st.columns(3), colours, image, strict=True):
+        column.image(image_png(channel, 160), width="stretch", alt=say("images.channel_alt", colour=colour), caption=colour)
+    shape = " × ".join(str(n) for n in images.shape)
+    meaning = ", ".join(f"{colour}: {told('view', what.label)}" for colour, what in zip(colours, kind.channels, strict=True))
+    said = say("images.shape", shape=shape, low=number(image.min(), 3), high=number(image.max(), 3), meaning=meaning)
+    st.caption(inputs.plain(f"{said} {_grey_words(kind)}"))
+    stamp = str(window.future_times[0]).replace(":", "")
+    with st.container(horizontal=True):
+        st.download_button(
+            say("images.get_tensor"),
+            lambda: _npy(images),
+            f"images_{stamp}.npy",
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            key="get-tensor",
+        )
+        st.download_button(
+            say("images.get_colours"),
+            lambda: image_png(image, 1),
+            f"{kind.title.lower()}_{stamp}.png",
+            "image/png",
+            icon=":material/download:",
+            on_click="ignore",
+            key="get-colours",
+        )
+
+
+def _grey_words(kind: View) -> str:
+    kinds = {channel.kind for channel in kind.channels}
+    if "correlation" in kinds:
+        return say("images.grey_correlation")
+    usual = {"level", "change", "spread"}
+    return say("images.grey_usual" if kinds & usual else "images.grey_share")
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+# Images whose pixels are no places: sensors by sensors, or sensors over time.
+
+MATRICES_PLAYED = 12  # moments
+
+
+def on_axes(look: Look, other: Look | None, image_at: Callable[[int], np.ndarray]) -> None:
+    """One channel as a matrix with names on both sides.
+
+    Args:
+        look: what is shown. other: the same at another moment, to be compared; None for none. image_at: the image of a cutoff.
+    """
+    moments = list(range(max(look.window.lookback, look.window.cutoff - MATRICES_PLAYED + 1), look.window.cutoff + 1))
+    playing = len(moments) > 1 and st.toggle(say("images.play"), key="play", help=say("images.play_help", n=len(moments)))
+    reading = look.read()
+    rows, columns, places = _axes(look, reading.array)
+    array, kind = reading.array[places], "diverging" if reading.about_zero else "sequential"
+    limits, theme = _limits(look), layout.theme()
+    if playing:
+        with st.spinner(say("wait.painting")):
+            arrays = np.stack([look.at(cutoff, image_at(cutoff)).read().array[places] for cutoff in moments])
+        times = [when(look.at(cutoff).window) for cutoff in moments]
+        figure = matrix_player(arrays, times, rows, columns, look.label, reading.unit, theme, kind, limits)
+    else:
+        figure = matrix_picture(array, rows, columns, look.label, reading.unit, theme, kind, limits)
+    render.plot(figure, "matrix", look.label, height=620 if playing else 520)
+    known = array[np.isfinite(array)]
+    span = say("images.unobserved")
+    if known.size:
+        span = say("images.span", low=brief(known.min()), high=f"{brief(known.max())} {reading.unit}".rstrip())
+    name = inputs.sensor_label(look.window.series.network, look.sensor)
+    sides = {"rows": told("view", look.view.rows), "columns": told("view", look.view.columns)}
+    st.caption(inputs.plain(say("images.matrix", label=look.channel_label, span=span, **sides, name=name)))
+    if other is not None:
+        off = array - other.read().array[places]
+        title = f"{look.label}: {say('images.minus', first=when(look.window), second=when(other.window))}"
+        render.plot(matrix_picture(off, rows, columns, title, reading.unit, theme, "diverging"), "difference", title, height=480)
+    with st.expander(say("format.as_table")):
+        table = pd.DataFrame(array, columns=_distinct(columns.names))
+        table.insert(0, say("images.row"), rows.names)
+        inputs.table(table, say("images.matrix_alt", label=look.label))
+
+
+def _limits(look: Look) -> tuple[float, float] | None:
+    """The ends of the colours where they are known beforehand."""
+    if look.view.title == "Relations" and look.channel == 0:
+        return -1.0, 1.0
+    return {"value": (0.0, 1.0), "share": (0.0, 100.0)}.get(look.view.channels[look.channel].kind)
+
+
+def _axes(look: Look, array: np.ndarray) -> tuple[Axis, Axis, tuple[np.ndarray, np.ndarray]]:
+    """Names of rows and columns, and the pixels to show of each."""
+    curve, series, window = look.raster.curve, look.window.series, look.window
+    names = [inputs.sensor_label(series.network, int(node)) for node in curve.order]
+    pixels, shown = along(curve.pool.numpy()[:, curve.order], names)
+    marked = int(np.abs(pixels - curve.pixel_of(look.sensor)).argmin())
+    rows = Axis(told("view", look.view.rows), shown, marked, say("images.hover_row"))
+    if look.view.title != "Space-time":
+        return rows, replace(rows, title=told("view", look.view.columns), one=say("images.hover_column")), np.ix_(pixels, pixels)
+    times = pd.DatetimeIndex(series.local_times[window.cutoff - window.lookback : window.cutoff])
+    times = [calendar(time) for time in times.strftime("%-d %b %Y" if inputs.is_daily(series) else "%-d %b %H:%M")]
+    across, shown = along(overlaps(window.lookback, len(array)), times)
+    return rows, Axis(told("view", look.view.columns), shown, one=say("images.hover_column")), np.ix_(pixels, across)
+
+
+def along(share: np.ndarray, names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What the pixels of one side stand for, each thing once.
+
+    Args:
+        share: (G, K) of each of K things in each pixel. names: of the things, in their order.
+
+    Returns:
+        pixels: (P,) those to show: one for each thing where K <= G, else all. names: P texts.
+    """
+    if share.shape[1] <= share.shape[0]:
+        return share.argmax(axis=0), tuple(names)
+    ends = [np.flatnonzero(row)[[0, -1]] for row in share]
+    return np.arange(len(share)), tuple(say("images.more", names=names[a], n=b - a) if b > a else names[a] for a, b in ends)
+
+
+def _distinct(names: tuple[str, ...]) -> list[str]:
+    """The names with a number behind those that come again: columns of a table must differ."""
+    return [name if names.index(name) == place else f"{name} ({place + 1})" for place, name in enumerate(names)]

@@ -2,21 +2,175 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import prompt_diff, prompt_links
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.ui import frame, models, session, templating, widgets, words
-from stvlm.ui.words import number, say
+from stvlm.charts.figures import teaching
+from stvlm.charts.style import theme_of, with_alpha
+from stvlm.core.escape import html as escape
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.runtime.atomic import write_atomic
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import i18n as words
+from stvlm.ui.shell import inputs, layout, view_state
+from stvlm.ui.shell.i18n import number, say
+from stvlm.workspace.paths import workspace
 
 if TYPE_CHECKING:
-    from stvlm.modalities.origins import Origin
-    from stvlm.modalities.prompt import Prompt
+    from stvlm.modalities.text.prompt import Prompt, PromptConfig
+    from stvlm.modalities.text.provenance import Origin
+    from stvlm.modalities.text.template import TemplateError
+
+
+# Templates of prompts that people saved, in the server's workspace: each a small file named by the hash of its name.
+
+MOST, LONGEST_NAME = 100, 60  # templates; characters of a name
+
+
+class TooManyTemplatesError(RuntimeError):
+    """The workspace holds as many templates as it may."""
+
+
+def saved() -> dict[str, str]:
+    """Name -> template, in the order of the names."""
+    found = {}
+    for path in _root().glob("*.json") if _root().is_dir() else []:
+        try:
+            note = json.loads(path.read_text("utf-8"))
+            found[str(note["name"])] = str(note["template"])
+        except (ValueError, KeyError, OSError):  # half a file, or one of another tool
+            continue
+    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+
+
+def save(name: str, template: str) -> None:
+    """Keep a template; one of the same name is replaced.
+
+    Raises:
+        TooManyTemplatesError: there are MOST already.
+    """
+    name = " ".join(name.split())[:LONGEST_NAME]
+    known = saved()
+    if name not in known and len(known) >= MOST:
+        raise TooManyTemplatesError(name)
+    _root().mkdir(parents=True, exist_ok=True)
+    write_atomic(_file(name), {"name": name, "template": template})
+
+
+def delete(name: str) -> None:
+    """Forget a template."""
+    _file(name).unlink(missing_ok=True)
+
+
+def _file(name: str) -> Path:
+    return _root() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+
+
+def _root() -> Path:
+    return workspace() / "templates"
+
+
+# The template of the prompts: edited beside what becomes of it, its error shown in its place, saved under a name.
+
+LONGEST = 8000  # characters
+AROUND = 3  # lines shown before and after a wrong one
+
+
+def edit(window: Window, config: PromptConfig, count: Callable[[str], int]) -> Prompt | None:
+    """The user's template, and the prompt that it makes of the window; None where it cannot be used."""
+    from stvlm.modalities.text.prompt import TemplateError, describe_window
+
+    st.caption(say("prompts.sandbox"))
+    key = view_state.tied("template", view_state.kept("template", config.template))
+    st.text_area(
+        say("prompts.template"),
+        key=key,
+        height=280,
+        max_chars=LONGEST,
+        on_change=lambda: view_state.keep("template", st.session_state[key]),
+    )
+    template = view_state.kept("template", config.template)
+    try:
+        prompt = describe_window(window, replace(config, template=template), count)
+    except TemplateError as error:
+        _show_error(error, template)
+        prompt = None
+    _shelf(template, config.template, prompt is not None)
+    return prompt
+
+
+def _show_error(error: TemplateError, template: str) -> None:
+    """What is wrong, the line with what stands around it, and names that may have been meant."""
+    st.error(inputs.plain(str(error)), icon=":material/error:")
+    if error.line:
+        st.html(_lines_html(template, error.line, error.field, layout.theme()))
+    if error.near:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(say("prompts.meant"))
+            for name in error.near:
+                mended = _replace_in_line(template, error.line, error.field, name)
+                st.button(name, key=f"meant-{name}", on_click=view_state.keep, args=("template", mended))
+
+
+def _lines_html(template: str, line: int, field: str, theme: str) -> str:
+    """The lines around a wrong one, numbered; the wrong one shaded, the wrong name underlined. Safe to show as HTML."""
+    colours, lines = theme_of(theme), template.split("\n")
+    first = max(0, line - 1 - AROUND)
+    rows = []
+    for place, text in enumerate(lines[first : line + AROUND], first + 1):
+        shown = escape(text)
+        if place == line and field:
+            shown = shown.replace(escape(field), f"<u style='text-decoration:underline wavy {colours.ring}'>{escape(field)}</u>", 1)
+        look = f"background:{with_alpha(colours.ring, 0.15)}" if place == line else ""
+        mark = "▶" if place == line else " "
+        rows.append(f"<div style='{look}'><span style='color:{colours.muted}'>{mark}{place:>3} </span>{shown}</div>")
+    look = f"font:13px/1.6 monospace;white-space:pre-wrap;overflow-wrap:anywhere;color:{colours.text}"
+    return f"<div role='group' aria-label='{escape(say('prompts.error_alt', line=line), quote=True)}' style='{look}'>{''.join(rows)}</div>"
+
+
+def _replace_in_line(template: str, line: int, old: str, new: str) -> str:
+    lines = template.split("\n")
+    if line and old:
+        lines[line - 1] = lines[line - 1].replace(old, new, 1)
+    return "\n".join(lines)
+
+
+def _shelf(template: str, own: str, is_sound: bool) -> None:
+    """Templates saved under a name: taken, saved, deleted; and the way back to the model's own."""
+    shelf = saved()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if template != own:
+            st.button(say("prompts.own"), icon=":material/undo:", on_click=view_state.keep, args=("template", own))
+        with st.popover(say("prompts.save"), icon=":material/save:", disabled=not is_sound):
+            name = st.text_input(say("prompts.name"), key="template-name", max_chars=LONGEST_NAME)
+            if st.button(say("prompts.save_as"), key="save-template", disabled=not name.strip()):
+                try:
+                    save(name, template)
+                except TooManyTemplatesError:
+                    st.error(say("prompts.too_many", n=MOST))
+                else:
+                    st.rerun()
+        with st.popover(say("prompts.saved", n=len(shelf)), icon=":material/folder_open:", disabled=not shelf):
+            for name, text in shelf.items():
+                left, right = st.columns([4, 1], vertical_alignment="center")
+                left.button(
+                    inputs.plain(name),
+                    key=f"take-{name}",
+                    type="tertiary",
+                    on_click=view_state.keep,
+                    args=("template", text[:LONGEST]),
+                )
+                label = say("prompts.delete", name=inputs.plain(name))
+                right.button("", icon=":material/delete:", key=f"delete-{name}", help=label, on_click=delete, args=(name,))
+
 
 VIEWS = ("window", "template", "compare")
 SOURCES = frozenset(  # of numbers that are no readings
@@ -42,18 +196,18 @@ SOURCES = frozenset(  # of numbers that are no readings
 READ_AS = frozenset(("level", "trend", "spread", "highest", "lowest", "movers"))  # kinds of sentences that tell readings
 
 
-def prompt_and_template(choice: models.Choice, window: Window) -> None:
+def prompt_and_template(choice: forecasters.Choice, window: Window) -> None:
     """The model's own prompt, the template with a live preview, or two windows side by side."""
-    count, config = models.text_side(choice, window.series)
-    from stvlm.modalities.prompt import describe_window
+    count, config = forecasters.text_side(choice, window.series)
+    from stvlm.modalities.text.prompt import describe_window
 
     words = {name: say(f"prompts.view_{name}") for name in VIEWS}
-    view = session.segmented("reading", say("prompts.views"), VIEWS, words.get, label_visibility="collapsed")
-    cut = models.token_texts(choice, window.series)
+    view = view_state.segmented("reading", say("prompts.views"), VIEWS, words.get, label_visibility="collapsed")
+    cut = forecasters.token_texts(choice, window.series)
     if view == "window":
         show_prompt(describe_window(window, config, count), window, cut)
     elif view == "template":
-        prompt = templating.edit(window, config, count)
+        prompt = edit(window, config, count)
         if prompt is not None:
             show_prompt(prompt, window, cut)
     else:
@@ -66,7 +220,7 @@ def show_prompt(prompt: Prompt, window: Window, cut: Callable[[str], tuple[str, 
     Args:
         cut: how the model cuts a text into tokens.
     """
-    from stvlm.modalities.origins import trace_numbers
+    from stvlm.modalities.text.provenance import trace_numbers
 
     origins = trace_numbers(prompt)
     used = min(prompt.tokens_used / max(prompt.budget, 1), 1.0)
@@ -80,7 +234,7 @@ def show_prompt(prompt: Prompt, window: Window, cut: Callable[[str], tuple[str, 
     dropped = [s for s in prompt.sentences if not s.kept]
     if dropped:
         st.markdown(say("prompts.dropped"))
-        st.markdown("\n".join(f"- ~~{widgets.plain(s.text)}~~ ({widgets.plain(s.kind)})" for s in dropped))
+        st.markdown("\n".join(f"- ~~{inputs.plain(s.text)}~~ ({inputs.plain(s.kind)})" for s in dropped))
     else:
         st.caption(say("prompts.none_dropped"))
     with st.expander(say("prompts.numbers", n=len(origins)), icon=":material/table:"):
@@ -90,13 +244,13 @@ def show_prompt(prompt: Prompt, window: Window, cut: Callable[[str], tuple[str, 
     with st.expander(say("prompts.facts"), icon=":material/data_object:"):
         st.caption(say("prompts.facts_note"))
         rows = [{say("prompts.fact"): name, say("prompts.value"): _in_words(value)} for name, value in prompt.facts.items()]
-        widgets.table(pd.DataFrame(rows), say("prompts.facts_alt", n=len(rows)))
+        inputs.table(pd.DataFrame(rows), say("prompts.facts_alt", n=len(rows)))
 
 
 def _linked(text: str, tokens: tuple[str, ...], origins: tuple[Origin, ...], window: Window) -> None:
     network = window.series.network
     marks = [
-        prompt_links.Mark(o.start, o.end, _meaning(o, window), network.ids.index(o.sensor) if o.sensor in network.ids else None)
+        teaching.Mark(o.start, o.end, _meaning(o, window), network.ids.index(o.sensor) if o.sensor in network.ids else None)
         for o in origins
     ]
     told = {
@@ -105,7 +259,7 @@ def _linked(text: str, tokens: tuple[str, ...], origins: tuple[Origin, ...], win
         "text": say("prompts.text_alt"),
         "token": say("prompts.token"),
     }
-    html = prompt_links.prompt_links_html(text, tokens, marks, network, told, frame.theme())
+    html = teaching.prompt_links_html(text, tokens, marks, network, told, layout.theme())
     st.iframe(html, alt=say("prompts.text_alt"))
 
 
@@ -124,7 +278,7 @@ def _meaning(origin: Origin, window: Window) -> str:
 
 def _sensor(origin: Origin, series: SensorSeries) -> str:
     return (
-        widgets.sensor_label(series.network, series.network.ids.index(origin.sensor)) if origin.sensor in series.network.ids else ""
+        inputs.sensor_label(series.network, series.network.ids.index(origin.sensor)) if origin.sensor in series.network.ids else ""
     )
 
 
@@ -153,11 +307,11 @@ def _number_table(origins: tuple[Origin, ...], series: SensorSeries, window: Win
     def take() -> None:
         chosen = [origins[row].sensor for row in st.session_state["number-table"].selection.rows if origins[row].sensor]
         if chosen:
-            session.put("sensor", chosen[-1])
+            view_state.put("sensor", chosen[-1])
 
     if rows:
         table = pd.DataFrame(rows).astype({say("prompts.exactly"): "float64"})
-        widgets.table(
+        inputs.table(
             table, say("prompts.numbers_alt", n=len(rows)), 4, key="number-table", on_select=take, selection_mode="single-row"
         )
         st.caption(say("prompts.numbers_note"))
@@ -167,13 +321,13 @@ def _compare(window: Window, tell: Callable[[Window], Prompt]) -> None:
     """Two windows of one network, sentence by sentence."""
     series = window.series
     start = max(window.lookback, window.cutoff - max(window.horizon, 1))
-    cutoff = widgets.pick_time(series, "other", window.lookback, series.n_steps, start, say("prompts.other"))
+    cutoff = inputs.pick_time(series, "other", window.lookback, series.n_steps, start, say("prompts.other"))
     here, there = tell(window), tell(Window(series, cutoff, window.lookback, window.horizon))
-    rows = prompt_diff.align(*([(s.kind, s.text) for s in prompt.sentences if s.kept] for prompt in (here, there)))
+    rows = teaching.align(*([(s.kind, s.text) for s in prompt.sentences if s.kept] for prompt in (here, there)))
     differ = sum(a != b for _, a, b in rows)
-    heads = (say("prompts.kind"), *(widgets.clock(series, w - 1) for w in (window.cutoff, cutoff)))
+    heads = (say("prompts.kind"), *(inputs.clock(series, w - 1) for w in (window.cutoff, cutoff)))
     st.caption(say("prompts.differ", differ=differ, all=len(rows), here=here.tokens_used, there=there.tokens_used))
-    st.html(prompt_diff.prompt_diff_html(rows, heads, frame.theme()))
+    st.html(teaching.prompt_diff_html(rows, heads, layout.theme()))
 
 
 def _in_words(value: object) -> str:

@@ -9,11 +9,52 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import comparison, lines, ranks
-from stvlm.jobs import board
-from stvlm.jobs.run import RunError, RunStatus, WorkspaceError
-from stvlm.ui import datasets, frame, making, session, show, widgets
-from stvlm.ui.words import brief, number, say, told
+from stvlm.charts.figures import comparison, lines
+from stvlm.charts.figures import comparison as ranks
+from stvlm.core import windows
+from stvlm.core.series import SensorSeries
+from stvlm.jobs import api
+from stvlm.jobs.ray.client import ClusterError, read_settings
+from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
+from stvlm.ui.services import forecasters, networks
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, number, say, told
+from stvlm.workspace.paths import WorkspaceError
+
+# How a run was made: its title, to be changed; the command that makes it again; its manifest.
+
+
+def about(run: RunStatus) -> None:
+    """The title of a run, the line that repeats it, and what its model says of itself once there is one."""
+    with st.expander(say("train.making"), icon=":material/receipt_long:"):
+        key = view_state.tied(f"title-{run.run_id}", run.title)
+        st.text_input(say("train.title"), key=key, max_chars=200, on_change=_rename, args=(run.run_id, key))
+        try:
+            command = networks.fit_command(run.spec, networks.load(networks.of_run(run.spec.data)))
+        except networks.UnknownNetworkError:
+            st.caption(say("train.no_network"))
+        else:
+            st.caption(say("train.command"))
+            st.code(command, language="bash", wrap_lines=True)
+        manifest = run.model_folder / "manifest.json"
+        if run.state == "done" and manifest.is_file():
+            content = manifest.read_text("utf-8")
+            st.caption(say("train.manifest"))
+            st.json(content, expanded=False)
+            name, icon = f"manifest_{run.run_id}.json", ":material/download:"
+            st.download_button(say("train.get_manifest"), content, name, "application/json", icon=icon, on_click="ignore")
+
+
+def _rename(run_id: str, key: str) -> None:
+    """Callback: call the run by what was typed, or keep why that cannot be."""
+    title = " ".join(str(st.session_state[key]).split())
+    if not title:
+        return
+    try:
+        api.rename(run_id, title)
+    except (RunError, WorkspaceError) as error:
+        view_state.keep("refused-change", str(error))
+
 
 _ICONS = {
     "done": ":material/check_circle:",
@@ -25,15 +66,15 @@ _ICONS = {
 
 def in_view() -> None:
     """The run that the URL names: live until it ends."""
-    run_id = session.get("run")
+    run_id = view_state.get("run")
     if not run_id:
         return
-    session.put("run", run_id)
+    view_state.put("run", run_id)
     try:
-        live = board.status(run_id).is_live
+        live = api.status(run_id).is_live
     except RunError as error:
-        st.error(widgets.plain(told("below", str(error))))
-        session.put("run", "")
+        st.error(inputs.plain(told("below", str(error))))
+        view_state.put("run", "")
         return
     st.fragment(_watch, run_every=1.0 if live else None)(run_id, live)
 
@@ -41,7 +82,7 @@ def in_view() -> None:
 def every() -> None:
     """All runs of this workspace; a click on one opens it."""
     _adopt()
-    runs = board.list_runs()
+    runs = api.list_runs()
     st.subheader(say("train.runs"), anchor=False)
     if not runs:
         st.caption(say("train.no_runs"))
@@ -67,9 +108,9 @@ def every() -> None:
     def take() -> None:
         chosen = st.session_state[key].selection.rows
         if len(chosen) == 1:
-            session.put("run", ids[chosen[0]])
+            view_state.put("run", ids[chosen[0]])
 
-    table = widgets.table(
+    table = inputs.table(
         pd.DataFrame(rows),
         say("train.runs_alt", n=len(rows)),
         key=key,
@@ -89,7 +130,7 @@ def _filtered(runs: tuple[RunStatus, ...]) -> tuple[RunStatus, ...]:
     asked = st.text_input(say("train.filter"), key="filter-runs", max_chars=100, placeholder=say("train.filter_example"))
 
     def told_of(run: RunStatus) -> str:
-        return f"{run.title} {_state(run)} {run.device} {datasets.title(datasets.of_run(run.spec.data))}".casefold()
+        return f"{run.title} {_state(run)} {run.device} {networks.title(networks.of_run(run.spec.data))}".casefold()
 
     return tuple(run for run in runs if all(word in told_of(run) for word in asked.casefold().split()))
 
@@ -99,12 +140,12 @@ def _beside(runs: list[RunStatus]) -> None:
     st.subheader(say("train.beside"), anchor=False)
     names = {run.run_id: f"{place}. {run.title}" for place, run in enumerate(runs, 1)}
     units = {_unit(run) for run in runs}
-    if len({datasets.of_run(run.spec.data) for run in runs}) > 1:
+    if len({networks.of_run(run.spec.data) for run in runs}) > 1:
         st.warning(say("train.other_data"), icon=":material/warning:")
-    errors = {names[run.run_id]: [row for row in board.losses(run.run_id) if row.get("val_mae") is not None] for run in runs}
+    errors = {names[run.run_id]: [row for row in api.losses(run.run_id) if row.get("val_mae") is not None] for run in runs}
     labels = comparison.Labels(step=say("train.draws_step"), error=say("train.draws_mae"), no_model=say("train.draws_nothing"))
-    figure = comparison.learning_lines(errors, units.pop() if len(units) == 1 else "", frame.theme(), labels)
-    show.plot(figure, "runs-beside", say("train.beside_alt", n=len(runs)), 320)
+    figure = comparison.learning_lines(errors, units.pop() if len(units) == 1 else "", layout.theme(), labels)
+    render.plot(figure, "runs-beside", say("train.beside_alt", n=len(runs)), 320)
     settings = {name for run in runs for name in run.spec.config}
     differ = sorted(name for name in settings if len({str(run.spec.config.get(name)) for run in runs}) > 1)
     rows = [
@@ -116,34 +157,34 @@ def _beside(runs: list[RunStatus]) -> None:
         | {name: str(run.spec.config.get(name, "")) for name in differ}
         for run in runs
     ]
-    widgets.table(pd.DataFrame(rows), say("train.beside_alt", n=len(runs)))
+    inputs.table(pd.DataFrame(rows), say("train.beside_alt", n=len(runs)))
 
 
 def refusal(name: str) -> None:
     """Say why the last action of this name could not be, once."""
-    why = session.kept(name, "")
+    why = view_state.kept(name, "")
     if why:
-        session.keep(name, "")
-        st.error(widgets.plain(told("below", why)), icon=":material/error:")
+        view_state.keep(name, "")
+        st.error(inputs.plain(told("below", why)), icon=":material/error:")
 
 
 def _watch(run_id: str, was_live: bool) -> None:
-    if session.get("run") != run_id:  # it was deleted by its button
+    if view_state.get("run") != run_id:  # it was deleted by its button
         st.rerun()
-    run = board.status(run_id)
+    run = api.status(run_id)
     with st.container(border=True):
-        st.subheader(widgets.plain(run.title), anchor=False)
+        st.subheader(inputs.plain(run.title), anchor=False)
         _progress(run)
-        rows = board.losses(run_id)
+        rows = api.losses(run_id)
         if rows:
-            labels = show.drawn(lines.LossLabels, "train")
+            labels = render.drawn(lines.LossLabels, "train")
             alt = say("train.loss_alt", title=run.title, step=run.step)
-            show.plot(lines.loss_lines(rows, _unit(run), frame.theme(), labels), "loss", alt, height=460)
+            render.plot(lines.loss_lines(rows, _unit(run), layout.theme(), labels), "loss", alt, height=460)
         if shared := [row for row in rows if row.get("ranks")]:
             _ranks(shared)
         refusal("refused-change")
         _buttons(run)
-    making.about(run)
+    about(run)
     if was_live != run.is_live:  # it ended, or goes on: the page looks again as often as that needs
         st.rerun()
 
@@ -151,12 +192,12 @@ def _watch(run_id: str, was_live: bool) -> None:
 def _ranks(rows: list[dict]) -> None:
     """Where the ranks of the low-rank adapters went, as a picture and as a table."""
     st.markdown(f"**{say('train.capacity')}**")
-    labels = show.drawn(ranks.Labels, "train")
-    figure = ranks.rank_lines(rows, frame.theme(), labels, lambda name: told("column", name))
-    show.plot(figure, "ranks", say("train.ranks_alt"), 320)
+    labels = render.drawn(ranks.Labels, "train")
+    figure = ranks.rank_lines(rows, layout.theme(), labels, lambda name: told("column", name))
+    render.plot(figure, "ranks", say("train.ranks_alt"), 320)
     with st.expander(say("format.table")):
         table = ranks.rank_table(rows).rename(columns=lambda name: told("column", name))
-        widgets.table(table, say("train.rank_table_alt", n=len(table)), key="rank-table")
+        inputs.table(table, say("train.rank_table_alt", n=len(table)), key="rank-table")
 
 
 def _progress(run: RunStatus) -> None:
@@ -184,19 +225,19 @@ def _progress(run: RunStatus) -> None:
         cells.metric(say("train.memory"), used, width="content")
     cells.metric(
         say("train.error"),
-        widgets.plain(_error(run.best_val_mae, unit)),
+        inputs.plain(_error(run.best_val_mae, unit)),
         delta=_gain(run),
         delta_color="inverse",
         width="content",
     )
     cells.metric(
         say("train.anchor_error"),
-        widgets.plain(_error(run.anchor_val_mae, unit)),
+        inputs.plain(_error(run.anchor_val_mae, unit)),
         help=say("train.anchor_help"),
         width="content",
     )
     if run.message:
-        st.caption(widgets.plain(told("below", run.message)))
+        st.caption(inputs.plain(told("below", run.message)))
 
 
 def _buttons(run: RunStatus) -> None:
@@ -205,10 +246,10 @@ def _buttons(run: RunStatus) -> None:
         if run.is_live:
             stopping = run.state == "cancelling"
             icon = ":material/stop:"
-            st.button(say("train.cancel"), icon=icon, disabled=stopping, on_click=_change, args=(board.cancel, run.run_id))
+            st.button(say("train.cancel"), icon=icon, disabled=stopping, on_click=_change, args=(api.cancel, run.run_id))
         elif run.state == "done":
-            data = datasets.of_run(run.spec.data)
-            frame.page_link("forecast", f":primary[**{say('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
+            data = networks.of_run(run.spec.data)
+            layout.page_link("forecast", f":primary[**{say('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
         else:
             st.button(
                 say("train.resume"),
@@ -216,16 +257,16 @@ def _buttons(run: RunStatus) -> None:
                 icon=":material/resume:",
                 help=say("train.resume_help"),
                 on_click=_change,
-                args=(board.resume, run.run_id),
+                args=(api.resume, run.run_id),
             )
         if not run.is_live:
             with st.popover(say("train.delete"), icon=":material/delete:"):
                 st.markdown(say("train.delete_note"))
                 key = f"delete-{run.run_id}"
-                st.button(say("train.delete_this"), key=key, on_click=_change, args=(board.delete, run.run_id))
+                st.button(say("train.delete_this"), key=key, on_click=_change, args=(api.delete, run.run_id))
     if run.state in ("failed", "lost"):
         with st.expander(say("train.log")):
-            st.code(board.logs(run.run_id) or say("train.log_empty"), language=None)
+            st.code(api.logs(run.run_id) or say("train.log_empty"), language=None)
 
 
 def _change(change: Callable[[str], None], run_id: str) -> None:
@@ -233,17 +274,17 @@ def _change(change: Callable[[str], None], run_id: str) -> None:
     try:
         change(run_id)
     except (RunError, WorkspaceError) as error:
-        session.keep("refused-change", str(error))
+        view_state.keep("refused-change", str(error))
         return
-    if change is board.delete:
-        session.put("run", "")
+    if change is api.delete:
+        view_state.put("run", "")
 
 
 @st.cache_resource(show_spinner=False)
 def _adopt() -> None:
     """Once for each server: look after the runs that an earlier one has left."""
     with suppress(RunError, WorkspaceError):  # it can be read still, and the first change will say so
-        board.adopt()
+        api.adopt()
 
 
 def _state(run: RunStatus) -> str:
@@ -253,8 +294,8 @@ def _state(run: RunStatus) -> str:
 
 def _unit(run: RunStatus) -> str:
     try:
-        return datasets.load(datasets.of_run(run.spec.data)).unit
-    except datasets.UnknownNetworkError:
+        return networks.load(networks.of_run(run.spec.data)).unit
+    except networks.UnknownNetworkError:
         return ""
 
 
@@ -276,3 +317,137 @@ def _duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds} s"
     return f"{seconds // 60} min" if seconds < 5400 else f"{number(seconds / 3600)} h"
+
+
+# The Train page's form: choose the settings of a run and start it; a run is a process of its own and outlives the page.
+
+MOST_LIVE = 4  # runs of one session that wait or work at once
+RAY = "ray"  # chosen as a device: a backend of its own
+TUNING = ("auto", "adaptive", "frozen", "norm", "lora", "adalora", "full")
+VIEWS = ("field", "frames", "spread", "relations", "space-time", "geography")
+FEW = ("", "0.2", "0.1", "0.05", "5days", "5windows")
+SPLITS = ((0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.8, 0.1, 0.1))
+
+
+def new_run(series: SensorSeries) -> None:
+    """Choose the settings of a run and start it."""
+    data = view_state.data_id()
+    lookback, horizon, split = networks.window_sizes(data, series)
+    keys = {name: f"new-{name}-{data}" for name in ("lookback", "horizon", "split", "few_shot", "backbone", "tuning")}
+    keys |= {name: f"new-{name}-{data}" for name in ("device", "max_minutes", "seed", "views")}
+    with st.container(border=True):
+        st.subheader(say("train.new_run"), anchor=False)
+        a, b, c = st.columns(3)
+        step = inputs.span(series.step_minutes)
+        a.number_input(say("train.lookback", step=step), 2, 512, lookback, key=keys["lookback"], help=say("train.lookback_help"))
+        b.number_input(say("train.horizon", step=step), 1, 512, horizon, key=keys["horizon"], help=say("train.horizon_help"))
+        c.selectbox(
+            say("train.split"),
+            list(dict.fromkeys([tuple(split), *SPLITS])),
+            key=keys["split"],
+            format_func=lambda shares: " / ".join(number(100 * share, 0) for share in shares) + " %",
+            help=say("train.split_help"),
+        )
+        a, b, c = st.columns(3)  # a row each, so that they stay level whatever the labels take
+        a.selectbox(say("train.few"), FEW, key=keys["few_shot"], format_func=_few_words, help=say("train.few_help"))
+        offered = {name: f"{name}: {told('below', title)}" for name, title in _backbones().items()}
+        help_ = say("train.backbone_help")
+        b.selectbox(say("train.backbone"), list(offered), key=keys["backbone"], format_func=offered.get, help=help_)
+        tuning = c.selectbox(say("train.tuning"), TUNING, key=keys["tuning"])
+        st.caption(say(f"train.tuning_{tuning}"))
+        places = _places()
+        a, b, c = st.columns(3)
+        device = a.selectbox(say("train.device"), list(places), key=keys["device"], format_func=places.get)
+        b.number_input(say("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
+        c.number_input(say("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=say("train.seed_help"))
+        st.multiselect(
+            say("train.views"),
+            VIEWS,
+            ["field"],
+            key=keys["views"],
+            format_func=lambda name: say(f"train.view_{name.replace('-', '_')}"),
+            help=say("train.views_help"),
+        )
+        config = _config(keys)
+        st.caption(inputs.plain(told("below", _coverage(series, config))))
+        where = forecasters.device_label("auto") if device == "auto" else places[str(device)]
+        st.caption(inputs.plain(say("train.runs_on", where=where)))
+        refusal("refused-start")
+        st.button(
+            say("train.start"),
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=not config["views"],
+            on_click=_submit,  # a callback runs whole; the page itself may be cut short by the next message of the browser
+            args=(keys,),
+        )
+
+
+def _config(keys: dict[str, str]) -> dict[str, object]:
+    """What the form says now: a setting of `FitConfig` for each widget, by the widget's key."""
+    config = {name: st.session_state[key] for name, key in keys.items()}
+    return config | {"few_shot": config["few_shot"] or None, "max_minutes": float(config["max_minutes"])}
+
+
+def _few_words(few: str) -> str:
+    """How little is learnt from, in words."""
+    if not few:
+        return say("train.few_all")
+    for kind in ("days", "windows"):
+        if few.endswith(kind):
+            return say(f"train.few_{kind}", n=few.removesuffix(kind))
+    return say("train.few_share", percent=number(100 * float(few), 0))
+
+
+def _places() -> dict[str, str]:
+    """Where a run can work, in words: the devices of this machine, and RAY where a cluster is set."""
+    places = {"auto": say("train.device_auto")} | forecasters.devices()
+    try:
+        settings = read_settings()
+    except ClusterError as error:
+        st.warning(inputs.plain(str(error)), icon=":material/warning:")
+        return places
+    return places | ({RAY: say("train.device_ray", address=settings.address)} if settings else {})
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _backbones() -> dict[str, str]:
+    """Those that are here: name → title."""
+    from stvlm.model.backbone import available  # slow to import, so only where it is shown
+
+    return {info.name: info.title for info in available() if info.is_here}
+
+
+def _coverage(series: SensorSeries, config: dict[str, object]) -> str:
+    """What it would learn from and choose by, or why it cannot."""
+    lookback, horizon = config["lookback"], config["horizon"]
+    try:
+        split = windows.Split.from_shares(series.n_steps, config["split"])
+        if config["few_shot"]:
+            split = windows.few_shot(split, config["few_shot"], series, lookback, horizon)
+    except ValueError as error:
+        return str(error)
+    return windows.coverage(split, series, lookback, horizon)
+
+
+def _submit(keys: dict[str, str]) -> None:
+    """Callback: start a run with what the form says, and look at it; why that cannot be is kept to be shown."""
+    config, data = _config(keys), view_state.data_id()
+    sample = networks.sample(data)
+    source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
+    title = f"{networks.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
+    listed, mine = api.list_runs(), view_state.kept("runs", ())
+    live = sum(run.is_live for run in listed if run.run_id in mine)
+    if live >= MOST_LIVE:
+        view_state.keep("refused-start", say("train.enough", n=live))
+        return
+    place = {"backend": RAY, "config": config | {"device": "auto"}} if config["device"] == RAY else {"config": config}
+    try:
+        run = api.submit(RunSpec(title=title, data=source, **place), dedupe=True)
+    except (RunError, WorkspaceError) as error:
+        view_state.keep("refused-start", str(error))
+        return
+    if run in {other.run_id for other in listed}:
+        st.toast(say("train.known"), icon=":material/content_copy:")
+    view_state.keep("runs", (*mine, run))
+    view_state.put("run", run)

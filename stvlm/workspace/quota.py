@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stvlm.data.files import InputError
-from stvlm.jobs.keeping import changing, size_of
-from stvlm.jobs.run import WorkspaceError, workspace
-from stvlm.logs import note
+from stvlm.io.source import InputError
+from stvlm.runtime.logs import note
 from stvlm.runtime.settings import settings
+from stvlm.workspace.locks import changing, size_of
+from stvlm.workspace.paths import WorkspaceError, workspace
 
 UNUSED_SECONDS = 3600.0  # after which an upload of which no network was made may go; whoever still looks at it touches it
 PATIENCE_SECONDS = 120.0  # a large network is written in less

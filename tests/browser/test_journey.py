@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from stvlm.ui.models import CHECKPOINTS
+from stvlm.ui.services.forecasters import CHECKPOINTS
 
 pytestmark = pytest.mark.browser
 SLOW = 90_000  # milliseconds: the first forecast imports the model's libraries

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.store import load_series
-from stvlm.jobs.run import DataSource, RunSpec, write_atomic
+from stvlm.io.store import load_series
+from stvlm.jobs.run import DataSource, RunSpec
+from stvlm.runtime.atomic import write_atomic
 from tests.browser.test_journey import SLOW, map_frame, query
 
 pytestmark = pytest.mark.browser
@@ -64,7 +65,7 @@ def files() -> list[dict]:
 
 def add_run(home: Path, data: str) -> str:
     """A finished run of a hostile name, whose untrained model can be explained."""
-    from stvlm.fit import FitConfig, fit
+    from stvlm.training.fit import FitConfig, fit
 
     config = {"lookback": 8, "horizon": 3, "max_steps": 0, "device": "cpu"}
     *_, last = fit(load_series(home / "datasets" / data), FitConfig(**config))

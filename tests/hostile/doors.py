@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from stvlm.data import quality
-from stvlm.data.files import InputError
-from stvlm.data.formats import read_tables
+from stvlm.io.read import read_tables
+from stvlm.io.source import InputError
+from stvlm.quality import report
 from tests.hostile.cases import add
 
 SENSORS = b"sensor_id,lat,lon,name\n01,48.1,11.5,North\n02,48.2,11.6,South\nNA,48.3,11.7,East\n"
@@ -17,10 +17,10 @@ def upload(fixes: tuple[str, ...] = (), **given) -> tuple[str, list[str]]:
     """What a user sees who uploads these files: the refusals, or the findings of the report."""
     given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | given
     try:
-        raw = quality.apply_fixes(read_tables(**given), fixes)
-        series = quality.to_series(raw)
+        raw = report.apply_fixes(read_tables(**given), fixes)
+        series = report.to_series(raw)
         series.fingerprint.encode()
-        return "read", [problem.line for problem in quality.inspect(raw).problems]
+        return "read", [problem.line for problem in report.inspect(raw).problems]
     except InputError as error:
         return "refused", list(error.problems)
 

@@ -2,8 +2,8 @@
 
 import json
 
-from stvlm.data.files import InputError
-from stvlm.evaluation.results import read_result
+from stvlm.evaluation.result_files import read_result
+from stvlm.io.source import InputError
 from tests.hostile.cases import add
 
 ROW = {"model": "m", "mae": 1.0, "rmse": 2.0, "mae_per_step": [1.0, 1.0]}

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stvlm.model.stvlm import STVLM
-from stvlm.zeroshot import zero_shot
+from stvlm.training.zero_shot import zero_shot
 
 
 @pytest.fixture(scope="module")

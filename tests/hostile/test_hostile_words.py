@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stvlm.data import escape
-from stvlm.data.printed import table_csv, table_latex, table_markdown
+from stvlm.core import escape
+from stvlm.io.write import table_csv, table_latex, table_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "app.py", *sorted(ROOT.glob("pages/*.py")), *sorted(ROOT.glob("stvlm/**/*.py"))]
@@ -147,9 +147,9 @@ def test_nothing_is_called_that_could_run_what_a_file_holds(path):
         if name.endswith(("np.load", "numpy.load")):
             assert given.get("allow_pickle", "False") == "False", f"{place}:{line} may open a pickle"
         if place.startswith(("stvlm/charts/", "stvlm/ui/")):
-            assert name != "html.escape", f"{place}:{line} escapes by itself; stvlm/data/escape.py does"
+            assert name != "html.escape", f"{place}:{line} escapes by itself; stvlm/core/escape.py does"
             assert not (place.startswith("stvlm/charts/") and name == "json.dumps"), f"{place}:{line} writes JSON by itself"
-    if place != "stvlm/data/escape.py":
+    if place != "stvlm/core/escape.py":
         assert not re.search(r"^(from html import|import html)", path.read_text("utf-8"), re.MULTILINE), (
             f"{place} escapes by itself"
         )

@@ -6,10 +6,10 @@ import time
 import pandas as pd
 import pytest
 
-from stvlm.data.columns import read_header
-from stvlm.data.files import InputError
-from stvlm.data.formats import read_tables
-from stvlm.data.guarded import look_at_header, read_uploads
+from stvlm.io.columns import read_header
+from stvlm.io.read import read_tables
+from stvlm.io.sandbox import look_at_header, read_uploads
+from stvlm.io.source import InputError
 from tests.hostile.arrays import _packed_bomb, instead
 from tests.hostile.doors import SENSORS
 from tests.hostile.layers import HEAD, LINE, grid, shapes

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as theirs
 
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, Window
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, Window
 from stvlm.evaluation import metrics
-from stvlm.fit import FitConfig, fit
-from stvlm.predict import model_inputs, predict
-from stvlm.zeroshot import zero_shot
+from stvlm.inference.predict import model_inputs, predict
+from stvlm.training.fit import FitConfig, fit
+from stvlm.training.zero_shot import zero_shot
 
 LOOKBACK, HORIZON, SPLIT = 6, 3, (0.6, 0.2, 0.2)
 FUTURES = {

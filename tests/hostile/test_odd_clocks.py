@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.data.formats import read_tables
-from stvlm.data.passing import put, take
-from stvlm.data.quality import apply_fixes, load, to_series
+from stvlm.io.read import read_tables
+from stvlm.io.sandbox import put, take
+from stvlm.quality.report import apply_fixes, load, to_series
 
 PLACES = ("s.csv", b"sensor_id,lat,lon\nA,48.1,11.5\nB,48.2,11.6\n")
 

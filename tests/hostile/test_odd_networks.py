@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.__main__ import main
-from stvlm.data.files import InputError
-from stvlm.data.formats import read_tables
-from stvlm.data.network import SensorNetwork
-from stvlm.data.quality import align_context, apply_fixes, inspect, to_series
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.predict import predict
-from stvlm.zeroshot import zero_shot
+from stvlm.cli.main import main
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.inference.predict import predict
+from stvlm.io.read import read_tables
+from stvlm.io.source import InputError
+from stvlm.quality.report import align_context, apply_fixes, inspect, to_series
+from stvlm.training.zero_shot import zero_shot
 
 STEPS, SENSORS, LOOKBACK, HORIZON = 72, 4, 6, 2
 LAT, LON = 48 + np.arange(SENSORS) / 50, 11 + np.arange(SENSORS) / 40

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stvlm.data.escape import html as escape
+from stvlm.core.escape import html as escape
 
 FINE = 2  # pixels are drawn so many times finer, then averaged, so that edges are smooth
 

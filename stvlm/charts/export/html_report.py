@@ -10,16 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stvlm.charts.palette import MODALITY_COLOURS, theme_of
+from stvlm.charts.export.canvas import scene_svg
+from stvlm.charts.export.static import lines_scene, map_scene
+from stvlm.charts.figures.fusion import prompt_html
 from stvlm.charts.scale import fit_scale, format_times, format_value, with_unit
-from stvlm.charts.scene import scene_svg
-from stvlm.charts.still import map_scene
-from stvlm.charts.still_lines import lines_scene
-from stvlm.charts.weights import prompt_html
-from stvlm.data.escape import html as escape
-from stvlm.data.escape import script
-from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
-from stvlm.data.series import SensorSeries
+from stvlm.charts.style import MODALITY_COLOURS, theme_of
+from stvlm.core.escape import html as escape
+from stvlm.core.escape import script
+from stvlm.core.forecast import MODALITIES, Forecast, FusionExplanation
+from stvlm.core.series import SensorSeries
 
 MOST_CELLS = 300_000  # steps x sensors that the map of a report can step through; larger forecasts show one step
 MOST_ROWS = 1000  # of a table

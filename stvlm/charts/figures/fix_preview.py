@@ -7,9 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from stvlm.charts.basemap import land_around
-from stvlm.charts.figure import plain, say, style
-from stvlm.charts.palette import theme_of
+from stvlm.charts.maps.basemap import land_around
+from stvlm.charts.style import plain, say, style, theme_of
 
 Places = tuple[np.ndarray, np.ndarray]  # (N,) latitudes, (N,) longitudes in degrees
 

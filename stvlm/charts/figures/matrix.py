@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from stvlm.charts.figure import plain, style
-from stvlm.charts.palette import theme_of
 from stvlm.charts.scale import fit_scale, with_unit
+from stvlm.charts.style import plain, style, theme_of
 
 MOST_LABELS = 14  # names along an axis
 LONGEST_LABEL = 22  # characters of a name there; the whole one shows on hovering

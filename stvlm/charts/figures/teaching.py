@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from stvlm.charts.basemap import land_around
-from stvlm.charts.palette import Theme, theme_of, with_alpha
-from stvlm.data.escape import html as escape
-from stvlm.data.escape import script
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.maps.basemap import land_around
+from stvlm.charts.style import Theme, plain, style, theme_of, with_alpha
+from stvlm.core.escape import html as escape
+from stvlm.core.escape import script
+from stvlm.core.network import SensorNetwork
 
 SIDE = 300  # pixels of the map
 MOST_DOTS = 3000  # sensors drawn; of a larger network those that the text names, and an even choice of the others
@@ -167,3 +171,108 @@ all('circle[data-node]').forEach(dot => ['mouseenter', 'click'].forEach(e => dot
   light(dot.dataset.node);
 })));
 """
+
+
+# Small figures for teaching: a sensor's past as measured and as the model gets it, and bars of anything.
+
+
+def past_lines(
+    past: np.ndarray, scaled: np.ndarray, times: np.ndarray, measured: str, departure: str, time: str, theme: str = "light"
+) -> go.Figure:
+    """One sensor's past: readings above, departures from the usual below.
+
+    Args:
+        past: (L,) in their unit, NaN = missing. scaled: (L,) in standard deviations. times: (L,) datetime64[s], local.
+        measured, departure: titles of the two parts; time: of their axis. theme: "light" or "dark".
+    """
+    colours = theme_of(theme)
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.16, subplot_titles=(plain(measured), plain(departure))
+    )
+    for row, (values, colour) in enumerate(((past, colours.text), (scaled, colours.accent)), 1):
+        figure.add_scatter(
+            x=times, y=values, mode="lines+markers", line_color=colour, connectgaps=False, hovertemplate="%{y:.3~g}<extra></extra>",
+            row=row, col=1,
+        )  # fmt: skip
+    style(figure, theme)
+    figure.update_layout(showlegend=False)
+    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    figure.update_yaxes(title_text="")
+    figure.update_yaxes(zeroline=True, row=2, col=1)
+    figure.update_xaxes(title_text=plain(time), row=2, col=1)
+    return figure
+
+
+def bars(
+    names: Sequence[str], values: Sequence[float], texts: Sequence[str], label: str, colours: Sequence[str], theme: str = "light"
+):
+    """A bar for each of K things, lying, the first at the top.
+
+    Args:
+        names: K. values: (K,). texts: K, written at the bars. label: of the values. colours: K. theme: "light" or "dark".
+    """
+    figure = go.Figure()
+    figure.add_bar(
+        y=[plain(name) for name in names],
+        x=values,
+        text=[plain(text) for text in texts],
+        orientation="h",
+        textposition="outside",
+        cliponaxis=False,
+        marker_color=list(colours),
+        hovertemplate="%{y}: %{text}<extra></extra>",
+    )
+    style(figure, theme, "", label)
+    figure.update_yaxes(autorange="reversed", title_text="")
+    figure.update_xaxes(range=[0, 1.15 * max(float(np.nanmax(values, initial=0.0)), 1e-9)])
+    return figure
+
+
+# Two prompts side by side, sentence by sentence, with the words that differ marked; safe to show as HTML.
+
+Pair = tuple[str, str, str]  # kind of the sentence, its words here and there; "" where there is no such sentence
+
+
+def align(here: Sequence[tuple[str, str]], there: Sequence[tuple[str, str]]) -> list[Pair]:
+    """Sentences of two prompts that tell of the same, in their order.
+
+    Args:
+        here, there: (kind, sentence) each.
+    """
+    kinds = list(dict.fromkeys([kind for kind, _ in here] + [kind for kind, _ in there]))
+    order = {kind: place for place, kind in enumerate(kinds)}
+    rows: list[Pair] = []
+    for kind in sorted(kinds, key=order.get):
+        mine, theirs = ([text for k, text in side if k == kind] for side in (here, there))
+        for i in range(max(len(mine), len(theirs))):
+            rows.append((kind, mine[i] if i < len(mine) else "", theirs[i] if i < len(theirs) else ""))
+    return rows
+
+
+def prompt_diff_html(rows: Sequence[Pair], heads: tuple[str, str, str], theme: str = "light") -> str:
+    """A table of sentences; what differs is underlined and shaded.
+
+    Args:
+        rows: as `align` makes them. heads: titles of the three columns.
+        theme: "light" or "dark".
+    """
+    colours = theme_of(theme)
+    look = f"background:{with_alpha(colours.ring, 0.18)};color:inherit;text-decoration:underline;border-radius:2px"
+    cell = f"style='padding:6px 10px;border-top:1px solid {colours.grid};vertical-align:top;text-align:left'"
+    body = ""
+    for kind, here, there in rows:
+        mine, theirs = _marked(here, there, look)
+        body += f"<tr><th scope='row' {cell}>{escape(kind)}</th><td {cell}>{mine or '–'}</td><td {cell}>{theirs or '–'}</td></tr>"
+    head = "".join(f"<th scope='col' {cell}>{escape(text)}</th>" for text in heads)
+    return f"<table style='width:100%;border-collapse:collapse;color:{colours.text};font:14px/1.5 sans-serif'><tr>{head}</tr>{body}</table>"
+
+
+def _marked(here: str, there: str, look: str) -> tuple[str, str]:
+    """Two sentences with the words that only one of them has marked."""
+    mine, theirs = (re.findall(r"\s+|\S+", text) for text in (here, there))
+    out = ["", ""]
+    for change, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        for side, part in enumerate(("".join(mine[a:b]), "".join(theirs[c:d]))):
+            text = escape(part)
+            out[side] += text if change == "equal" or not part.strip() else f"<mark style='{look}'>{text}</mark>"
+    return out[0], out[1]

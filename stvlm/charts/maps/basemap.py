@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import shapely
 
-from stvlm.data.land import STATES, Bounds, areas_of, countries_within, cut, load
+from stvlm.core.base_layer import STATES, Bounds, areas_of, countries_within, cut, load
 
 MERCATOR_LATITUDE = 85.0511  # the web map's projection ends here
 STATES_SPAN_DEGREES = 70.0  # wider views show no states

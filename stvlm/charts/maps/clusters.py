@@ -6,11 +6,11 @@ import numpy as np
 from folium.elements import MacroElement
 from folium.template import Template
 
-from stvlm.charts.offline import Plain, defused
-from stvlm.charts.palette import Theme
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.leaflet import Plain, defused
 from stvlm.charts.scale import Scale
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.style import Theme
+from stvlm.core.network import SensorNetwork
 
 MANY = 1000  # sensors; up to there every one is a circle of its own
 CELL = 10  # pixels; of many, those in one such square share a mark

@@ -7,9 +7,9 @@ from dataclasses import replace
 from folium.elements import MacroElement
 from folium.template import Template
 
-from stvlm.charts.maps import MapView
-from stvlm.charts.palette import theme_of
-from stvlm.charts.wording import ENGLISH, Wording
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.sensor_map import MapView
+from stvlm.charts.style import theme_of
 
 
 def with_lasso(view: MapView, theme: str = "light", words: Wording = ENGLISH) -> MapView:

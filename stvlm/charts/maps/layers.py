@@ -6,14 +6,14 @@ import folium
 import numpy as np
 from folium.utilities import JsCode
 
-from stvlm.charts.basemap import Bounds
-from stvlm.charts.dots import ALARM, MANY, SensorDots, dots_payload, radius_for
-from stvlm.charts.images import on_map
-from stvlm.charts.offline import SafeGeoJson, corners
-from stvlm.charts.palette import Theme
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.basemap import Bounds
+from stvlm.charts.maps.clusters import ALARM, MANY, SensorDots, dots_payload, radius_for
+from stvlm.charts.maps.leaflet import SafeGeoJson, corners
+from stvlm.charts.rasters import on_map
 from stvlm.charts.scale import Scale
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.style import Theme
+from stvlm.core.network import SensorNetwork
 
 MOST_ARCS = 300
 

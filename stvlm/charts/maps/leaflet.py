@@ -15,12 +15,12 @@ from folium.map import CustomPane
 from folium.template import Template
 from folium.utilities import get_obj_in_upper_tree
 
-from stvlm.charts.basemap import Bounds, land_around
-from stvlm.charts.palette import Theme
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.escape import html as escape
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.basemap import Bounds, land_around
+from stvlm.charts.style import Theme
+from stvlm.core.escape import html as escape
 
-ASSET_BASE = "../stvlm.ui.webassets.stvlm_webassets"  # seen from the map's own frame: a route of the same server
+ASSET_BASE = "../stvlm.ui.shell.render.stvlm_webassets"  # seen from the map's own frame: a route of the same server
 PANES = {"land": 200, "image": 300, "arcs": 350}  # all below the points, which are in Leaflet's own pane at 400
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.scale import Scale, format_ticks, nice_ticks, with_unit
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.escape import html as escape
+from stvlm.core.escape import html as escape
 
 _MISSING_MARK = (
     '<span style="display:inline-block;width:8px;height:8px;border-radius:50%;border:2px dotted currentColor;vertical-align:-1px">'

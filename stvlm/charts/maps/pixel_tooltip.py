@@ -6,8 +6,8 @@ import numpy as np
 from folium.elements import MacroElement
 from folium.template import Template
 
-from stvlm.charts.basemap import Bounds
-from stvlm.charts.offline import defused
+from stvlm.charts.maps.basemap import Bounds
+from stvlm.charts.maps.leaflet import defused
 
 
 class PixelReader(MacroElement):

@@ -9,17 +9,17 @@ import numpy as np
 from folium.elements import MacroElement
 from folium.template import Template
 
-from stvlm.charts.basemap import Bounds
-from stvlm.charts.dots import DOTS, dots_payload, numbers
-from stvlm.charts.images import colour_field, on_map
-from stvlm.charts.legend import Legend
-from stvlm.charts.maps import MapView, view_bounds
-from stvlm.charts.offline import OfflineMap, Plain, corners, defused
-from stvlm.charts.palette import Theme, theme_of
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.basemap import Bounds
+from stvlm.charts.maps.clusters import DOTS, dots_payload, numbers
+from stvlm.charts.maps.leaflet import OfflineMap, Plain, corners, defused
+from stvlm.charts.maps.legend import Legend
+from stvlm.charts.maps.sensor_map import MapView, view_bounds
+from stvlm.charts.rasters import colour_field, on_map
 from stvlm.charts.scale import Scale, fit_scale
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.forecast import Forecast
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.style import Theme, theme_of
+from stvlm.core.forecast import Forecast
+from stvlm.core.network import SensorNetwork
 
 
 def player_map(

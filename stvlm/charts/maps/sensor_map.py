@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import folium
 import numpy as np
 
-from stvlm.charts.basemap import Bounds
-from stvlm.charts.images import colour_field, heat, heat_scale
-from stvlm.charts.layers import arc_layer, image_edge, image_layer, place_mark, ring, sensor_layer
-from stvlm.charts.legend import Legend, legend_html
-from stvlm.charts.offline import OfflineMap, external_links, standalone_html
-from stvlm.charts.palette import CIVIDIS, theme_of
-from stvlm.charts.reader import PixelReader
+from stvlm.charts.figures.fusion import Triangle
+from stvlm.charts.labels import ENGLISH, Wording
+from stvlm.charts.maps.basemap import Bounds
+from stvlm.charts.maps.clusters import MANY
+from stvlm.charts.maps.layers import arc_layer, halos, image_edge, image_layer, place_mark, ring, sensor_layer
+from stvlm.charts.maps.leaflet import OfflineMap, external_links, standalone_html
+from stvlm.charts.maps.legend import Legend, legend_html
+from stvlm.charts.maps.pixel_tooltip import PixelReader
+from stvlm.charts.rasters import colour_field, heat, heat_scale
 from stvlm.charts.scale import fit_scale
-from stvlm.charts.ternary import Triangle
-from stvlm.charts.wording import ENGLISH, Wording
-from stvlm.data.forecast import MODALITIES, Forecast, FusionExplanation
-from stvlm.data.network import SensorNetwork
+from stvlm.charts.style import CIVIDIS, theme_of
+from stvlm.core.alarms import AlarmRule, chance_beyond
+from stvlm.core.forecast import MODALITIES, Forecast, FusionExplanation
+from stvlm.core.network import SensorNetwork
 
 __all__ = [
     "Legend",
@@ -36,9 +38,7 @@ __all__ = [
     "view_bounds",
     "with_place",
 ]
-
 MOST_SENSORS_SHOWN = 12  # arcs to the sensors that one sensor drew on most
-
 Arcs = tuple[np.ndarray, np.ndarray, np.ndarray]  # (E,) from, (E,) to: nodes; (E,) weight
 
 
@@ -318,3 +318,82 @@ def _band_texts(forecast: Forecast, step: int, decimals: int, words: Wording) ->
         words.band_of.format(low=words.number(a, decimals), high=words.number(b, decimals, forecast.unit)) if ok else ""
         for a, b, ok in zip(low, high, known, strict=True)
     )
+
+
+# Maps of what became of a forecast, and of the alarms that it raises.
+
+
+def residual_map(
+    forecast: Forecast,
+    truth: np.ndarray,
+    step: int,
+    theme: str = "light",
+    selected: int | None = None,
+    words: Wording = ENGLISH,
+) -> MapView:
+    """Forecast minus measured at one step; the colours mean the same at every step, and 0 is their pale middle.
+
+    Args:
+        forecast: H steps of N sensors. truth: (H, N) in its unit, NaN where unknown. step: 0 .. H - 1.
+        theme, selected, words: as in `maps.sensor_map`.
+
+    Raises:
+        ValueError: a truth of another shape.
+    """
+    if truth.shape != forecast.median.shape:
+        raise ValueError(f"The truth must be {forecast.median.shape} (steps, sensors), not {truth.shape}.")
+    off = forecast.median.astype("f8") - truth
+    scale, decimals = fit_scale(off, kind="diverging"), fit_scale(forecast.median).decimals
+    when = words.times(forecast.times, forecast.timezone)[step]
+    texts = tuple(
+        words.off_of.format(forecast=words.number(a, decimals, forecast.unit), measured=words.number(b, decimals, forecast.unit))
+        for a, b in zip(forecast.median[step], truth[step], strict=True)
+    )
+    label = words.off_for.format(quantity=forecast.quantity, when=when)
+    limits = (scale.low, scale.high)
+    return sensor_map(
+        forecast.network,
+        off[step],
+        forecast.unit,
+        label,
+        theme,
+        selected,
+        tooltips=texts,
+        limits=limits,
+        kind="diverging",
+        words=words,
+    )
+
+
+def alarm_map(
+    forecast: Forecast,
+    rule: AlarmRule,
+    step: int,
+    theme: str = "light",
+    selected: int | None = None,
+    words: Wording = ENGLISH,
+) -> MapView:
+    """How likely each reading of one step lies beyond the level of a rule, in %; sensors with an alarm have a wide halo.
+
+    Args:
+        forecast: with bands. rule: level, side and chance. step: 0 .. H - 1. theme, selected, words: as in `maps.sensor_map`.
+
+    Raises:
+        ValueError: a forecast without bands.
+    """
+    percent = 100 * chance_beyond(forecast, rule.level, rule.above)[step]  # (N,)
+    when = words.times(forecast.times, forecast.timezone)[step]
+    decimals = fit_scale(forecast.median).decimals
+    texts = tuple(
+        f"{words.alarm + ', ' if p > 100 * rule.chance else ''}"
+        + words.median_of.format(value=words.number(m, decimals, forecast.unit))
+        for p, m in zip(percent, forecast.median[step], strict=True)
+    )
+    level = f"{rule.level:.6g} {forecast.unit}".rstrip()
+    side = words.above if rule.above else words.below
+    label = words.chance_for.format(quantity=forecast.quantity, side=side, level=level, when=when)
+    nodes, look = np.flatnonzero(np.nan_to_num(percent) > 100 * rule.chance), {"limits": (0.0, 100.0), "stops": CIVIDIS}
+    view = sensor_map(forecast.network, percent, "%", label, theme, selected, tooltips=texts, halos=nodes, words=words, **look)
+    if len(nodes) > 0 and forecast.network.n_sensors <= MANY:
+        halos(forecast.network, nodes).add_to(view.features)
+    return view

@@ -3,15 +3,80 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import nn
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool1d, pad
 
-from stvlm.evaluation.calendar import Calendar
-from stvlm.evaluation.deep.batches import Batch
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
+from stvlm.evaluation.baselines.boosting import Calendar, training_scale
+
+# Windows as the deep baselines read them: scaled by the training part, with the phase of the day, the week and the year.
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some windows.
+
+    Attributes:
+        past: (B, L, N) float32, scaled; 0 (the sensor's mean) where a reading is missing.
+        day, week: (B, L) int64 phase of each past step: step of the day, day of the week; 0 where unknown.
+        year: (B, L) float32 part of the year that has gone by, 0 … 1.
+        target: (B, H, N) float32 in the unit; NaN = left out.
+    """
+
+    past: torch.Tensor
+    day: torch.Tensor
+    week: torch.Tensor
+    year: torch.Tensor
+    target: torch.Tensor
+
+
+class Batches:
+    """Cuts and scales windows of one series; what it scales by comes from the training part alone.
+
+    Args:
+        series: readings. split: its parts. lookback, horizon: L, H in steps. seasons: in minutes. device: of the batches.
+    """
+
+    def __init__(
+        self,
+        series: SensorSeries,
+        split: Split,
+        lookback: int,
+        horizon: int,
+        seasons: tuple[int, ...],
+        device: torch.device,
+    ) -> None:
+        self.series, self.lookback, self.horizon, self.device = series, lookback, horizon, device
+        self.calendar = Calendar.of(series, split, seasons)
+        self.mean, self.std = training_scale(series, split)
+        self._day, self._week, self._year = self.calendar.phases(series)
+
+    @property
+    def n_sensors(self) -> int:
+        """Number of sensors N."""
+        return self.series.network.n_sensors
+
+    def cut(self, cutoffs: np.ndarray) -> Batch:
+        """The windows of some cutoffs (B,); steps past the end of the series have no target."""
+        before = cutoffs[:, None] + np.arange(-self.lookback, 0)  # (B, L)
+        after = cutoffs[:, None] + np.arange(self.horizon)  # (B, H)
+        past = np.nan_to_num((self.series.values[before] - self.mean) / self.std)
+        inside = after < self.series.n_steps
+        target = np.where(inside[..., None], self.series.values[np.minimum(after, self.series.n_steps - 1)], np.float32(np.nan))
+        arrays = past, self._day[before], self._week[before], self._year[before], target
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in arrays))
+
+    def unscaled(self, forecast: torch.Tensor) -> torch.Tensor:
+        """(B, H, N) scaled → in the unit of the series."""
+        mean, std = (torch.from_numpy(a).to(forecast) for a in (self.mean, self.std))
+        return forecast * std + mean
+
 
 SIZE, SKIP_SIZE, END_SIZE = 32, 256, 512  # channels, as in the paper
 NODE_SIZE = 10  # of a sensor's two vectors that the learned graph is made of
@@ -121,3 +186,98 @@ def transitions(adjacency: sparse.spmatrix) -> list[torch.Tensor]:
         graph = torch.sparse_coo_tensor(place, weights, shares.shape, check_invariants=True).coalesce()
         out.append(graph.to_dense() if shares.nnz > DENSE_SHARE * np.prod(shares.shape) else graph)
     return out
+
+
+# DLinear: a moving average parts each sensor's past into trend and rest, and a linear map carries each into the future.
+
+KERNEL = 25  # steps of the moving average, as in the paper
+
+
+class DLinear(nn.Module):
+    """Zeng et al. 2023, "Are Transformers Effective for Time Series Forecasting?": the maps are shared by all sensors.
+
+    Args:
+        lookback, horizon: L, H in steps.
+    """
+
+    def __init__(self, lookback: int, horizon: int) -> None:
+        super().__init__()
+        self.kernel = min(KERNEL, lookback - 1 + lookback % 2)  # odd, no longer than the past
+        self.trend = nn.Linear(lookback, horizon)
+        self.rest = nn.Linear(lookback, horizon)
+        for layer in (self.trend, self.rest):  # the paper's own start: the mean of the past
+            nn.init.constant_(layer.weight, 1 / lookback)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """(B, H, N) scaled."""
+        past = batch.past.swapaxes(1, 2)  # (B, N, L)
+        half = self.kernel // 2
+        trend = avg_pool1d(pad(past, (half, half), mode="replicate"), self.kernel, stride=1)  # (B, N, L)
+        return (self.trend(trend) + self.rest(past - trend)).swapaxes(1, 2)
+
+
+# STID: a plain network that knows which sensor and what time it is by learned vectors.
+
+STID_SIZE = 32  # of each embedding
+STID_N_BLOCKS = 3
+STID_DROPOUT = 0.15
+HARMONICS = 2  # of the year
+
+
+class Residual(nn.Module):
+    """Two linear layers with a ReLU and dropout between them, added to what came in."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Dropout(STID_DROPOUT), nn.Linear(size, size))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(..., size) → (..., size)."""
+        return hidden + self.layers(hidden)
+
+
+class STID(nn.Module):
+    """Shao et al. 2022, "Spatial-Temporal Identity": [past ; sensor ; time of day ; day of week] → residual blocks → future.
+
+    The time is that of the last known step. Where the calendar has the year, a linear map of its first harmonics stands
+    beside the paper's vectors: a vector for each day of the year would be seen too rarely.
+
+    Args:
+        lookback, horizon: L, H in steps. n_sensors: N. calendar: the cycles known.
+    """
+
+    def __init__(self, lookback: int, horizon: int, n_sensors: int, calendar: Calendar) -> None:
+        super().__init__()
+        self.calendar = calendar
+        known = bool(calendar.day_steps) + calendar.has_week  # phases that come with every step of the past
+        self.past = nn.Linear(lookback * (1 + known), STID_SIZE)
+        self.sensor = nn.Parameter(nn.init.xavier_uniform_(torch.empty(n_sensors, STID_SIZE)))
+        self.day = nn.Parameter(nn.init.xavier_uniform_(torch.empty(calendar.day_steps, STID_SIZE))) if calendar.day_steps else None
+        self.week = nn.Parameter(nn.init.xavier_uniform_(torch.empty(7, STID_SIZE))) if calendar.has_week else None
+        self.year = nn.Linear(2 * HARMONICS, STID_SIZE) if calendar.has_year else None
+        width = STID_SIZE * (2 + known + calendar.has_year)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(STID_N_BLOCKS)))
+        self.head = nn.Linear(width, horizon)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """(B, H, N) scaled."""
+        n_windows, _, n_sensors = batch.past.shape
+        parts, inputs = [], [batch.past.swapaxes(1, 2)]  # (B, N, L)
+        parts.append(self.sensor.expand(n_windows, -1, -1))
+        if self.day is not None:
+            inputs.append(_spread(batch.day / self.calendar.day_steps, n_sensors))
+            parts.append(_spread(self.day[batch.day[:, -1]], n_sensors))
+        if self.week is not None:
+            inputs.append(_spread(batch.week / 7, n_sensors))
+            parts.append(_spread(self.week[batch.week[:, -1]], n_sensors))
+        if self.year is not None:
+            angle = 2 * math.pi * batch.year[:, -1:] * torch.arange(1, HARMONICS + 1, device=batch.year.device)
+            parts.append(_spread(self.year(torch.cat([angle.sin(), angle.cos()], dim=-1)), n_sensors))
+        hidden = torch.cat([self.past(torch.cat(inputs, dim=-1)), *parts], dim=-1)  # (B, N, width)
+        return self.head(self.blocks(hidden)).swapaxes(1, 2)
+
+
+def _spread(rows: torch.Tensor, n_sensors: int) -> torch.Tensor:
+    """(B, C) → (B, N, C), the same for every sensor."""
+    return rows[:, None].expand(-1, n_sensors, -1)

@@ -11,13 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split, thin
-from stvlm.evaluation.deep import DEEP
-from stvlm.evaluation.deep.batches import Batch, Batches
-from stvlm.evaluation.deep.dlinear import DLinear
-from stvlm.evaluation.deep.graph_wavenet import GraphWaveNet
-from stvlm.evaluation.deep.stid import STID
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, thin
+from stvlm.evaluation.baselines import DEEP
+from stvlm.evaluation.baselines.deep_networks import STID, Batch, Batches, DLinear, GraphWaveNet
 
 CPU = torch.device("cpu")
 MAX_MINUTES = 3.5

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from stvlm.data.seasons import WEEK_MINUTES
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Split
+from stvlm.core.seasonality import WEEK_MINUTES
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split
 
 BASELINES = ("persistence", "seasonal naive", "historical average", "ridge")
 SMOOTHING_STEPS = 15  # of a yearly profile

@@ -1,6 +1,6 @@
 """The backend of a Ray cluster that is there already: each run is a job of its Jobs API and works in a copy of the run's folder.
 
-The folder and its copy meet in the storage (`stvlm.jobs.storage`); `stvlm.jobs.mirror` keeps them alike from the cluster's side. Which
+The folder and its copy meet in the storage (`stvlm.jobs.ray.storage`); `stvlm.jobs.ray.node` keeps them alike from the cluster's side. Which
 job works on a run stands in attempt.json: an older one sees there that it is no longer wanted, and ends.
 """
 
@@ -18,12 +18,13 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from stvlm.jobs.backend import CAN_RESUME, Backend
-from stvlm.jobs.cluster import ClusterError, cluster, read_settings
-from stvlm.jobs.keeping import LAST_WORD
-from stvlm.jobs.process import THREADS
-from stvlm.jobs.run import RunError, RunSpec, RunStatus, read_status, run_folder, workspace, write_atomic
-from stvlm.jobs.storage import MODEL, Storage, is_done_by, unpack
+from stvlm.jobs.local import THREADS
+from stvlm.jobs.ray.client import ClusterError, cluster, read_settings
+from stvlm.jobs.ray.storage import MODEL, Storage, is_done_by, unpack
+from stvlm.jobs.run import LAST_WORD, RunError, RunSpec, RunStatus, read_status, run_folder
+from stvlm.runtime.atomic import write_atomic
 from stvlm.runtime.settings import RaySettings
+from stvlm.workspace.paths import workspace
 
 ATTEMPT = "attempt.json"
 FOLLOWED = ("losses.jsonl", "log.txt", "manifest.json", "status.json")  # the state last: what it speaks of is there then
@@ -45,7 +46,7 @@ class Attempt(BaseModel):
 
 
 class RayBackend(Backend):
-    """A Ray cluster, by the settings of `stvlm.jobs.cluster.read_settings`."""
+    """A Ray cluster, by the settings of `stvlm.jobs.ray.client.read_settings`."""
 
     name = "ray"
 
@@ -84,7 +85,7 @@ class RayBackend(Backend):
         storage = _storage(where)
         write_atomic(folder / ATTEMPT, attempt)
         gpus = _gpus(settings, str(spec.config.get("device", "auto")))
-        words = [settings.python, "-m", "stvlm.jobs.mirror", where, folder.name, attempt.job_id]
+        words = [settings.python, "-m", "stvlm.jobs.ray.node", where, folder.name, attempt.job_id]
         try:
             if not storage.is_at(workspace()):
                 storage.remove(f"runs/{folder.name}/cancel")

@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from stvlm.jobs.run import RunError, workspace
+from stvlm.jobs.run import RunError
 from stvlm.runtime.settings import RaySettings, settings
+from stvlm.workspace.paths import workspace
 
 T = TypeVar("T")
 INSTALL = "Ray is not installed here: pip install -r requirements-ray.txt"
 ANSWER_SECONDS, SUBMIT_SECONDS = 10.0, 60.0  # for a question; for a new job, with which the program itself may travel
 REST_SECONDS = 30.0  # after a cluster did not answer, until it is asked again
-SENT = ("stvlm", "sample_data")  # of this program, to the nodes
+SENT = ("stvlm",)  # of this program, to the nodes
 SETTINGS = "ray.json"  # in the workspace
 
 

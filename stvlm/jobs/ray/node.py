@@ -1,6 +1,6 @@
 """The cluster's side of a run: a copy of its folder, a worker on it, and all that changes carried back to the storage.
 
-`python -m stvlm.jobs.mirror STORAGE RUN_ID JOB_ID`; started by `stvlm.jobs.ray_backend`, and knows nothing of Ray itself.
+`python -m stvlm.jobs.ray.node STORAGE RUN_ID JOB_ID`; started by `stvlm.jobs.ray.backend`, and knows nothing of Ray itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import tempfile
 import time
 from typing import Any
 
-from stvlm.jobs.process import WORKER
-from stvlm.jobs.run import RUN_ID, RunSpec, workspace
-from stvlm.jobs.storage import CHECKPOINT, MODEL, Storage, is_done_by, pack, state_of, unpack
+from stvlm.jobs.local import WORKER
+from stvlm.jobs.ray.storage import CHECKPOINT, MODEL, Storage, is_done_by, pack, state_of, unpack
+from stvlm.jobs.run import RUN_ID, RunSpec
+from stvlm.workspace.paths import workspace
 
 BEAT_SECONDS = 0.5
 LAST_SECONDS = 60.0  # to bring home what is left, where the storage does not answer
@@ -120,7 +121,7 @@ def main(arguments: list[str], worker: tuple[str, ...] = WORKER) -> int:
         The worker's exit code; 2 for wrong arguments, 3 where the job is not wanted any more.
     """
     if len(arguments) != 3 or not RUN_ID.fullmatch(arguments[1]):
-        print("usage: python -m stvlm.jobs.mirror STORAGE RUN_ID JOB_ID", file=sys.stderr)
+        print("usage: python -m stvlm.jobs.ray.node STORAGE RUN_ID JOB_ID", file=sys.stderr)
         return 2
     where, run_id, job_id = arguments
     with tempfile.TemporaryDirectory(prefix="stvlm-run-") as home:

@@ -14,7 +14,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from stvlm.data.whole import write_folder
+from stvlm.runtime.atomic import write_folder
 
 CHECKPOINT, MODEL = "checkpoint.tar", "model.tar"  # folders of a run travel as one file, so they are whole or not there
 

@@ -8,8 +8,7 @@ from functools import lru_cache
 import numpy as np
 import shapely
 
-from stvlm.data.baselayer import BaseLayer, Grid
-from stvlm.data.land import Bounds, dry_land, meeting
+from stvlm.core.base_layer import BaseLayer, Bounds, Grid, dry_land, meeting
 
 SAMPLES = 4  # places a side of each pixel at which land and areas are asked for
 MOST_SAMPLES = 16  # the same for a grid with small cells

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from scipy import sparse
 
-from stvlm.data.network import EARTH_RADIUS_KM, SensorNetwork
-from stvlm.modalities.curve import SensorCurve
-from stvlm.modalities.geography import Ground, paint_ground
+from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
+from stvlm.modalities.image.geography import Ground, paint_ground
+from stvlm.modalities.image.sensor_order import SensorCurve
 
 REACH = 1.5  # standard deviation of the Gaussian, in median distances between sensors
 OWN = 1e6  # weight of a sensor in its own pixel; neighbours weigh at most 1, so the pixel has the sensor's value

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from stvlm.data.network import SensorNetwork
+from stvlm.core.network import SensorNetwork
 
 LEVELS = 16  # the curve visits 2^16 x 2^16 cells
 BLOCK = 256  # rows of closeness that are in memory at once

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.modalities.image import View, channel_values, field_in_unit
-from stvlm.modalities.raster import SpatialRaster
-from stvlm.modalities.relations import space_time
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Window
+from stvlm.modalities.image.raster import SpatialRaster
+from stvlm.modalities.image.views import View, channel_values, field_in_unit, space_time
 
 DEPARTURE = "standard deviations from the usual"
 DEPARTURES = ("level", "change", "spread")

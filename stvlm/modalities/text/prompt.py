@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stvlm.data.windows import Window
-from stvlm.modalities.facts import Number, Standout, gather_facts
-from stvlm.modalities.template import DEFAULT_TEMPLATE, KINDS, OTHER_KIND, TemplateError, render_template
+from stvlm.core.windows import Window
+from stvlm.modalities.text.facts import Number, Standout, gather_facts
+from stvlm.modalities.text.template import DEFAULT_TEMPLATE, KINDS, OTHER_KIND, TemplateError, render_template
 
 __all__ = [
     "DEFAULT_TEMPLATE",

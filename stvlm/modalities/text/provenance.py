@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stvlm.modalities.facts import Number, Standout
-from stvlm.modalities.prompt import Prompt, Sentence
+from stvlm.modalities.text.facts import Number, Standout
+from stvlm.modalities.text.prompt import Prompt, Sentence
 
 FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _OF_THE_KIND = {  # the facts asked first, where several would do

@@ -10,8 +10,8 @@ from functools import lru_cache
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
-from stvlm.data.files import show
-from stvlm.modalities.words import number_text
+from stvlm.io.source import show
+from stvlm.modalities.text.format import number_text
 
 LONGEST_TEMPLATE = 8000  # characters
 LONGEST_PROMPT = 8000  # characters

@@ -6,8 +6,7 @@ keeps the architecture and draws the weights. Weights come as safetensors only, 
 """
 
 from stvlm.model.backbone.base import Backbone, BackboneError
-from stvlm.model.backbone.catalogue import BackboneInfo, available
-from stvlm.model.backbone.loading import build_empty, load, settings_of
+from stvlm.model.backbone.loading import BackboneInfo, available, build_empty, load, settings_of
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, build_tiny, train_tokenizer
 
 __all__ = [

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from stvlm.data.kept import Kept
-from stvlm.model.blocks import attend_in_blocks
+from stvlm.model.block_attention import attend_in_blocks
+from stvlm.runtime.cache import Kept
 
 HALF = (0.5, 0.5, 0.5)
 CARD = "card.json"  # beside config.json in the folder of a saved model

@@ -8,7 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, Idefics3Config, Idefics3Model, PreTrainedTokenizerFast
 
-TINY_TOKENIZER = Path(__file__).parents[1] / "tiny_tokenizer"
+from stvlm.runtime.assets import asset
+
+TINY_TOKENIZER = asset("tiny_tokenizer")
 SPECIAL_TOKENS = ["<|im_start|>", "<|im_end|>", "<end_of_utterance>", "<|endoftext|>", "<image>"]
 
 

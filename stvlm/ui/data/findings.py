@@ -4,17 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from zoneinfo import available_timezones
 
+import pandas as pd
 import streamlit as st
 
-from stvlm.data import quality
-from stvlm.data.effects import Effect
-from stvlm.ui import session, trying, widgets
-from stvlm.ui.trying import fix_label, show_problems, slug
-from stvlm.ui.words import is_said, say
+from stvlm.charts.figures import fix_preview
+from stvlm.io.read import InputError
+from stvlm.quality import report as quality
+from stvlm.quality.preview import Effect
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import is_said, number, say
+
+# One fix, tried: what it needs to be told, what it would change in numbers and as a picture, and the button that applies it.
+
+NEEDED, WISHED = ("reproject", "local-time"), ("resample",)  # fixes that must, or may, be told something
+
+
+def attempt(name: str, try_it: Callable[[str], Effect], apply: Callable[[str], None]) -> None:
+    """What a fix would change.
+
+    Args:
+        name: of the fix. try_it: name with its parameter -> its effect. apply: callback of the button, given the same.
+    """
+    st.markdown(f"**{fix_label(name)}**: {say(f'fix.{slug(name)}.note')}")
+    parameter = _parameter(name)
+    if name in NEEDED and not parameter:
+        st.button(say("data.close"), key="close-fix", on_click=view_state.keep, args=("tried", None))
+        return
+    told = f"{name}:{parameter}" if parameter else name
+    try:
+        with st.spinner(say("data.trying")):
+            effect = try_it(told)
+    except InputError as error:
+        show_problems(error)
+    else:
+        with st.container(horizontal=True):  # beside each other where there is room, else below each other
+            with st.container(width=300):
+                _figures(effect)
+            with st.container(width=420):
+                _picture(effect)
+        with st.container(horizontal=True):
+            st.button(say("data.apply"), key=f"apply-{name}", type="primary", icon=":material/check:", on_click=apply, args=(told,))
+            st.button(say("data.close"), key="close-fix", on_click=view_state.keep, args=("tried", None))
+
+
+def show_problems(error: InputError) -> None:
+    """An input error in the place where it happened: one line per problem, each with its cure, no traceback."""
+    lines = "\n".join(f"- {inputs.plain(line)}" for line in error.problems)
+    st.error(say("data.unreadable") + f"\n\n{lines}", icon=":material/error:")
+
+
+def fix_label(fix: str) -> str:
+    """What a fix does, with its parameter: "Convert metres to degrees (25832)"."""
+    name, _, parameter = fix.partition(":")
+    return say(f"fix.{slug(name)}.label") + (f" ({inputs.plain(parameter)})" if parameter else "")
+
+
+def slug(name: str) -> str:
+    """The name of a fix as a key of the sentences."""
+    return name.partition(":")[0].replace("-", "_")
+
+
+def _parameter(name: str) -> str:
+    """What the fix is told, "" for nothing."""
+    if name == "local-time":
+        label = say("fix.local_time.ask")
+        return (
+            st.selectbox(label, sorted(available_timezones()), None, key="parameter-local-time", placeholder="Europe/Dublin") or ""
+        )
+    if name == "reproject":
+        return st.text_input(say("fix.reproject.ask"), key="parameter-reproject", max_chars=40, placeholder="25832").strip()
+    if name == "resample":
+        return st.text_input(say("fix.resample.ask"), key="parameter-resample", max_chars=10, placeholder="60").strip()
+    return ""
+
+
+def _figures(effect: Effect) -> None:
+    """Before and after in numbers; only what changes, and the findings."""
+    rows = [(say(f"data.figure_{name}"), _text(pair[0]), _text(pair[1])) for name, pair in effect.figures.items()]
+    for severity in ("error", "warning"):
+        counts = [sum(p.severity == severity for p in report.problems) for report in (effect.before, effect.after)]
+        rows.append((say(f"data.figure_{severity}"), *map(str, counts)))
+    before, after = say("data.before"), say("data.after")
+    st.table(pd.DataFrame(rows, columns=["", before, after]), hide_index=True, border="horizontal", alt=say("data.figures_alt"))
+    if effect.arisen:
+        arisen = [p for p in effect.after.problems if p.code in effect.arisen]
+        st.warning(say("data.arisen") + " " + " ".join(inputs.plain(p.what) for p in arisen), icon=":material/warning:")
+    if not effect.figures and effect.readings is None:
+        st.caption(say("data.no_effect"))
+
+
+def _picture(effect: Effect) -> None:
+    """Before and after where it changes first."""
+    names = (say("data.before"), say("data.after"))
+    if effect.places is not None:
+        figure = fix_preview.places_before_after(*effect.places, names, (say("data.lon"), say("data.lat")), layout.theme())
+        render.plot(figure, "effect-places", say("data.effect_places_alt"), 300)
+        st.caption(say("data.effect_places_alt"))
+    if effect.readings is not None:
+        figure = fix_preview.readings_before_after(*effect.readings, names, ("", effect.sensor), layout.theme())
+        render.plot(figure, "effect-readings", say("data.effect_readings_alt", sensor=effect.sensor), 300)
+        st.caption(inputs.plain(say("data.effect_readings_alt", sensor=effect.sensor)))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " … ".join(number(v, 2) for v in value)
+    return number(value, 0) if isinstance(value, int) else str(value)
+
 
 __all__ = ["Bench", "findings", "fix_label", "show_problems", "undo_buttons"]
-
 _COLOURS = {"error": "red", "warning": "orange", "note": "gray"}
 _ICONS = {"error": "error", "warning": "warning", "note": "info"}
 
@@ -75,7 +175,7 @@ def _row(problem: quality.Problem, bench: Bench | None, is_offered: bool) -> Non
     tried = ("tried", (problem.code, problem.fix))
     note = say(f"fix.{slug(problem.fix)}.note")
     key = f"fix-{problem.fix}"
-    st.button(fix_label(problem.fix), key=key, icon=":material/build:", help=note, on_click=session.keep, args=tried)
+    st.button(fix_label(problem.fix), key=key, icon=":material/build:", help=note, on_click=view_state.keep, args=tried)
     _tried(problem.code, bench)
 
 
@@ -84,27 +184,27 @@ def _sentence(problem: quality.Problem) -> str:
     badge = f":{_COLOURS[problem.severity]}-badge[:material/{_ICONS[problem.severity]}: {severity}]"
     code = slug(problem.code)
     title = f"**{say(f'finding.{code}.title')}** · " if is_said(f"finding.{code}.title") else ""
-    return f"{badge} {title}{widgets.plain(problem.what)}"
+    return f"{badge} {title}{inputs.plain(problem.what)}"
 
 
 def _where(problem: quality.Problem) -> str:
     """Place and reason; the reason in the language in view where it is said there."""
     code = slug(problem.code)
     why = say(f"finding.{code}.why") if is_said(f"finding.{code}.why") else problem.why
-    return " · ".join(widgets.plain(part) for part in (problem.where, why) if part)
+    return " · ".join(inputs.plain(part) for part in (problem.where, why) if part)
 
 
 def _tried(code: str | None, bench: Bench) -> None:
     """The fix that is being tried in the row of this finding; None: one that no finding offers."""
-    tried = session.kept("tried")
+    tried = view_state.kept("tried")
     if tried and tried[0] == code:
         with st.container(border=True):
-            trying.attempt(tried[1], bench.attempt, lambda name: _apply(name, bench.fixes))
+            attempt(tried[1], bench.attempt, lambda name: _apply(name, bench.fixes))
 
 
 def _apply(name: str, fixes: tuple[str, ...]) -> None:
-    session.keep("fixes", (*fixes, name))
-    session.keep("tried", None)
+    view_state.keep("fixes", (*fixes, name))
+    view_state.keep("tried", None)
 
 
 def _more_fixes(offered: set[str], bench: Bench) -> None:
@@ -116,7 +216,7 @@ def _more_fixes(offered: set[str], bench: Bench) -> None:
         for name in rest:
             more = ("tried", (None, name))
             note = say(f"fix.{slug(name)}.note")
-            st.button(fix_label(name), key=f"more-{name}", help=note, type="tertiary", on_click=session.keep, args=more)
+            st.button(fix_label(name), key=f"more-{name}", help=note, type="tertiary", on_click=view_state.keep, args=more)
 
 
 def _downloads(report: quality.QualityReport) -> None:
@@ -141,4 +241,4 @@ def undo_buttons(fixes: tuple[str, ...]) -> None:
         for name in fixes:
             rest = ("fixes", tuple(f for f in fixes if f != name))
             label = say("data.undo", fix=fix_label(name))
-            st.button(label, key=f"undo-{name}", icon=":material/undo:", on_click=session.keep, args=rest)
+            st.button(label, key=f"undo-{name}", icon=":material/undo:", on_click=view_state.keep, args=rest)

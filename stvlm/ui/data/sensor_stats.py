@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import maps
-from stvlm.data.formats import RawTables
-from stvlm.data.network import SensorNetwork
-from stvlm.data.quality import QualityReport
-from stvlm.ui import frame, session, show, widgets
-from stvlm.ui.words import number, say
+from stvlm.charts.maps import sensor_map
+from stvlm.core.network import SensorNetwork
+from stvlm.io.read import RawTables
+from stvlm.quality.report import QualityReport
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import number, say
 
 MEASURES = ("coverage", "gap", "still", "zeros", "outliers", "neighbour")
 
@@ -39,7 +39,7 @@ def values_of(report: QualityReport, measure: str) -> tuple[np.ndarray, str]:
 
 def pick() -> str:
     """Choose what the map shows."""
-    return session.segmented("measure", say("data.measure"), MEASURES, lambda name: say(f"data.measure_{name}"), wrap=True)
+    return view_state.segmented("measure", say("data.measure"), MEASURES, lambda name: say(f"data.measure_{name}"), wrap=True)
 
 
 def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: int | None, height: int = 430) -> None:
@@ -54,13 +54,13 @@ def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: in
     low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else (0.0, 1.0)
     limits = (min(low, 99.0), 100.0) if measure == "coverage" else (0.0, max(high, 1.0))
     label = say(f"data.measure_{measure}")
-    view = maps.sensor_map(network, values, unit, label, frame.theme(), selected, limits=limits, words=show.wording())
+    view = sensor_map.sensor_map(network, values, unit, label, layout.theme(), selected, limits=limits, words=render.wording())
     alt = say("data.map_alt", n=network.n_sensors, measure=label)
     if high > low:
         worst = int(np.nanargmin(values) if measure == "coverage" else np.nanargmax(values))
         amount = f"{number(values[worst], 1)} {unit}".strip()
-        alt += " " + say("data.map_worst", name=widgets.sensor_label(network, worst), amount=amount)
-    show.show_map(view, network, key, alt, height=height)
+        alt += " " + say("data.map_worst", name=inputs.sensor_label(network, worst), amount=amount)
+    render.show_map(view, network, key, alt, height=height)
 
 
 def before_use(raw: RawTables, report: QualityReport) -> None:
@@ -108,4 +108,4 @@ def table(report: QualityReport, network: SensorNetwork | None, more: pd.DataFra
         rows = rows.join(more)
     rows[say("data.findings")] = report.per_sensor["findings"]
     places = dict.fromkeys((say("data.lat"), say("data.lon")), st.column_config.NumberColumn(format="%.5f"))
-    widgets.table(rows, say("data.sensors_alt", n=len(rows)), column_config=places)
+    inputs.table(rows, say("data.sensors_alt", n=len(rows)), column_config=places)

@@ -2,19 +2,101 @@
 
 from __future__ import annotations
 
+from zoneinfo import available_timezones
+
 import streamlit as st
 
-from stvlm.data.columns import Header
-from stvlm.data.formats import InputError
-from stvlm.ui import assess, folders, measures, session, uploads, using, widgets
-from stvlm.ui.words import say
+from stvlm.io.columns import Header
+from stvlm.io.read import InputError, RawTables
+from stvlm.quality import report as quality
+from stvlm.ui.data import findings, sensor_stats
+from stvlm.ui.services import networks, uploads
+from stvlm.ui.shell import inputs, view_state
+from stvlm.ui.shell.i18n import say
+
+# The last step of an upload: the words that files lack, and the button that makes it the network in view.
+
+
+def use(upload: str, raw: RawTables, report: quality.QualityReport, clock: tuple, columns: uploads.Columns) -> None:
+    """Ask for the words that the files lack, and make the upload the network in view.
+
+    Args:
+        upload: its id. raw: its tables, mended. report: on these. clock: (start, minutes) of readings that bring none.
+        columns: as somebody said.
+    """
+    stop = bool(report.errors)
+    with st.form("words"):
+        keys = _words(upload, raw)
+        st.form_submit_button(
+            say("data.use"),
+            type="primary",
+            disabled=stop,
+            icon=":material/check:",
+            on_click=_put_in_view,  # a callback runs whole; the page itself may be cut short by the next message of the browser
+            args=(upload, raw, clock, columns, keys),
+        )
+    if stop:
+        st.caption(say("data.use_stopped"))
+    refused = view_state.kept("refused")
+    if refused is not None:
+        view_state.keep("refused", None)
+        findings.show_problems(refused)
+
+
+def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Columns, keys: dict[str, str]) -> None:
+    """Callback: the upload, with the words of the form, becomes the network in view; what is against it is kept to be shown."""
+    said = {word: st.session_state.get(key, "") for word, key in keys.items()}
+    fixes = view_state.kept("fixes", ())
+    try:
+        if said["zone"] and said["clock_times"] and not raw.zoned:
+            fixes = (*fixes, f"local-time:{said['zone']}")
+            view_state.keep("fixes", fixes)
+        raw = uploads.tables(upload, fixes, *clock, columns, said["grid_unit"])
+        ahead, zone = tuple(said["ahead"]), said["zone"] or None
+        series = quality.to_series(raw, quantity=said["quantity"], unit=said["unit"], known_ahead=ahead, timezone=zone)
+        data = networks.add(series, said["name"], list(uploads.names(upload).values()), raw.fixes, upload, columns)
+    except InputError as error:
+        view_state.keep("refused", error)
+        return
+    view_state.look_at(data)
+
+
+def _words(upload: str, raw: RawTables) -> dict[str, str]:
+    """The fields of the form: what the files do not say. Returns the key of each, for those that stand there."""
+    keys = {word: f"word-{word}-{upload}" for word in ("name", "quantity", "unit", "grid_unit", "ahead")}
+    keys |= {word: f"word-{word}-{upload}-{raw.timezone}" for word in ("zone", "clock_times")}  # a fix may tell the zone
+    a, b, c, d = st.columns(4)
+    zones = ["", *sorted(available_timezones())]
+    a.text_input(say("data.name"), uploads.names(upload)["series"].rsplit(".", 1)[0][:80], max_chars=80, key=keys["name"])
+    b.text_input(say("data.quantity"), "reading", max_chars=60, help=say("data.quantity_help"), key=keys["quantity"])
+    c.text_input(say("data.unit"), "", max_chars=20, help=say("data.unit_help"), key=keys["unit"])
+    d.selectbox(
+        say("data.zone"),
+        zones,
+        zones.index(raw.timezone) if raw.timezone in zones else 0,
+        format_func=lambda z: z or say("data.zone_of_file"),
+        key=keys["zone"],
+    )
+    st.checkbox(
+        say("data.clock_times"),
+        value=not raw.zoned,
+        disabled=raw.zoned,
+        help=say("data.clock_times_help"),
+        key=keys["clock_times"],
+    )
+    if raw.base_layer is not None and raw.base_layer.grid is not None:
+        st.text_input(say("data.grid_unit"), "", max_chars=20, help=say("data.grid_unit_help"), key=keys["grid_unit"])
+    if raw.context is not None:
+        columns = [str(c) for c in raw.context.columns if c != "timestamp"]
+        st.multiselect(say("data.ahead"), columns, help=say("data.ahead_help"), key=keys["ahead"])
+    return keys
 
 
 def take() -> None:
     """Take files, keep them, say what is wrong with them, and make them the network in view."""
     st.markdown(say("data.drop"))
     _examples()
-    at_hand = folders.at_hand()
+    at_hand = uploads.at_hand()
     files = st.file_uploader(say("data.files"), type=uploads.TYPES, accept_multiple_files=True, key="files")
     folder = None
     if at_hand and not files:
@@ -25,11 +107,11 @@ def take() -> None:
         if files:
             _hold(uploads.hold, _by_name(files))
         elif folder:
-            _hold(uploads.hold_folder, {path: (path, folders.head(path)) for path in folders.files_of(folder)})
+            _hold(uploads.hold_folder, {path: (path, uploads.head(path)) for path in uploads.files_of(folder)})
     except InputError as error:
-        assess.show_problems(error)
+        findings.show_problems(error)
         return
-    upload = session.kept("upload", "")
+    upload = view_state.kept("upload", "")
     if uploads.is_held(upload):
         _assess(upload)
 
@@ -46,8 +128,8 @@ def _by_name(files: list) -> dict[str, tuple[str, bytes]]:
 def reopen(upload: str, fixes: tuple[str, ...], columns: uploads.Columns) -> None:
     """Go back to the files of a network in view, with the fixes and columns that made it."""
     for name, value in (("upload", upload), ("fixes", fixes), ("columns", columns), ("tried", None)):
-        session.keep(name, value)
-    session.put("source", "own")
+        view_state.keep(name, value)
+    view_state.put("source", "own")
 
 
 def _examples() -> None:
@@ -70,9 +152,9 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
     given: dict[str, list[str]] = {}
     for name, (identity, content) in files.items():
         left, right = st.columns([3, 2], vertical_alignment="center")
-        left.markdown(f":material/draft: {widgets.plain(name.rsplit('/', 1)[-1])}")
+        left.markdown(f":material/draft: {inputs.plain(name.rsplit('/', 1)[-1])}")
         role = right.selectbox(
-            say("data.part", name=widgets.plain(name)),
+            say("data.part", name=inputs.plain(name)),
             options,
             options.index(_guess(name, content)),
             format_func=lambda r: say(f"data.role_{r}") if r else say("data.role_none"),
@@ -83,20 +165,20 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
     twice = [role for role, names in given.items() if role and len(names) > 1]
     missing = [role for role in ("sensors", "series") if role not in given]
     if twice:
-        names = ", ".join(widgets.plain(name) for name in given[twice[0]])
+        names = ", ".join(inputs.plain(name) for name in given[twice[0]])
         st.warning(say("data.twice", role=say(f"data.role_{twice[0]}"), names=names), icon=":material/warning:")
     if missing:
         st.warning(
             say("data.missing", roles=say("data.and").join(say(f"data.role_{role}") for role in missing)), icon=":material/warning:"
         )
     if twice or missing:
-        session.keep("upload", "")
+        view_state.keep("upload", "")
         return
     parts = {role: names[0] for role, names in given.items() if role}
     held = keep(parts if keep is uploads.hold_folder else {role: (name, files[name][1]) for role, name in parts.items()})
-    if held != session.kept("upload"):
+    if held != view_state.kept("upload"):
         for name, value in (("upload", held), ("fixes", ()), ("columns", ()), ("tried", None)):
-            session.keep(name, value)
+            view_state.keep(name, value)
 
 
 def _guess(name: str, content: bytes) -> str:
@@ -107,7 +189,7 @@ def _guess(name: str, content: bytes) -> str:
 def _assess(upload: str) -> None:
     """Columns, report, fixes, words and the button that makes it the network in view."""
     clock = _clock(upload) or (None, None)
-    columns = session.kept("columns", ())
+    columns = view_state.kept("columns", ())
     try:
         uploads.tables(upload, (), *clock, columns)
         broken = None
@@ -115,18 +197,18 @@ def _assess(upload: str) -> None:
         broken = error
     _columns(upload, columns, broken is not None)
     if broken is not None:
-        assess.show_problems(broken)
+        findings.show_problems(broken)
         return
-    fixes = session.kept("fixes", ())
+    fixes = view_state.kept("fixes", ())
     try:
         mended, report = uploads.tables(upload, fixes, *clock, columns), uploads.report(upload, fixes, *clock, columns)
     except InputError as error:
-        assess.show_problems(error)
-        assess.undo_buttons(fixes)
+        findings.show_problems(error)
+        findings.undo_buttons(fixes)
         return
-    assess.findings(report, assess.Bench(fixes, lambda name: uploads.effect(upload, fixes, name, *clock, columns)))
-    measures.before_use(mended, report)
-    using.use(upload, mended, report, clock, columns)
+    findings.findings(report, findings.Bench(fixes, lambda name: uploads.effect(upload, fixes, name, *clock, columns)))
+    sensor_stats.before_use(mended, report)
+    use(upload, mended, report, clock, columns)
 
 
 def _clock(upload: str) -> tuple[str, float] | tuple[()]:
@@ -153,16 +235,16 @@ def _columns(upload: str, columns: uploads.Columns, is_broken: bool) -> None:
         for role, header in headers.items():
             _columns_of(upload, role, header)
         if columns:
-            st.button(say("data.columns_back"), icon=":material/undo:", on_click=session.keep, args=("columns", ()))
+            st.button(say("data.columns_back"), icon=":material/undo:", on_click=view_state.keep, args=("columns", ()))
 
 
 def _columns_of(upload: str, role: str, header: Header) -> None:
     name, named = uploads.names(upload)[role], [column for column in header.columns if column]
     shape = say(f"data.shape_{header.shape}") if header.shape else ""
-    st.markdown(f"**{widgets.plain(name)}** ({say(f'data.role_{role}')}{', ' * bool(shape)}{shape})")
+    st.markdown(f"**{inputs.plain(name)}** ({say(f'data.role_{role}')}{', ' * bool(shape)}{shape})")
     for place, (word, column) in zip(st.columns(3), header.found.items(), strict=False):
         options = ["", *named]
-        key = session.tied(f"column-{role}-{word}", column)
+        key = view_state.tied(f"column-{role}-{word}", column)
         place.selectbox(
             say(f"data.word_{word}"),
             options,
@@ -175,6 +257,6 @@ def _columns_of(upload: str, role: str, header: Header) -> None:
 
 def _said(role: str, word: str, key: str) -> None:
     """Callback: a column was said to be something."""
-    rest = tuple(entry for entry in session.kept("columns", ()) if entry[:2] != (role, word))
-    session.keep("columns", (*rest, (role, word, st.session_state[key])))
-    session.keep("fixes", ())
+    rest = tuple(entry for entry in view_state.kept("columns", ()) if entry[:2] != (role, word))
+    view_state.keep("columns", (*rest, (role, word, st.session_state[key])))
+    view_state.keep("fixes", ())

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.data.alarms import AlarmRule, raised_alarms
-from stvlm.data.forecast import Forecast
-from stvlm.ui import session, show, widgets
-from stvlm.ui.words import brief, moments, number, say
+from stvlm.core.alarms import AlarmRule, raised_alarms
+from stvlm.core.forecast import Forecast
+from stvlm.ui.shell import inputs, render, view_state
+from stvlm.ui.shell.i18n import brief, moments, number, say
 
 
 def rule(forecast: Forecast) -> AlarmRule:
     """The rule in view; at first what only a tenth of the forecast medians exceed, with an even chance."""
-    found = read_rule(session.get("alarm"))
+    found = read_rule(view_state.get("alarm"))
     return found or AlarmRule(_round_level(forecast))
 
 
@@ -38,14 +38,14 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
     """Widgets for the rule; the map and the list follow."""
     unit = f", {forecast.unit}" if forecast.unit else ""
     keys = (
-        session.tied("alarm-side", "above" if now.above else "below"),
-        session.tied("alarm-level", float(now.level)),
-        session.tied("alarm-chance", round(100 * now.chance)),
+        view_state.tied("alarm-side", "above" if now.above else "below"),
+        view_state.tied("alarm-level", float(now.level)),
+        view_state.tied("alarm-chance", round(100 * now.chance)),
     )
 
     def take() -> None:
         side, level, chance = (st.session_state[key] for key in keys)
-        session.put("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
+        view_state.put("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
 
     left, middle, right = st.columns(3, vertical_alignment="bottom")
     sides = {side: say(f"forecast.{side}") for side in ("above", "below")}
@@ -53,7 +53,7 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
         say("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
     )
     middle.number_input(
-        widgets.plain(say("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
+        inputs.plain(say("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
     )
     right.slider(say("forecast.alarm_chance"), 0, 99, key=keys[2], on_change=take)
 
@@ -63,13 +63,13 @@ def listed(forecast: Forecast, now: AlarmRule) -> None:
     table = alarm_table(forecast, now)
     words = in_words(now, forecast.unit)
     if table.empty:
-        st.success(say("forecast.no_alarm", rule=widgets.plain(words), n=len(forecast.times)), icon=":material/check:")
+        st.success(say("forecast.no_alarm", rule=inputs.plain(words), n=len(forecast.times)), icon=":material/check:")
         return
     st.caption(
-        widgets.plain(say("forecast.alarms_of", n=number(len(table), 0), all=number(forecast.network.n_sensors, 0), rule=words))
+        inputs.plain(say("forecast.alarms_of", n=number(len(table), 0), all=number(forecast.network.n_sensors, 0), rule=words))
     )
     nodes = raised_alarms(forecast, now).sensor.tolist()
-    show.sensor_table(table, forecast.network, "alarms", say("forecast.alt_alarms", rule=words), decimals=0, nodes=nodes)
+    render.sensor_table(table, forecast.network, "alarms", say("forecast.alt_alarms", rule=words), decimals=0, nodes=nodes)
 
 
 def in_words(rule: AlarmRule, unit: str) -> str:
@@ -83,7 +83,7 @@ def alarm_table(forecast: Forecast, now: AlarmRule) -> pd.DataFrame:
     """Sensors with an alarm, the likeliest first: name, first alarm, highest chance and when, how many steps."""
     found = raised_alarms(forecast, now)
     times = np.array(moments(forecast.times, forecast.timezone), dtype=object)
-    names = [widgets.sensor_label(forecast.network, int(node)) for node in found.sensor]
+    names = [inputs.sensor_label(forecast.network, int(node)) for node in found.sensor]
     return pd.DataFrame(
         {
             say("common.sensor"): names,

@@ -13,18 +13,19 @@ import numpy as np
 import streamlit as st
 
 import stvlm
-from stvlm.charts.animation import forecast_gif
-from stvlm.charts.report import Report, report_html
+from stvlm.charts.export.canvas import Scene, scene_image
+from stvlm.charts.export.html_report import Report, report_html
+from stvlm.charts.export.static import forecast_gif, lines_scene, map_scene
 from stvlm.charts.scale import fit_scale, format_times
-from stvlm.charts.scene import Scene, scene_image
-from stvlm.charts.still import map_scene
-from stvlm.charts.still_lines import lines_scene
-from stvlm.data.alarms import AlarmRule
-from stvlm.data.forecast import Forecast
-from stvlm.data.formats import write_forecast
-from stvlm.data.windows import Window
-from stvlm.ui import alarming, datasets, forecast_tables, judging, models, repeating, session, words
-from stvlm.ui.words import say
+from stvlm.core.alarms import AlarmRule
+from stvlm.core.forecast import Forecast
+from stvlm.core.windows import Window
+from stvlm.io.read import write_forecast
+from stvlm.ui.forecast import alarms, page
+from stvlm.ui.services import forecasters, networks
+from stvlm.ui.shell import i18n as words
+from stvlm.ui.shell import view_state
+from stvlm.ui.shell.i18n import say
 
 _MIME = {
     ".csv": "text/csv",
@@ -45,7 +46,7 @@ class Shown:
         rivals, drawn: all simple methods, and those in the plot. sensor, step: in view. data: id of the network. rule: of alarms.
     """
 
-    choice: models.Choice
+    choice: forecasters.Choice
     manifest: dict
     window: Window
     forecast: Forecast
@@ -104,9 +105,9 @@ def downloads(forecast: Forecast) -> None:
 
 def _held() -> dict[str, Shown]:
     """The place in this session that the buttons share with the view."""
-    if session.kept("taken") is None:
-        session.keep("taken", {})
-    return session.kept("taken")
+    if view_state.kept("taken") is None:
+        view_state.keep("taken", {})
+    return view_state.kept("taken")
 
 
 def _made(make: Callable[[Shown], bytes | str], held: dict[str, Shown]) -> bytes | str:
@@ -153,27 +154,27 @@ def png(scene: Scene) -> bytes:
 def report(shown: Shown) -> Report:
     """All that a report tells of what the page shows."""
     choice, window, forecast = shown.choice, shown.window, shown.forecast
-    truth = models.truth(window)
-    explanation = models.explanation(choice, window) if choice.explains else None
+    truth = forecasters.truth(window)
+    explanation = forecasters.explanation(choice, window) if choice.explains else None
     when = format_times(forecast.times, forecast.timezone)[shown.step]
-    scores = judging.scores_table(forecast, shown.rivals, truth)
+    scores = page.scores_table(forecast, shown.rivals, truth)
     tables = [
         (
             f"{forecast.network.name(shown.sensor)}, all steps",
-            forecast_tables.one_sensor(window, forecast, shown.drawn, shown.sensor),
+            page.one_sensor(window, forecast, shown.drawn, shown.sensor),
         ),
-        (f"All sensors, {when}", forecast_tables.one_step(window, forecast, shown.step)),
-        (f"Alarms: {shown.rule.words(forecast.unit)}", alarming.alarm_table(forecast, shown.rule)),
+        (f"All sensors, {when}", page.one_step(window, forecast, shown.step)),
+        (f"Alarms: {shown.rule.words(forecast.unit)}", alarms.alarm_table(forecast, shown.rule)),
     ]
     return Report(
-        title=datasets.title(shown.data),
+        title=networks.title(shown.data),
         maker=choice.label,
         forecast=forecast,
         sensor=shown.sensor,
         step=shown.step,
         series=window.series,
         rivals=shown.drawn,
-        held=(*judging.band_sentences(shown.manifest.get("scores", {})), *judging.held_here(forecast, truth)),
+        held=(*page.band_sentences(shown.manifest.get("scores", {})), *page.held_here(forecast, truth)),
         tables=tables if scores.empty else [*tables, ("Errors of this one forecast", scores)],
         explanation=explanation,
         fusion_note=""
@@ -218,17 +219,17 @@ def _in_words(value: object) -> str:
 def commands(shown: Shown) -> tuple[str, ...]:
     """Lines of a shell that make the forecast again; what is not known here stands in capitals."""
     choice, window = shown.choice, shown.window
-    lines, source = repeating.source(shown.data, window.series)
+    lines, source = networks.source(shown.data, window.series)
     model = "ANCHOR"
     sizes = f"--horizon {window.horizon}"
-    if choice.name == models.ZERO_SHOT:
-        model, source = models.ZERO_SHOT, f"{source} --lookback {window.lookback} {sizes}"
+    if choice.name == forecasters.ZERO_SHOT:
+        model, source = forecasters.ZERO_SHOT, f"{source} --lookback {window.lookback} {sizes}"
         lines.append(
             "# the page chose how to read the past before the test part, this chooses before the cutoff: nearly the same forecast"
         )
     elif choice.folder is None:
         sizes = f"--lookback {window.lookback} --horizon {window.horizon}"
-        split = ",".join(f"{share:g}" for share in datasets.window_sizes(shown.data, window.series)[2])
+        split = ",".join(f"{share:g}" for share in networks.window_sizes(shown.data, window.series)[2])
         lines.append(f"python -m stvlm fit {source} {sizes} --split {split} --max-steps 0 --out {model}")
     elif choice.name == "shipped":
         model = f"checkpoints/{choice.folder.name}"

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import lines
-from stvlm.data.forecast import Forecast
-from stvlm.data.windows import Window
-from stvlm.ui import forecast_tables, frame, grouping, models, session, show, widgets
-from stvlm.ui.show import wording
-from stvlm.ui.words import brief, moments, number, say
+from stvlm.charts.figures import lines
+from stvlm.core.forecast import Forecast
+from stvlm.core.windows import Window
+from stvlm.ui.forecast import page
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, moments, number, say
+from stvlm.ui.shell.render import wording
 
 if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def chosen() -> tuple[float, float] | None:
     """Latitude and longitude of the place in view; None for none."""
-    return read_place(session.get("place"))
+    return read_place(view_state.get("place"))
 
 
 def read_place(word: str) -> tuple[float, float] | None:
@@ -34,44 +36,44 @@ def read_place(word: str) -> tuple[float, float] | None:
 
 def choose(lat: float, lon: float) -> None:
     """Make a place the one in view; a group is let go of."""
-    grouping.choose(())
-    session.put("place", f"{lat:.5f},{(lon + 180) % 360 - 180:.5f}")
+    inputs.choose(())
+    view_state.put("place", f"{lat:.5f},{(lon + 180) % 360 - 180:.5f}")
 
 
-def plot(choice: models.Choice, window: Window, forecast: Forecast, place: tuple[float, float], step: int) -> None:
+def plot(choice: forecasters.Choice, window: Window, forecast: Forecast, place: tuple[float, float], step: int) -> None:
     """The forecast of the place over time, what its bands cost, and its numbers; or why there is none."""
     st.markdown(f"**{say('forecast.place', lat=number(place[0], 3), lon=number(place[1], 3))}**")
-    st.button(say("forecast.place_back"), key="clear-place", icon=":material/close:", on_click=session.put, args=("place", ""))
+    st.button(say("forecast.place_back"), key="clear-place", icon=":material/close:", on_click=view_state.put, args=("place", ""))
     try:
         here = forecast_at(choice, window, forecast.name, place)
     except ValueError as error:
-        st.warning(widgets.plain(str(error)))
+        st.warning(inputs.plain(str(error)))
         return
-    figure = lines.forecast_lines(None, here, 0, step=step, theme=frame.theme(), words=wording())
+    figure = lines.forecast_lines(None, here, 0, step=step, theme=layout.theme(), words=wording())
     figure.update_layout(title_text="")
-    show.plot(figure, "here", say("forecast.alt_place_plot"), height=320)
-    st.caption(widgets.plain(place_words(here, forecast)))
+    render.plot(figure, "here", say("forecast.alt_place_plot"), height=320)
+    st.caption(inputs.plain(place_words(here, forecast)))
     with st.expander(say("format.as_table")):
-        widgets.table(place_table(here), say("forecast.alt_place_table"), decimals=forecast_tables.decimals(forecast))
+        inputs.table(place_table(here), say("forecast.alt_place_table"), decimals=page.decimals(forecast))
 
 
-def forecast_at(choice: models.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
+def forecast_at(choice: forecasters.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
     """The forecast of a place without a sensor, remembered; `name` says who made it.
 
     Raises:
         ValueError: a place of which the network tells nothing; the text says why.
     """
-    key = f"{models.key(choice, window)} {place}"
-    model = models.ready(choice, window.series)
+    key = f"{forecasters.key(choice, window)} {place}"
+    model = forecasters.ready(choice, window.series)
     with st.spinner(say("forecast.place_wait")):
         return replace(_forecast_at(key, model, window, *place), name=name)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _forecast_at(key: str, _model: STVLM, _window: Window, _lat: float, _lon: float) -> Forecast:
-    from stvlm import places
+    from stvlm.inference import location
 
-    return models.ask("place", key, lambda: places.forecast_at(_model, _window, _lat, _lon))
+    return forecasters.ask("place", key, lambda: location.forecast_at(_model, _window, _lat, _lon))
 
 
 def place_words(here: Forecast, forecast: Forecast) -> str:
@@ -85,7 +87,7 @@ def place_words(here: Forecast, forecast: Forecast) -> str:
     node = int(index[0, 0])
     mine, theirs = (float(np.nanmean(np.subtract(*made.band(0.8)[::-1])[:, at])) for made, at in ((here, 0), (forecast, node)))
     return say(
-        "forecast.place_words", name=widgets.sensor_label(network, node), km=brief(distance[0, 0]),
+        "forecast.place_words", name=inputs.sensor_label(network, node), km=brief(distance[0, 0]),
         mine=f"{brief(mine)} {forecast.unit}".rstrip(), theirs=f"{brief(theirs)} {forecast.unit}".rstrip(),
     )  # fmt: skip
 
@@ -93,6 +95,6 @@ def place_words(here: Forecast, forecast: Forecast) -> str:
 def place_table(here: Forecast) -> pd.DataFrame:
     """A row for each step: time, forecast, bands."""
     times = {say("forecast.time"): moments(here.times, here.timezone)}
-    columns = forecast_tables.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
+    columns = page.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
     unknown = (say("forecast.came"), say("forecast.off"))
     return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(unknown)})

@@ -2,24 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.charts import group_lines, lasso, lines, maps, outcome, player
-from stvlm.charts.maps import MapView
-from stvlm.data.alarms import AlarmRule
-from stvlm.data.forecast import Forecast
-from stvlm.data.series import to_local
-from stvlm.data.windows import Window
-from stvlm.ui import alarming, exporting, forecast_tables, frame, grouping, judging, models, placing, session, show, widgets
-from stvlm.ui.show import wording
-from stvlm.ui.words import brief, moments, number, say
+from stvlm.charts.figures import lines
+from stvlm.charts.figures import lines as group_lines
+from stvlm.charts.maps import lasso, player, sensor_map
+from stvlm.charts.maps.sensor_map import MapView
+from stvlm.charts.scale import fit_scale, with_unit
+from stvlm.core.alarms import AlarmRule
+from stvlm.core.forecast import Forecast
+from stvlm.core.series import to_local
+from stvlm.core.windows import Window
+from stvlm.evaluation.metrics import mae, rmse
+from stvlm.ui.forecast import alarms as alarming
+from stvlm.ui.forecast import downloads, location
+from stvlm.ui.services import forecasters
+from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.i18n import brief, language, moments, number, say
+from stvlm.ui.shell.render import wording
+
+# How good a forecast is: what its bands held where it was measured, and this one against what came.
+
+PARTS = ("test", "val")
+
+
+def belief_sentence(manifest: dict) -> str:
+    """How far a network that was trained on other networks is believed on this one; "" for a model of another kind."""
+    gate = manifest.get("believed") or {}
+    if not gate.get("mae"):
+        return ""
+    trained = say("forecast.trained_here_too" if gate.get("is_known") else "forecast.trained_elsewhere")
+    if not gate["shrinkage"]:
+        return f"{trained} {say('forecast.not_believed')}"
+    gain = 100 * (1 - gate["mae"] / gate["anchor_mae"])
+    return f"{trained} {say('forecast.believed', gain=number(gain, 1), share=number(100 * gate['shrinkage'], 0))}"
+
+
+def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
+    """What the bands held where it was measured: "of 12,345 readings of the test part the 80 % band held 79 %".
+
+    Args:
+        scores: of the model's manifest: test_coverage_80, test_cells ...
+    """
+    found = []
+    for part in PARTS:
+        cells, shares = scores.get(f"{part}_cells"), [s for s in (50, 80, 95) if scores.get(f"{part}_coverage_{s}") is not None]
+        held = [_held(share, 100 * scores[f"{part}_coverage_{share}"]) for share in shares]
+        if held:
+            of = say(f"forecast.of_{part}", n=number(cells, 0)) if cells else say(f"forecast.on_{part}")
+            found.append(f"{of} {', '.join(held)}")
+    return tuple(found)
+
+
+def held_here(forecast: Forecast, truth: np.ndarray) -> tuple[str, ...]:
+    """How many of the readings that came lie in the bands of this one forecast; () where none came.
+
+    Args:
+        forecast: H steps of N sensors. truth: (H, N) NaN where unknown.
+    """
+    known = np.isfinite(truth) & np.isfinite(forecast.median)
+    if not known.any():
+        return ()
+    held = []
+    for share in forecast.shares:
+        low, high = forecast.band(share)
+        inside = int(((low <= truth) & (truth <= high) & known).sum())
+        held.append(_held(100 * share, 100 * inside / known.sum()))
+    return (f"{say('forecast.of_met', n=number(known.sum(), 0))} {', '.join(held)}",) if held else ()
+
+
+def _held(share: float, found: float) -> str:
+    return say("forecast.held", share=brief(share), found=number(found, 0))
+
+
+def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.ndarray) -> pd.DataFrame:
+    """Errors of this one forecast and of the simple methods against what came, the best first.
+
+    Only readings count for which every method has a forecast. No row where nothing came.
+
+    Args:
+        forecast: of the model. rivals: others of the same window. truth: (H, N) NaN where unknown.
+    """
+    known = np.isfinite(truth)
+    for one in (forecast, *rivals):
+        known = known & np.isfinite(one.median)
+    came = np.where(known, truth, np.nan)
+    names = [say(f"forecast.{name}") for name in ("forecaster", "mae", "rmse", "readings")]
+    columns = [names[0], *(with_unit(name, forecast.unit) for name in names[1:3]), names[3]]
+    if not known.any():
+        return pd.DataFrame(columns=columns)
+    rows = [(one.name, mae(one.median, came), rmse(one.median, came), int(known.sum())) for one in (forecast, *rivals)]
+    return pd.DataFrame(rows, columns=columns).sort_values(columns[1], kind="stable", ignore_index=True)
+
+
+# A forecast as tables for people: one sensor at every step, every sensor at one step.
+
+
+def one_sensor(window: Window, forecast: Forecast, rivals: Sequence[Forecast], sensor: int) -> pd.DataFrame:
+    """One sensor, a row for each step: forecast, measured, off by, bands, simple methods."""
+    found = {say("forecast.time"): moments(forecast.times, forecast.timezone)}
+    found |= columns(forecast, np.index_exp[:, sensor], forecasters.truth(window)[:, sensor])
+    found |= {with_unit(r.name, forecast.unit): r.median[:, sensor] for r in rivals}
+    return pd.DataFrame(found)
+
+
+def one_step(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
+    """One step, a row for each sensor: id, name where it has one, forecast, measured, off by, bands."""
+    network = forecast.network
+    names = [network.name(n) for n in range(network.n_sensors)]
+    found = {say("common.sensor"): network.ids} | ({say("forecast.name"): names} if names != list(network.ids) else {})
+    return pd.DataFrame(found | columns(forecast, np.index_exp[step], forecasters.truth(window)[step]))
+
+
+def decimals(forecast: Forecast) -> int:
+    """Digits after the point that suit the forecast."""
+    return fit_scale(forecast.median).decimals
+
+
+def columns(forecast: Forecast, part: tuple, measured: np.ndarray) -> dict[str, np.ndarray]:
+    """Forecast, measured, off by and bands of a part of (H, N): column -> values."""
+    unit, digits = forecast.unit, decimals(forecast)
+    median, three = forecast.median[part], (say("forecast.forecast"), say("forecast.came"), say("forecast.off"))
+    found = {with_unit(name, unit): x for name, x in zip(three, (median, measured, median - measured), strict=True)}
+    for share in forecast.shares:
+        low, high = (bound[part] for bound in forecast.band(share))
+        found[with_unit(say("chart.band", share=f"{100 * share:.3g}"), unit)] = _band_texts(low, high, digits)
+    return found
+
+
+def _band_texts(low: np.ndarray, high: np.ndarray, digits: int) -> list[str]:
+    """Texts "5.9 to 17.5"; "" where there is no band."""
+    pairs, to = zip(low, high, strict=True), say("forecast.to")
+    texts = [f"{a:.{digits}f} {to} {b:.{digits}f}" if np.isfinite(a + b) else "" for a, b in pairs]
+    return [text.replace(".", ",") for text in texts] if language() == "de" else texts
+
 
 MAPS = ("forecast", "play", "off", "alarm")
 
 
-def linked_views(choice: models.Choice, window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
+def linked_views(choice: forecasters.Choice, window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
     """Map, plot, tables and downloads of a forecast.
 
     Args:
@@ -27,48 +152,50 @@ def linked_views(choice: models.Choice, window: Window, forecast: Forecast, riva
         forecast: of the model. rivals: of simple methods.
     """
     _linked(choice, window, forecast, rivals)
-    exporting.downloads(forecast)  # outside, for a download that is under way ends when its button is drawn again
+    downloads.downloads(forecast)  # outside, for a download that is under way ends when its button is drawn again
 
 
 @st.fragment
-def _linked(choice: models.Choice, window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
+def _linked(choice: forecasters.Choice, window: Window, forecast: Forecast, rivals: tuple[Forecast, ...]) -> None:
     """Map, plot and table; a click in one moves all, and only this part of the page is drawn again."""
-    network, truth, rule = forecast.network, models.truth(window), alarming.rule(forecast)
-    manifest = models.manifest(choice, window.series)
+    network, truth, rule = forecast.network, forecasters.truth(window), alarming.rule(forecast)
+    manifest = forecasters.manifest(choice, window.series)
     left, right = st.columns(2)
     with left:
         kind = _pick_map()
         step = _pick_step(forecast)
     with right:
-        sensor = widgets.pick_sensor(network, say("forecast.sensor"))
+        sensor = inputs.pick_sensor(network, say("forecast.sensor"))
         shown = _pick_rivals(rivals)
-    group, place = grouping.chosen(network), placing.chosen()
+    group, place = inputs.chosen(network), location.chosen()
     with left:
         _map(kind, forecast, truth, rule, step, sensor, place)
     with right:
         if place:
-            placing.plot(choice, window, forecast, place, step)
+            location.plot(choice, window, forecast, place, step)
         elif group:
             _group_plot(window, forecast, group, step)
         else:
             _plot(window, forecast, shown, step, sensor)
     _tables(window, forecast, rivals, shown, step, sensor, group, rule)
-    exporting.take_along(exporting.Shown(choice, manifest, window, forecast, rivals, shown, sensor, step, session.data_id(), rule))
+    downloads.take_along(
+        downloads.Shown(choice, manifest, window, forecast, rivals, shown, sensor, step, view_state.data_id(), rule)
+    )
 
 
-def about(choice: models.Choice, window: Window, forecast: Forecast) -> None:
+def about(choice: forecasters.Choice, window: Window, forecast: Forecast) -> None:
     """Who made the forecast, and what its bands held where they could be checked."""
-    manifest = models.manifest(choice, window.series)
-    held = judging.band_sentences(manifest.get("scores", {}))
-    here = judging.held_here(forecast, models.truth(window))
-    st.caption(f"{say('forecast.made_by', name=widgets.plain(choice.label))} {judging.belief_sentence(manifest)}")
+    manifest = forecasters.manifest(choice, window.series)
+    held = band_sentences(manifest.get("scores", {}))
+    here = held_here(forecast, forecasters.truth(window))
+    st.caption(f"{say('forecast.made_by', name=inputs.plain(choice.label))} {belief_sentence(manifest)}")
     if held or here:
-        st.caption(widgets.plain(say("forecast.measured", held="; ".join((*held, *here)))))
+        st.caption(inputs.plain(say("forecast.measured", held="; ".join((*held, *here)))))
 
 
 def _pick_map() -> str:
     """Choose what the map shows."""
-    return session.segmented(
+    return view_state.segmented(
         "show", say("forecast.map"), MAPS, lambda kind: say(f"forecast.map_{kind}"), wrap=True, help=say("forecast.map_help")
     )
 
@@ -84,46 +211,46 @@ def _map(
 ) -> None:
     """The map of the chosen kind, with a lasso on it; a click beside the sensors asks for a forecast there."""
     when = moments(forecast.times, forecast.timezone)[step]
-    theme, here = frame.theme(), _in_words(forecast, truth, step, sensor)
+    theme, here = layout.theme(), _in_words(forecast, truth, step, sensor)
     if kind == "off" and not np.isfinite(truth).any():
         st.info(say("forecast.nothing_came_map"))
         return
     view: MapView
     if kind == "play":
         view = player.player_map(forecast, theme, step, measured=truth, words=wording())
-        show.show_map(view, forecast.network, "player", f"{say('forecast.alt_play')} {here}", height=400)
+        render.show_map(view, forecast.network, "player", f"{say('forecast.alt_play')} {here}", height=400)
         return
     if kind == "off":
-        view = outcome.residual_map(forecast, truth, step, theme, sensor, wording())
+        view = sensor_map.residual_map(forecast, truth, step, theme, sensor, wording())
         alt = f"{say('forecast.alt_off', when=when)} {here}"
     elif kind == "alarm":
-        view = outcome.alarm_map(forecast, rule, step, theme, sensor, wording())
+        view = sensor_map.alarm_map(forecast, rule, step, theme, sensor, wording())
         alt = say("forecast.alt_alarm", rule=alarming.in_words(rule, forecast.unit), when=when)
     else:
-        view = maps.forecast_map(forecast, step, theme, sensor, words=wording())
+        view = sensor_map.forecast_map(forecast, step, theme, sensor, words=wording())
         alt = f"{say('forecast.alt_map', quantity=forecast.quantity, when=when)} {here}"
     if place:
-        view = maps.with_place(view, *place, theme)
+        view = sensor_map.with_place(view, *place, theme)
     alt += " " + say("forecast.alt_place")
     view = lasso.with_lasso(view, theme, wording())
-    show.show_map(view, forecast.network, "forecast", alt, height=400, on_place=placing.choose)
+    render.show_map(view, forecast.network, "forecast", alt, height=400, on_place=location.choose)
 
 
 def _plot(window: Window, forecast: Forecast, shown: tuple[Forecast, ...], step: int, sensor: int) -> None:
     network = forecast.network
-    look = {"step": step, "past_steps": exporting.past_steps(window), "theme": frame.theme(), "words": wording()}
+    look = {"step": step, "past_steps": downloads.past_steps(window), "theme": layout.theme(), "words": wording()}
     figure = lines.forecast_lines(window.series, forecast, sensor, baselines=shown, **look)
     figure.update_layout(title_text="")  # the sensor stands in the box above
-    alt = say("forecast.alt_plot", name=widgets.sensor_label(network, sensor))
-    show.plot(figure, "lines", alt, on_click=lambda point: _take_time(point, forecast))
+    alt = say("forecast.alt_plot", name=inputs.sensor_label(network, sensor))
+    render.plot(figure, "lines", alt, on_click=lambda point: _take_time(point, forecast))
 
 
 def _group_plot(window: Window, forecast: Forecast, group: tuple[int, ...], step: int) -> None:
-    past, theme = exporting.past_steps(window), frame.theme()
+    past, theme = downloads.past_steps(window), layout.theme()
     figure = group_lines.group_lines(window.series, forecast, group, step, past, theme, wording())
-    show.plot(figure, "group", say("forecast.alt_group", n=len(group)), on_click=lambda p: _take_time(p, forecast))
+    render.plot(figure, "group", say("forecast.alt_group", n=len(group)), on_click=lambda p: _take_time(p, forecast))
     st.caption(say("forecast.group", n=number(len(group), 0)))
-    grouping.clear_button(group)
+    inputs.clear_button(group)
 
 
 def _take_time(point: dict, forecast: Forecast) -> None:
@@ -134,7 +261,7 @@ def _take_time(point: dict, forecast: Forecast) -> None:
         return
     found = np.flatnonzero(to_local(forecast.times, forecast.timezone) == when)
     if found.size:
-        session.put("step", str(int(found[0]) + 1))
+        view_state.put("step", str(int(found[0]) + 1))
 
 
 def _tables(
@@ -149,29 +276,27 @@ def _tables(
 ) -> None:
     """The numbers: one sensor, one step, alarms, errors."""
     network, when = forecast.network, moments(forecast.times, forecast.timezone)[step]
-    name = widgets.plain(widgets.sensor_label(network, sensor))
+    name = inputs.plain(inputs.sensor_label(network, sensor))
     some = say("forecast.some_sensors", n=len(group)) if group else say("forecast.all_sensors")
     tabs = [say("forecast.all_steps", name=name), f"{some}, {when}", say("forecast.alarms"), say("forecast.errors")]
     one, every, alarms, errors = st.tabs(tabs)
     with one:
         alt = say("forecast.alt_one", n=len(forecast.times))
-        widgets.table(forecast_tables.one_sensor(window, forecast, shown, sensor), alt, decimals=forecast_tables.decimals(forecast))
+        inputs.table(one_sensor(window, forecast, shown, sensor), alt, decimals=decimals(forecast))
     with every:
         nodes = list(group) or list(range(network.n_sensors))
         alt = say("forecast.alt_every", n=len(nodes), when=when)
-        rows = forecast_tables.one_step(window, forecast, step).iloc[nodes]
-        show.sensor_table(
-            rows, network, f"every-{grouping.pack(group)}", alt, decimals=forecast_tables.decimals(forecast), nodes=nodes
-        )
+        rows = one_step(window, forecast, step).iloc[nodes]
+        render.sensor_table(rows, network, f"every-{inputs.pack(group)}", alt, decimals=decimals(forecast), nodes=nodes)
     with alarms:
         alarming.ask(forecast, rule)
         alarming.listed(forecast, rule)
     with errors:
-        table = judging.scores_table(forecast, rivals, models.truth(window))
+        table = scores_table(forecast, rivals, forecasters.truth(window))
         if table.empty:
             st.info(say("forecast.nothing_came"))
         else:
-            widgets.table(table, say("forecast.alt_errors"), decimals=forecast_tables.decimals(forecast) + 1)
+            inputs.table(table, say("forecast.alt_errors"), decimals=decimals(forecast) + 1)
             st.caption(say("forecast.one_window"))
 
 
@@ -179,17 +304,17 @@ def _pick_step(forecast: Forecast) -> int:
     """Choose a step of the horizon by its time; the URL has it as 1 .. H."""
     times = moments(forecast.times, forecast.timezone)
     options = [str(step + 1) for step in range(len(times))]
-    step = session.chosen("step", options, options[0])
+    step = view_state.chosen("step", options, options[0])
     if len(options) == 1:
         st.text(say("forecast.only_step", time=times[0]))
         return 0
-    key = session.tied("step", step)
+    key = view_state.tied("step", step)
     st.select_slider(
         f"{say('common.step')} ({forecast.timezone})" if forecast.timezone else say("common.step"),
         options,
         key=key,
         format_func=lambda s: say("common.step_option", time=times[int(s) - 1], step=s),
-        on_change=session.taken,
+        on_change=view_state.taken,
         args=("step", key, str),
     )
     return int(step) - 1
@@ -206,7 +331,7 @@ def _pick_rivals(rivals: tuple[Forecast, ...]) -> tuple[Forecast, ...]:
 
 def _in_words(forecast: Forecast, truth: np.ndarray, step: int, sensor: int) -> str:
     value, came = forecast.median[step, sensor], truth[step, sensor]
-    name = widgets.sensor_label(forecast.network, sensor)
+    name = inputs.sensor_label(forecast.network, sensor)
     if not np.isfinite(value):
         return say("forecast.no_value", name=name)
     measured = say("forecast.and_measured", value=brief(came, 4)) if np.isfinite(came) else ""

@@ -9,30 +9,118 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
 
 import stvlm
-from stvlm.data.forecast import Forecast, FusionExplanation
-from stvlm.data.memory import MemoryShortError
-from stvlm.data.series import SensorSeries
-from stvlm.data.windows import Window
-from stvlm.jobs import board
-from stvlm.jobs.resident import BusyError, Resident
-from stvlm.ui import datasets, frame, session, untrained, widgets
-from stvlm.ui.warming import warm_up
-from stvlm.ui.words import say
+from stvlm.core.forecast import Forecast, FusionExplanation
+from stvlm.core.seasonality import find_seasons
+from stvlm.core.series import SensorSeries
+from stvlm.core.windows import Split, Window
+from stvlm.evaluation.baselines.simple import BASELINES, Forecaster, TrainingData, fit_baseline
+from stvlm.jobs import api
+from stvlm.runtime.assets import asset
+from stvlm.runtime.memory import MemoryShortError
+from stvlm.serving import helper_process
+from stvlm.serving.helper_process import Beside
+from stvlm.serving.request_queue import BusyError, Resident
+from stvlm.ui.services import networks
+from stvlm.ui.shell import inputs as widgets
+from stvlm.ui.shell import layout, view_state
+from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.layout import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stvlm.modalities.prompt import PromptConfig
+    from stvlm.core.forecast import Forecast
+    from stvlm.core.windows import Window
+    from stvlm.inference.predict import Seen
+    from stvlm.modalities.text.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
-    from stvlm.predict import Seen
+    from stvlm.training.zero_shot import Told
+
+
+# Models that nothing is trained for, made here for the network in view by its past alone: zero-shot, and the closed-form anchor.
+
+SMALL = 200_000  # readings and facts of a network that is quickly copied, whose zero-shot model takes little memory: more are remembered
+_TOLD: WeakKeyDictionary[STVLM, Told] = WeakKeyDictionary()
+beside = Beside()  # 25 networks read at once take four times as long as one after another
+
+
+def zero_shot(key: str, series: SensorSeries, config: dict[str, object]) -> STVLM:
+    """A model with weights learnt on other networks, shared by all sessions; its choices look at what comes before the test part.
+
+    Args:
+        key: what it depends on, as one text. series: of which the steps before the test part are looked at.
+        config: "lookback", "horizon" (steps), "split", "seasons_minutes".
+
+    Raises:
+        ValueError: the readings do not suffice.
+    """
+    from stvlm.model.pretrained import BUNDLED
+
+    cells = series.values.size + (0 if series.context is None else series.context.size)
+    make = _small_zero_shot if cells <= SMALL and BUNDLED.is_dir() else _large_zero_shot
+    return make(key, series, config)
+
+
+def predict(model: STVLM, windows: list[Window]) -> list[Forecast]:
+    """Forecasts of some windows of one series; those of small networks in the process beside this one, where it is there.
+
+    Raises:
+        ValueError, MemoryShortError: as `predict.predict_together`.
+    """
+    if model in _TOLD and beside.is_ready:
+        return beside.run(helper_process.forecast, _TOLD[model], windows)
+    from stvlm.inference.predict import predict_together
+
+    return predict_together(model, windows)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def anchor(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    """The untrained model, whose forecast is the closed-form anchor, with bands set by the validation part.
+
+    Arguments and errors are those of `zero_shot`.
+    """
+    from stvlm.training.fit import FitConfig, fit
+
+    with beside.here:
+        *_, last = fit(_series, FitConfig(**_config, max_steps=0, device="cpu"))
+    return last.model
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _large_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    from stvlm.training import zero_shot as zeroshot
+
+    with beside.here:
+        return zeroshot.zero_shot(_series, *_past_of(_series, _config))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _small_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
+    """Where people wait, its network is read in a process beside this one."""
+    from stvlm.training.zero_shot import tell
+
+    told = beside.run(tell, _series, *_past_of(_series, _config))
+    _TOLD[model := told.model(_series)] = told
+    return model
+
+
+def _past_of(series: SensorSeries, config: dict[str, object]) -> tuple[int, int, int, tuple[int, ...] | None]:
+    """Stop, lookback, horizon and seasons, as zero-shot takes them."""
+    from stvlm.core.windows import Split
+
+    stop = Split.from_shares(series.n_steps, config["split"]).test_start
+    return stop, config["lookback"], config["horizon"], config["seasons_minutes"]
+
 
 T = TypeVar("T")
-CHECKPOINTS = Path(stvlm.__file__).resolve().parents[1] / "checkpoints"
+CHECKPOINTS = asset("checkpoints")
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
 SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
 forecaster = Resident()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
@@ -74,14 +162,14 @@ class Choice:
 def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
     """The forecasters at hand for a network, the best to begin with first: shipped, trained here, closed form."""
     found = []
-    sample = datasets.sample(data)
+    sample = networks.sample(data)
     if sample and (CHECKPOINTS / sample.name / "manifest.json").is_file():
         found.append(_of_folder("shipped", say("common.shipped"), CHECKPOINTS / sample.name))
-    for run in board.list_runs():
+    for run in api.list_runs():
         source = run.spec.data
-        if run.state == "done" and data == (f"{datasets.SAMPLE}{source.sample}" if source.sample else source.dataset):
+        if run.state == "done" and data == (f"{networks.SAMPLE}{source.sample}" if source.sample else source.dataset):
             found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
-    terms = *datasets.window_sizes(data, series), sample.seasons_minutes if sample else None
+    terms = *networks.window_sizes(data, series), sample.seasons_minutes if sample else None
     found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, *terms))
     found.append(Choice(ANCHOR, say("common.anchor"), None, *terms))
     return tuple(found)
@@ -98,19 +186,19 @@ def pick(series: SensorSeries, explains: bool = False) -> tuple[Choice, Window]:
 
 def _pick_model(series: SensorSeries, explains: bool) -> Choice:
     """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
-    at_hand = {choice.name: choice for choice in choices(session.data_id(), series) if choice.explains or not explains}
+    at_hand = {choice.name: choice for choice in choices(view_state.data_id(), series) if choice.explains or not explains}
     if not at_hand:
         st.info(say("common.no_model"))
-        frame.page_link("train", say("common.train"))
+        layout.page_link("train", say("common.train"))
         st.stop()
-    name = session.chosen("model", tuple(at_hand), next(iter(at_hand)))
-    key = session.tied("model", name)
+    name = view_state.chosen("model", tuple(at_hand), next(iter(at_hand)))
+    key = view_state.tied("model", name)
     st.selectbox(
         say("common.forecaster"),
         tuple(at_hand),
         key=key,
         format_func=lambda n: at_hand[n].label,
-        on_change=session.taken,
+        on_change=view_state.taken,
         args=("model", key, str),
     )
     return at_hand[name]
@@ -183,7 +271,7 @@ def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
     if choice.folder is not None:
         return ready(choice, series).config.inputs.image.views
     warm_up().join()
-    from stvlm.modalities.image import VIEWS
+    from stvlm.modalities.image.views import VIEWS
 
     return tuple(VIEWS)
 
@@ -216,7 +304,7 @@ def token_texts(choice: Choice, series: SensorSeries) -> Callable[[str], tuple[s
 @st.cache_resource(show_spinner=False)
 def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig, Callable[[str], tuple[str, ...]]]:
     warm_up().join()
-    from stvlm.modalities.prompt import PromptConfig
+    from stvlm.modalities.text.prompt import PromptConfig
     from stvlm.model import backbone
 
     tiny = backbone.load("tiny")
@@ -291,7 +379,7 @@ def _made(choice: Choice, series: SensorSeries) -> STVLM:
     """A model that nothing was trained for."""
     config = {name: getattr(choice, name) for name in ("lookback", "horizon", "split", "seasons_minutes")}
     is_zero_shot = choice.name == ZERO_SHOT
-    make = untrained.zero_shot if is_zero_shot else untrained.anchor
+    make = zero_shot if is_zero_shot else anchor
     with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
         return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
 
@@ -300,20 +388,20 @@ def _made(choice: Choice, series: SensorSeries) -> STVLM:
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     network = f"forecast {key.rpartition(' ')[0]}"  # of one model; only the cutoff may differ
     with _telling():
-        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: untrained.predict(_model, windows))
+        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: predict(_model, windows))
     return replace(made, name="anchor") if _model.is_anchor else made
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
-    from stvlm.predict import explain
+    from stvlm.inference.predict import explain
 
     return ask("explanation", key, lambda: explain(_model, _window))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> Seen:
-    from stvlm.predict import model_inputs
+    from stvlm.inference.predict import model_inputs
 
     return ask("seen", f"{key} {views} {silent}", lambda: model_inputs(_model, _window, views, silent))
 
@@ -321,3 +409,49 @@ def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | Non
 def _of_folder(name: str, label: str, folder: Path) -> Choice:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     return Choice(name, label, folder, int(config["lookback"]), int(config["horizon"]))
+
+
+# The simple methods that stand beside every forecast: persistence, seasonal naive, historical average, ridge.
+
+MOST_CELLS = 60_000_000  # of readings; above, the simple methods would take too much memory beside the page
+
+
+def forecasts(window: Window) -> tuple[Forecast, ...]:
+    """The simple methods' forecasts of a window, without bands; none where the readings do not suffice to fit them."""
+    if window.series.n_steps * window.series.network.n_sensors > MOST_CELLS:
+        st.caption(say("wait.no_simple"))
+        return ()
+    key = f"{window.series.fingerprint} {window.lookback} {window.horizon}"
+    series = window.series
+    found = []
+    with st.spinner(say("wait.simple")):
+        fitted = _fitted(key, window, view_state.data_id())
+    for forecaster in fitted:
+        if window.cutoff >= forecaster.first_cutoff:
+            values = forecaster([window.cutoff])  # (1, H, N)
+            found.append(
+                Forecast(
+                    series.network,
+                    series.quantity,
+                    series.unit,
+                    forecaster.name,
+                    window.future_times,
+                    (0.5,),
+                    values,
+                    series.timezone,
+                )
+            )
+    return tuple(found)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _fitted(key: str, _window: Window, data: str) -> tuple[Forecaster, ...]:
+    series = _window.series
+    split = Split.from_shares(series.n_steps, networks.window_sizes(data, series)[2])
+    if len(split.cutoffs("train", _window.lookback, _window.horizon)) == 0 or not series.observed[: split.train_end].any():
+        return ()
+    sample = networks.sample(data)
+    seasons = sample.seasons_minutes if sample else ()
+    seasons = seasons or find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
+    training = TrainingData(series, split, _window.lookback, _window.horizon)
+    return tuple(forecaster for family in BASELINES for forecaster in fit_baseline(family, training, seasons))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +13,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm import logs
-from stvlm.data import quality, store
-from stvlm.data.files import InputError
-from stvlm.data.formats import RawTables
-from stvlm.data.samples import SAMPLES, Sample, load_sample
-from stvlm.data.series import SensorSeries
-from stvlm.jobs import room
-from stvlm.jobs.run import DataSource, workspace, write_atomic
-from stvlm.ui.words import say, told
+from stvlm.core.series import SensorSeries
+from stvlm.datasets.samples import SAMPLES, Sample, load_sample
+from stvlm.io import store
+from stvlm.io.read import RawTables
+from stvlm.io.source import InputError
+from stvlm.jobs.run import DataSource, RunSpec
+from stvlm.quality import report as quality
+from stvlm.runtime import logs
+from stvlm.runtime.atomic import write_atomic
+from stvlm.ui.shell.i18n import say, told
+from stvlm.workspace import quota
+from stvlm.workspace.paths import workspace
 
 SAMPLE = "sample:"
 
@@ -125,9 +129,9 @@ def add(
     """
     data = series.fingerprint[:16]
     note = {"title": name or data, "files": files, "fixes": list(fixes), "upload": upload, "columns": columns}
-    with room.writing("networks"):  # two tabs may add the same one
+    with quota.writing("networks"):  # two tabs may add the same one
         if not _is_whole(_root() / data, series):  # what is there already is not taken away for a moment to be written again
-            room.for_network()
+            quota.for_network()
             store.save_series(series, _root() / data)
         note["added"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_atomic(_root() / f"{data}.json", note)
@@ -185,3 +189,44 @@ def window_sizes(data: str, series: SensorSeries) -> tuple[int, int, tuple[float
         return found.lookback, found.horizon, found.split
     size = max(1, min(12, series.n_steps // 30))
     return max(size, 2), size, (0.6, 0.2, 0.2)
+
+
+# Lines of a shell that do again what a page shows; what is not known here stands in capitals.
+
+
+def source(data: str, series: SensorSeries) -> tuple[list[str], str]:
+    """Remarks on a network's data, and the options that name them.
+
+    Args:
+        data: id of the network. series: its readings.
+    """
+    if found := sample(data):
+        return [], f"--sample {found.name}"
+    noted = card(data)
+    names = ", ".join(" ".join(str(name).split()) for name in noted.get("files", []))
+    options = "--sensors SENSORS --series READINGS"
+    for name, value in (("quantity", series.quantity), ("unit", series.unit), ("timezone", series.timezone)):
+        options += f" --{name} {shlex.quote(value)}" if value else ""
+    fixes = ",".join(noted.get("fixes", []))
+    options += f" --fix {shlex.quote(fixes)}" if fixes else ""
+    options += f" --context CONTEXT --known-ahead {shlex.quote(','.join(series.known_ahead))}" if series.known_ahead else ""
+    return [f"# put your own files for the words in capitals; they were: {names}"], options
+
+
+def fit_command(spec: RunSpec, series: SensorSeries) -> str:
+    """The lines that train a run's model again.
+
+    Args:
+        spec: of the run. series: its readings.
+    """
+    remarks, options = source(of_run(spec.data), series)
+    for name, value in spec.config.items():
+        if value is None or name == "seasons_minutes":
+            continue
+        shown = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in _parts(value))
+        options += f" --{name.replace('_', '-')} {shlex.quote(shown)}"
+    return "\n".join([*remarks, f"python -m stvlm fit {options} --out my-model"])
+
+
+def _parts(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -7,24 +7,82 @@ import json
 import os
 import re
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import streamlit as st
 
-from stvlm.data import quality
-from stvlm.data.columns import Header
-from stvlm.data.effects import Effect, try_fix
-from stvlm.data.files import InputError, Source
-from stvlm.data.formats import RawTables
-from stvlm.data.guarded import look_at_header, read_uploads
-from stvlm.data.whole import write_folder
-from stvlm.jobs import room
-from stvlm.jobs.run import workspace, write_atomic
-from stvlm.logs import note
-from stvlm.ui import folders, session
+from stvlm.io.columns import Header
+from stvlm.io.read import RawTables
+from stvlm.io.sandbox import look_at_header, read_uploads
+from stvlm.io.source import KINDS, InputError, Source, show
+from stvlm.quality import report as quality
+from stvlm.quality.preview import Effect, try_fix
+from stvlm.runtime.atomic import write_atomic, write_folder
+from stvlm.runtime.logs import note
+from stvlm.ui.shell import view_state
+from stvlm.workspace import quota
+from stvlm.workspace.paths import workspace
+
+# Folders of files that lie in the server's workspace already: no path leads out of it.
+
+OWN = ("datasets", "uploads", "runs", "templates")  # folders that the app itself writes
+DEEPEST, MOST = 3, 200  # folders below the workspace that are looked at: how deep, how many
+
+
+def at_hand() -> list[str]:
+    """Folders of the workspace with two files or more that could be read, as paths below it."""
+    root, found = workspace(), []
+    for place, names, files in islice(os.walk(root), MOST):
+        path = Path(place).relative_to(root)
+        is_top = path == Path(".")
+        names[:] = (
+            sorted(n for n in names if not n.startswith(".") and not (is_top and n in OWN)) if len(path.parts) < DEEPEST else []
+        )
+        if not is_top and sum(_is_readable(name) for name in files) >= 2:
+            found.append(path.as_posix())
+    return found
+
+
+def files_of(folder: str) -> list[str]:
+    """The files of a folder that could be read, as paths below the workspace.
+
+    Raises:
+        InputError: a folder that is not there, or leads out of the workspace.
+    """
+    place = find(folder)
+    names = sorted(p.name for p in place.iterdir() if p.is_file() and _is_readable(p.name)) if place.is_dir() else []
+    return [f"{folder}/{name}" for name in names]
+
+
+def find(path: str) -> Path:
+    """A file or folder of the workspace, links followed.
+
+    Raises:
+        InputError: it is not there, or leads out of the workspace.
+    """
+    root = workspace().resolve()
+    place = (root / path).resolve()
+    if not place.is_relative_to(root) or not place.exists():
+        raise InputError(f"{show(path, 80)}: the server's workspace holds no such file. Choose one of those it lists.")
+    return place
+
+
+def head(path: str, size: int = 4096) -> bytes:
+    """The first bytes of a file of the workspace.
+
+    Raises:
+        InputError: as `find`.
+    """
+    with find(path).open("rb") as handle:
+        return handle.read(size)
+
+
+def _is_readable(name: str) -> bool:
+    return Path(name.lower()).suffix in KINDS and not name.startswith(".")
+
 
 Columns = tuple[tuple[str, str, str], ...]  # (role, our word, column of the file)
-
 MOST_OF_A_SESSION = 40  # uploads that one session may bring
 ROLES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
 TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz", "asc"]
@@ -99,10 +157,10 @@ def hold(files: dict[str, tuple[str, bytes]]) -> str:
     if place.is_dir():
         os.utime(place)  # somebody looks at it: it stays for now
         return upload
-    with room.writing("uploads"):
+    with quota.writing("uploads"):
         if not place.is_dir():  # another tab may have been faster with the same files
             size = sum(len(content) for _, content in files.values())
-            room.for_upload(size)
+            quota.for_upload(size)
             write_folder(place, lambda part: _write(part, files))
             note("upload kept", upload=upload, n_bytes=size)
     return upload
@@ -116,12 +174,12 @@ def _write(folder: Path, files: dict[str, tuple[str, bytes]]) -> None:
 
 def _count(upload: str) -> None:
     """One upload more of this session, unless it is known."""
-    mine = session.kept("uploads", ())
+    mine = view_state.kept("uploads", ())
     if upload in mine:
         return
     if len(mine) >= MOST_OF_A_SESSION:
         raise InputError(f"{len(mine)} uploads have come from this tab, and no more are taken. Open the app in a new one to go on.")
-    session.keep("uploads", (*mine, upload))
+    view_state.keep("uploads", (*mine, upload))
 
 
 def hold_folder(files: dict[str, str]) -> str:
@@ -138,14 +196,14 @@ def hold_folder(files: dict[str, str]) -> str:
     """
     digest = hashlib.sha256()
     for role, path in sorted(files.items()):
-        state = folders.find(path).stat()
+        state = find(path).stat()
         digest.update(f"{role}\0{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
     upload = digest.hexdigest()[:16]
     place = workspace() / "uploads" / upload
     if is_held(upload) and (place / "paths.json").is_file():
         os.utime(place)
         return upload
-    with room.writing("uploads"):
+    with quota.writing("uploads"):
         place.mkdir(parents=True, exist_ok=True)
         write_atomic(place / "paths.json", files)
         write_atomic(place / "names.json", {role: path.rsplit("/", 1)[-1] for role, path in files.items()})
@@ -162,7 +220,7 @@ def source(upload: str, role: str) -> Source | None:
     if role not in names(upload):
         return None
     if (place / "paths.json").is_file():
-        return folders.find(json.loads((place / "paths.json").read_text("utf-8"))[role])
+        return find(json.loads((place / "paths.json").read_text("utf-8"))[role])
     return names(upload)[role], (place / role).read_bytes()
 
 

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from stvlm.charts.scale import format_times
-from stvlm.ui import session
+from stvlm.ui.shell import view_state
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
-FOLDER = Path(__file__).with_name("languages")
+FOLDER = Path(str(resources.files("stvlm.ui"))) / "languages"
 _SPOKEN = ContextVar("language", default="")
 
 
@@ -55,13 +56,13 @@ def language() -> str:
     """The language in view, "en" or "de": from the URL, else as this session left it."""
     if _SPOKEN.get():
         return _SPOKEN.get()
-    asked = session.get("lang")
+    asked = view_state.get("lang")
     return asked if asked in LANGUAGES else "en"
 
 
 def pick() -> None:
     """Choose the language."""
-    session.segmented("lang", say("frame.language"), tuple(LANGUAGES), LANGUAGES.get)
+    view_state.segmented("lang", say("frame.language"), tuple(LANGUAGES), LANGUAGES.get)
 
 
 def number(value: float, digits: int = 1, sign: bool = False) -> str:

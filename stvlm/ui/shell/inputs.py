@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.data.escape import markdown
-from stvlm.data.network import SensorNetwork
-from stvlm.data.series import SensorSeries, to_local
-from stvlm.ui import datasets, frame, session
-from stvlm.ui.words import calendar, number, say
+from stvlm.core.escape import markdown
+from stvlm.core.network import SensorNetwork
+from stvlm.core.series import SensorSeries, to_local
+from stvlm.ui.services import networks
+from stvlm.ui.shell import layout, view_state
+from stvlm.ui.shell.i18n import calendar, number, say
 
 
 def need_series() -> SensorSeries:
     """The network in view; without one, say how to get one and end the page."""
-    data = session.data_id()
+    data = view_state.data_id()
     if data:
         try:
-            return datasets.load(data)
-        except datasets.UnknownNetworkError:
+            return networks.load(data)
+        except networks.UnknownNetworkError:
             st.error(say("common.unknown_network"))
             st.text(data)
     else:
         st.info(say("common.no_network"))
-    frame.page_link("home", say("common.take_sample"))
-    frame.page_link("data", say("common.upload"), source="own")
+    layout.page_link("home", say("common.take_sample"))
+    layout.page_link("data", say("common.upload"), source="own")
     st.stop()
 
 
@@ -37,14 +41,14 @@ def pick_sensor(network: SensorNetwork, label: str = "") -> int:
     Returns:
         Its place on the N axis.
     """
-    sensor = session.chosen("sensor", network.ids, network.ids[0])
-    key = session.tied("sensor", sensor)
+    sensor = view_state.chosen("sensor", network.ids, network.ids[0])
+    key = view_state.tied("sensor", sensor)
     st.selectbox(
         label or say("common.sensor"),
         network.ids,
         key=key,
         format_func=sensor_labels(network).get,
-        on_change=session.taken,
+        on_change=view_state.taken,
         args=("sensor", key, str),
     )
     return network.ids.index(sensor)
@@ -71,14 +75,14 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
     Returns:
         The step chosen.
     """
-    step = _step_of(series, session.get(name))
+    step = _step_of(series, view_state.get(name))
     step = default if step is None or not first <= step <= last else step
     if st.query_params.get(name) != _word(series, step):
-        session.put(name, _word(series, step))
+        view_state.put(name, _word(series, step))
     if first >= last:
         st.text(f"{label}: {clock(series, step)}")
         return step
-    key = session.tied(name, _local(series, step))
+    key = view_state.tied(name, _local(series, step))
     with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
         st.slider(
             f"{label} ({series.timezone})" if series.timezone else label,
@@ -87,7 +91,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
             step=timedelta(seconds=series.step_seconds),
             format=say("format.day" if is_daily(series) else "format.minute"),
             key=key,
-            on_change=session.taken,
+            on_change=view_state.taken,
             args=(name, key, lambda value: _word(series, _nearest(series, value))),
         )
         for move, icon in ((-1, ":material/chevron_left:"), (1, ":material/chevron_right:")):
@@ -97,7 +101,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
                 key=f"{name}{move}",
                 help=say("common.earlier" if move < 0 else "common.later"),
                 disabled=not first <= step + move <= last,
-                on_click=session.put,
+                on_click=view_state.put,
                 args=(name, _word(series, step + move)),
             )
     return step
@@ -167,3 +171,76 @@ def _nearest(series: SensorSeries, local: datetime) -> int:
 def plain(text: str) -> str:
     """Text of a user inside markdown: every sign that markdown would act on is escaped, so no link or image comes of it."""
     return markdown(text)
+
+
+# A group of sensors, chosen by a lasso on the map or by rows of the table, and kept in the URL.
+
+LONGEST = 4000  # characters of the URL that a group may take
+
+
+def pack(nodes: Sequence[int]) -> str:
+    """Nodes as one short word: [3, 4, 5, 9] is "3-5.9"; what would be too long so is "~" and a bit for each node."""
+    runs: list[list[int]] = []
+    for node in sorted(set(nodes)):
+        if runs and node == runs[-1][1] + 1:
+            runs[-1][1] = node
+        else:
+            runs.append([node, node])
+    word = ".".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+    if len(word) <= LONGEST:
+        return word
+    bits = np.zeros(max(nodes) + 1, "uint8")
+    bits[list(nodes)] = 1
+    return "~" + base64.urlsafe_b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpack(word: str, n_sensors: int) -> tuple[int, ...]:
+    """The inverse of `pack`; nothing for a word that is none or names a node that is not there."""
+    if word.startswith("~"):
+        return _unpack_bits(word[1:], n_sensors)
+    if not re.fullmatch(r"\d{1,7}(-\d{1,7})?(\.\d{1,7}(-\d{1,7})?)*", word):
+        return ()
+    ends = [[int(end) for end in run.split("-")] for run in word.split(".")]
+    if any(run[-1] >= n_sensors or run[0] > run[-1] for run in ends):
+        return ()
+    return tuple(sorted({node for run in ends for node in range(run[0], run[-1] + 1)}))
+
+
+def _unpack_bits(word: str, n_sensors: int) -> tuple[int, ...]:
+    try:
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(word, altchars=b"-_", validate=True), "uint8"))
+    except ValueError:
+        return ()
+    nodes = np.flatnonzero(bits)
+    return tuple(nodes.tolist()) if len(nodes) and nodes[-1] < n_sensors else ()
+
+
+def chosen(network: SensorNetwork, name: str = "group") -> tuple[int, ...]:
+    """The nodes of a group of the view; () for none."""
+    return unpack(view_state.get(name, LONGEST), network.n_sensors)
+
+
+def choose(nodes: Sequence[int], name: str = "group") -> None:
+    """Make nodes the group; a group of over LONGEST characters is not kept."""
+    word = pack(nodes)
+    view_state.put(name, word if len(word) <= LONGEST else "")
+
+
+def take_ids(ids: Sequence[object], network: SensorNetwork) -> None:
+    """Take what a lasso caught: one sensor becomes the sensor in view, several the group, none clears it."""
+    nodes = nodes_of(ids, network)
+    if len(nodes) == 1:
+        view_state.put("sensor", network.ids[nodes[0]])
+    choose(nodes if len(nodes) > 1 else ())
+
+
+def nodes_of(ids: Sequence[object], network: SensorNetwork) -> list[int]:
+    """The nodes of ids, without those that are none."""
+    place = {identity: node for node, identity in enumerate(network.ids)}
+    return [place[str(i)] for i in ids if str(i) in place]
+
+
+def clear_button(nodes: Sequence[int], name: str = "group", label: str = "") -> None:
+    """A button that takes the group away; `label` says so in other words."""
+    label = label or say("forecast.let_go", n=number(len(nodes), 0))
+    st.button(label, key=f"clear-{name}", icon=":material/close:", on_click=choose, args=((), name))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
 
 import streamlit as st
 
-from stvlm import logs
+from stvlm.runtime import logs
+from stvlm.runtime.assets import asset
 from stvlm.runtime.settings import SettingsError, settings
-from stvlm.ui import datasets, session, words
-from stvlm.ui.words import say
+from stvlm.ui.services import networks
+from stvlm.ui.shell import i18n as words
+from stvlm.ui.shell import view_state
+from stvlm.ui.shell.i18n import say
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,17 @@ _GROUPS = {  # of the sidebar
     "frame.model": ("train", "forecast", "compare"),
     "frame.understand": ("fusion", "whatif", "learn"),
 }
-_ICON = str(Path(__file__).with_name("icon.svg"))
+_ICON = str(asset("icon.svg"))
 
 
 def page(name: str) -> None:
     """Begin a page: its title in the tab and on the page, the session's network, the sidebar."""
     this = PAGES[name]
     logs.begin()
-    logs.note(f"page {name}", session=session.identity())
+    logs.note(f"page {name}", session=view_state.identity())
     title = "ST-VLM" if name == "home" else f"{this.title} · ST-VLM"
     st.set_page_config(page_title=title, page_icon=_ICON, layout="wide")
-    session.begin()
+    view_state.begin()
     _check_settings()
     _sidebar()
     if name != "home":
@@ -90,12 +95,12 @@ def theme() -> str:
 def page_link(name: str, label: str = "", **words: str) -> None:
     """A link to a page that keeps the network; `words` of the view go into its address."""
     this = PAGES[name]
-    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=session.link() | words)
+    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=view_state.link() | words)
 
 
 def go(name: str) -> None:
     """Open a page, keeping the network."""
-    st.switch_page(PAGES[name].path, query_params=session.link())
+    st.switch_page(PAGES[name].path, query_params=view_state.link())
 
 
 def _sidebar() -> None:
@@ -108,6 +113,31 @@ def _sidebar() -> None:
                 page_link(name)
         st.divider()
         st.caption(say("frame.in_view"))
-        st.text(datasets.title(session.data_id()) if session.data_id() else say("frame.none_yet"))
+        st.text(networks.title(view_state.data_id()) if view_state.data_id() else say("frame.none_yet"))
         words.pick()
         st.caption(say("frame.local"))
+
+
+# The model's libraries, imported beside the first page: they take seconds.
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Import the model's libraries beside the page, so that the first forecast need not wait for them.
+
+    Returns:
+        The thread; join it before any import of torch, so that no two threads import the same library at once.
+    """
+    thread = threading.Thread(target=_import_libraries, name="imports", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import_libraries() -> None:
+    """Without looking for garbage: among some million objects that stay for good it takes a second, and each time again later on."""
+    gc.disable()
+    try:
+        import_module("stvlm.training.fit")
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -9,13 +9,15 @@ from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
+import streamlit.components.v1 as components
 
-from stvlm.charts.legend import legend_html
-from stvlm.charts.maps import MapView
-from stvlm.charts.wording import Wording
-from stvlm.data.network import SensorNetwork
-from stvlm.ui import grouping, session, widgets
-from stvlm.ui.words import language, say, sentences
+from stvlm.charts.labels import Wording
+from stvlm.charts.maps.leaflet import ASSET_BASE, leaflet_assets
+from stvlm.charts.maps.legend import legend_html
+from stvlm.charts.maps.sensor_map import MapView
+from stvlm.core.network import SensorNetwork
+from stvlm.ui.shell import inputs, view_state
+from stvlm.ui.shell.i18n import language, say, sentences
 
 T = TypeVar("T")
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
@@ -81,9 +83,9 @@ def show_map(
     """
     from streamlit_folium import st_folium  # slow to import, so only where a map is
 
-    from stvlm.ui import webassets  # noqa: F401  opens the route to Leaflet
+    from stvlm.ui.shell import render  # noqa: F401  opens the route to Leaflet
 
-    key = f"map-{key}-{session.data_id()}-{view.key}"  # another base map needs another key
+    key = f"map-{key}-{view_state.data_id()}-{view.key}"  # another base map needs another key
     st_folium(
         view.base,
         key=key,
@@ -96,7 +98,7 @@ def show_map(
     )
     if view.legend:
         st.html(legend_html(view.legend, wording()))
-    st.caption(widgets.plain(alt))
+    st.caption(inputs.plain(alt))
 
 
 def sensor_table(
@@ -113,11 +115,11 @@ def sensor_table(
         selected = st.session_state[key].selection.rows
         picked = [row if nodes is None else nodes[row] for row in selected]
         if picked:
-            session.put("sensor", network.ids[picked[-1]])
+            view_state.put("sensor", network.ids[picked[-1]])
         if len(picked) > 1:
-            grouping.choose(picked)
+            inputs.choose(picked)
 
-    widgets.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
+    inputs.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
 
 
 def _take_click(
@@ -129,21 +131,27 @@ def _take_click(
     answer = st.session_state.get(key) or {}
     count, place = int(answer.get("last_object_clicked_count") or 0), answer.get("last_clicked") or {}
     if on_place is not None:
-        before = session.kept(f"clicks-{key}", (0, {}))
-        session.keep(f"clicks-{key}", (count, place))
+        before = view_state.kept(f"clicks-{key}", (0, {}))
+        view_state.keep(f"clicks-{key}", (count, place))
         if count == before[0]:  # no sensor was hit: the map itself was
             if place and place != before[1]:
                 on_place(float(place["lat"]), float(place["lng"]))
             return
-        session.put("place", "")
+        view_state.put("place", "")
     facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
     caught = facts.get("lasso")
     if on_pick is not None:
-        on_pick(grouping.nodes_of(caught if isinstance(caught, list) else [facts.get("id", "")], network))
+        on_pick(inputs.nodes_of(caught if isinstance(caught, list) else [facts.get("id", "")], network))
         return
     if isinstance(caught, list):
-        grouping.take_ids(caught, network)
+        inputs.take_ids(caught, network)
         return
     sensor = str(facts.get("id", ""))
     if sensor in network.ids:
-        session.put("sensor", sensor)
+        view_state.put("sensor", sensor)
+
+
+# Leaflet's own files, served from this host: without them a map stays blank behind a firewall, with no message.
+
+# Declaring a component only opens a route to a folder: /component/<name>/<file>. The map's frame finds it as ASSET_BASE.
+ROUTE = components.declare_component(ASSET_BASE.rsplit(".", 1)[-1], path=str(leaflet_assets()))
