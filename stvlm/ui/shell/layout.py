@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import threading
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,7 +11,6 @@ import streamlit as st
 
 from stvlm.runtime import logs
 from stvlm.runtime.assets import asset
-from stvlm.runtime.settings import SettingsError, settings
 from stvlm.ui.services import networks
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import view_state
@@ -69,22 +67,10 @@ def page(name: str) -> None:
     title = "ST-VLM" if name == "home" else f"{this.title} · ST-VLM"
     st.set_page_config(page_title=title, page_icon=_ICON, layout="wide")
     view_state.begin()
-    _check_settings()
     _sidebar()
     if name != "home":
         st.title(this.title, anchor=False)
         st.caption(this.line)
-
-
-def _check_settings() -> None:
-    """End the page with one line for each setting of the server that makes no sense."""
-    try:
-        settings()
-    except SettingsError as error:
-        logs.note("a setting makes no sense", logging.ERROR)
-        st.error(say("frame.wrong_settings"), icon=":material/error:")
-        st.code(str(error), language=None)
-        st.stop()
 
 
 def theme() -> str:
