@@ -72,7 +72,7 @@ def measure(row: tuple[str, str], options: argparse.Namespace) -> str:
     split = Split.from_shares(series.n_steps, config.split)
     load, (model, builder) = timed(lambda: make_model(series, config, split, anchor))
     if options.spare_memory:
-        model.backbone.spare_memory()
+        model.backbone.enable_gradient_checkpointing()
     cutoffs = split.cutoffs("train", frame.lookback, frame.horizon)
     inputs = builder.build(cutoffs[np.linspace(0, len(cutoffs) - 1, options.windows).astype(int)])
     model.eval()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from bench.record import Figure, keep
 from stvlm.datasets.synthetic_city import field
 from stvlm.serving.helper_process import Beside
-from stvlm.training.zero_shot import Told, tell
+from stvlm.training.zero_shot import ZeroShotState, fit_state
 
 ROUNDS = 3
 HOW = (
@@ -39,7 +39,7 @@ def busy(n_threads: int) -> Iterator[None]:
         thread.join()
 
 
-def seconds(work: Callable[[int], Told]) -> float:
+def seconds(work: Callable[[int], ZeroShotState]) -> float:
     """Median of some rounds, each on a network that nobody saw before."""
     taken = []
     for seed in range(ROUNDS):
@@ -55,13 +55,13 @@ def main() -> None:
     given = (192, 8, 8, (1440,))
     beside = Beside()
     with beside.here:  # taken: so the work goes to the process, which takes seconds to begin
-        beside.run(tell, next(made), *given)
-        tell(next(made), *given)
+        beside.run(fit_state, next(made), *given)
+        fit_state(next(made), *given)
         found: dict[tuple[str, int], float] = {}
         for n_threads in (0, 1, 3):
             with busy(n_threads):
-                found["here", n_threads] = seconds(lambda _: tell(next(made), *given))
-                found["beside", n_threads] = seconds(lambda _: beside.run(tell, next(made), *given))
+                found["here", n_threads] = seconds(lambda _: fit_state(next(made), *given))
+                found["beside", n_threads] = seconds(lambda _: beside.run(fit_state, next(made), *given))
     beside.close()
     figures = [Figure(f"{where}, {n} busy threads", value, "s") for (where, n), value in found.items()]
     ratio = found["here", 3] / found["beside", 3]

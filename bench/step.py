@@ -42,7 +42,7 @@ def its_share(backbone: Backbone, inputs: ModelInputs, series: torch.Tensor) -> 
     first, *rest = backbone.layers
     q, k, v = backbone.heads(first, backbone.pre_norm(first, tokens), None)
     mixed = backbone.attend(q[:, :, -series.shape[1] :], k, v, q.shape[-1] ** -0.5)
-    hidden = backbone.mix(first, series, mixed.transpose(1, 2).flatten(2))
+    hidden = backbone.post_attention(first, series, mixed.transpose(1, 2).flatten(2))
     for layer in rest:
         hidden = backbone.run(layer, hidden)
     return backbone.final_norm(hidden)

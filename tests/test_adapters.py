@@ -19,12 +19,12 @@ from stvlm.model.adapters import (
     ModalityAdapters,
     RankBudget,
     adapt,
+    choose_strategy,
     merge,
     orthogonality,
     parts,
-    pick,
     ranks,
-    suited,
+    suggest_strategy,
 )
 from stvlm.model.fusion import TEXT, VISION, FirstLayerFusion
 from stvlm.model.losses import pinball_loss
@@ -123,14 +123,14 @@ def test_only_what_should_train_trains():
 
 
 def test_a_pretrained_backbone_gets_adapters_and_a_random_one_is_trained_fully(pretrained):
-    assert pick("auto", backbones.load("tiny"), 10**6).strategy == "full"
-    assert pick("auto", backbones.load(str(pretrained)), 10**6).strategy == "lora"
+    assert choose_strategy("auto", backbones.load("tiny"), 10**6).strategy == "full"
+    assert choose_strategy("auto", backbones.load(str(pretrained)), 10**6).strategy == "lora"
 
 
 def test_the_amount_of_data_decides_what_adaptive_starts_from(pretrained):
     untrained, learned = backbones.load("tiny"), backbones.load(str(pretrained))
     readings = (500, 3_000, 6_000, 12_000, 10**6)
-    of_untrained, of_learned = ([suited(b, n) for n in readings] for b in (untrained, learned))
+    of_untrained, of_learned = ([suggest_strategy(b, n) for n in readings] for b in (untrained, learned))
     assert [(c.chosen, c.rank) for c in of_untrained] == [("norm", 8), ("adalora", 2), ("adalora", 4), ("adalora", 8), ("full", 8)]
     assert [c.chosen for c in of_learned] == ["norm", "adalora", "adalora", "adalora", "adalora"]
     assert "500 training readings and an untrained backbone: too few" in of_untrained[0].reason

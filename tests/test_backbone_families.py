@@ -334,7 +334,7 @@ def test_sparing_memory_changes_no_gradient(name, folders):
     for spare in (False, True):
         backbone = backbones.load(folders.get(name, name), seed=1).train()
         if spare:
-            backbone.spare_memory()
+            backbone.enable_gradient_checkpointing()
         torch.manual_seed(0)
         tokens = backbone.embed_images(torch.rand(1, 1, 3, backbone.usual_size, backbone.usual_size))
         for layer in backbone.layers:

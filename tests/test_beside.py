@@ -12,7 +12,7 @@ import pytest
 from stvlm.core.windows import Window
 from stvlm.inference.predict import predict
 from stvlm.serving.helper_process import Beside, forecast
-from stvlm.training.zero_shot import tell, zero_shot
+from stvlm.training.zero_shot import fit_state, zero_shot
 from tests.odd_answers import OddError, fail_oddly, make_a_lock
 
 SECONDS = 60.0
@@ -105,7 +105,7 @@ def test_a_model_made_beside_is_that_made_here_bit_by_bit(beside, small_series):
     ready(beside)
     stop, window = small_series.n_steps - 60, Window(small_series, small_series.n_steps - 20, 12, 6)
     alone = zero_shot(small_series, stop, 12, 6)
-    told = beside.run(tell, small_series, stop, 12, 6)
+    told = beside.run(fit_state, small_series, stop, 12, 6)
     model = told.model(small_series)
     np.testing.assert_array_equal(predict(model, window).values, predict(alone, window).values)
     np.testing.assert_array_equal(beside.run(forecast, told, [window])[0].values, predict(alone, window).values)
@@ -115,10 +115,10 @@ def test_a_model_made_beside_is_that_made_here_bit_by_bit(beside, small_series):
 
 def test_models_of_two_networks_share_their_weights_and_nothing_else(small_series):
     stop = small_series.n_steps - 60
-    first = tell(small_series, stop, 12, 6).model(small_series)
+    first = fit_state(small_series, stop, 12, 6).model(small_series)
     window = Window(small_series, small_series.n_steps - 20, 12, 6)
     before = predict(first, window).values
-    other = tell(small_series, stop, 8, 4).model(small_series)
+    other = fit_state(small_series, stop, 8, 4).model(small_series)
     assert other.backbone is first.backbone
     assert other.spread.shape == (len(first.spread), 4)
     other.shrinkage.fill_(0.123)

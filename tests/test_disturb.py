@@ -7,7 +7,7 @@ import torch
 from stvlm.anchor.fit import fit_anchor
 from stvlm.core.windows import Split
 from stvlm.modalities.batch import InputBuilder, InputConfig
-from stvlm.modalities.perturb import CONSTANT_PROMPT, DISTURBANCES, foreign_cutoff, sensor_order
+from stvlm.modalities.perturb import CONSTANT_PROMPT, DISTURBANCES, foreign_cutoff, shuffled_sensors
 from stvlm.training.trainer import FitConfig
 
 CUTOFFS = np.array([60, 150, 151, 300])
@@ -49,7 +49,7 @@ def test_shuffled_pixels_are_the_same_pixels_moved_alike_in_every_channel(build)
 def test_shuffled_sensors_paint_each_sensor_at_the_place_of_another(build):
     plain, spoilt = build(), build("shuffled sensors")
     network = plain.series.network
-    order = sensor_order(network.n_sensors)
+    order = shuffled_sensors(network.n_sensors)
     assert sorted(order) == list(range(network.n_sensors))
     assert (order != np.arange(network.n_sensors)).all()
     row, column = plain.raster.pixel_of(network.lat, network.lon)
@@ -58,7 +58,7 @@ def test_shuffled_sensors_paint_each_sensor_at_the_place_of_another(build):
 
 
 def test_one_sensor_stays_where_it_is():
-    assert sensor_order(1).tolist() == [0]
+    assert shuffled_sensors(1).tolist() == [0]
 
 
 def test_the_constant_prompt_is_one_for_all(build):

@@ -9,7 +9,7 @@ import torch
 from stvlm.datasets.samples import load_sample
 from stvlm.inference.predict import predict_many
 from stvlm.model import backbone as backbones
-from stvlm.model.grad_accumulation import make_quick, with_room
+from stvlm.model.grad_accumulation import make_quick, retry_smaller_on_oom
 from stvlm.model.stvlm import STVLM
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -64,4 +64,4 @@ def test_memory_of_the_gpu_that_runs_out_is_answered_with_smaller_parts():
         torch.empty(whole // 3 * size, dtype=torch.uint8, device=CUDA)
         return size
 
-    assert with_room(work, 8, CUDA)[1] in (1, 2)
+    assert retry_smaller_on_oom(work, 8, CUDA)[1] in (1, 2)

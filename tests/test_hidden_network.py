@@ -18,7 +18,7 @@ from stvlm.evaluation.unseen_sensors import KNOWN, anchor_between, backtest_hidd
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig
 from stvlm.model.stvlm import glimpses
-from stvlm.spatial.interpolation import fit_placement
+from stvlm.spatial.interpolation import fit_interpolation
 from stvlm.training.trainer import FitConfig
 
 LAY = partial(lay_course, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
@@ -36,7 +36,7 @@ def land():
 def builder(land):
     hold, anchor = land
     course = hold.course
-    placement = fit_placement(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
+    placement = fit_interpolation(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
     config = InputConfig(("vision", "series"), ImageConfig(views=("geography",)))
     truth = hold.scored.series.values
     return PlacedBuilder(course.series, anchor, hold.sites, placement, course.split.train_end, config, len, truth)
@@ -126,7 +126,7 @@ def test_a_network_that_learnt_nothing_forecasts_as_what_is_carried(land):
 def test_judges_are_in_no_training_set_and_sets_do_not_overlap(land):
     hold, anchor = land
     course = hold.course
-    placement = fit_placement(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
+    placement = fit_interpolation(anchor, course.series, course.cutoffs("val"), course.split.train_end, KNOWN)
     seen: list = []
     original = unseen_network.HiddenTraining
 

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from stvlm.datasets.samples import load_sample
-from stvlm.inference.trace import suspects
+from stvlm.inference.trace import quiz_options
 from stvlm.ui.learn import STEPS
 from tests.test_pages import param, visit, words
 
@@ -27,7 +27,7 @@ def at_step(app: AppTest, step: str, **query: str) -> AppTest:
 def answers(step: str) -> tuple:
     """What can be chosen in the exercise of a step, for the first sensor of the city."""
     guesses = {"image": ("little", "some", "much"), "fusion": ("vision", "text", "series")}
-    return guesses[step] if step in guesses else suspects(load_sample("synthetic_city").network, 0)
+    return guesses[step] if step in guesses else quiz_options(load_sample("synthetic_city").network, 0)
 
 
 def solve_by_trying(app: AppTest, step: str) -> int:

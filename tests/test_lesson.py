@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from stvlm.inference.predict import predict
-from stvlm.inference.scenario import Change, imagine
-from stvlm.inference.trace import is_misspelt, look_inside, mean_change, mean_error, suspects
+from stvlm.inference.scenario import Scenario, forecast_scenario
+from stvlm.inference.trace import is_misspelt, mean_change, mean_error, quiz_options, trace_forward
 
 
 def test_the_tokens_are_those_that_the_fusion_gets_and_nothing_stays_behind(city_model, city_window):
-    inside = look_inside(city_model, city_window)
+    inside = trace_forward(city_model, city_window)
     inputs = city_model.builder(city_window.series).build(np.array([2400]))
     with torch.no_grad():
         assert inside.series_tokens == pytest.approx(city_model.token(inputs.series)[0].numpy(), abs=1e-6)
@@ -21,7 +21,7 @@ def test_the_tokens_are_those_that_the_fusion_gets_and_nothing_stays_behind(city
 
 
 def test_the_scaled_past_and_the_anchor_are_what_the_forecast_is_made_of(city_model, city_window):
-    inside = look_inside(city_model, city_window)
+    inside = trace_forward(city_model, city_window)
     assert np.array_equal(inside.observed, np.isfinite(city_window.past))
     assert np.array_equal(inside.past, city_window.past, equal_nan=True)
     assert inside.anchor == pytest.approx(city_model.anchor.forecast(city_window.series, np.array([2400]))[0])
@@ -32,7 +32,7 @@ def test_the_scaled_past_and_the_anchor_are_what_the_forecast_is_made_of(city_mo
 
 
 def test_the_pixel_of_a_sensor_has_its_own_reading(city_model, city_window):
-    inside = look_inside(city_model, city_window)
+    inside = trace_forward(city_model, city_window)
     image = city_model.builder(city_window.series).build(np.array([2400])).images[0, 0, 0].numpy()
     row, column = inside.pixel
     own = image[row, column]
@@ -41,7 +41,7 @@ def test_the_pixel_of_a_sensor_has_its_own_reading(city_model, city_window):
 
 def test_changes_and_errors_are_means_over_what_is_known(city_model, city_window):
     before = predict(city_model, city_window)
-    after = imagine(city_model, city_window, Change(without=("series",))).forecast
+    after = forecast_scenario(city_model, city_window, Scenario(without=("series",))).forecast
     change = np.abs(after.median - before.median)
     assert mean_change(before, after) == pytest.approx(change.mean())
     assert mean_change(before, after, 3) == pytest.approx(change[:, 3].mean())
@@ -54,13 +54,13 @@ def test_changes_and_errors_are_means_over_what_is_known(city_model, city_window
 
 def test_suspects_go_from_the_sensor_itself_to_the_farthest(city_window):
     network = city_window.series.network
-    found = suspects(network, 0)
+    found = quiz_options(network, 0)
     distance = np.hypot(*(network.position_km - network.position_km[0]).T)
     assert found[0] == 0
     assert len(found) == 4
     assert distance[list(found)].tolist() == sorted(distance[list(found)])
     assert found[-1] == distance.argmax()
-    assert suspects(network.select(np.array([0, 1])), 1) == (1, 0)
+    assert quiz_options(network.select(np.array([0, 1])), 1) == (1, 0)
 
 
 def test_a_misspelling_is_another_text_that_people_still_understand():

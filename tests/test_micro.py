@@ -10,7 +10,7 @@ from torch import nn
 from stvlm.anchor.fit import fit_anchor
 from stvlm.core.windows import Window
 from stvlm.inference.predict import predict, predict_many
-from stvlm.model.grad_accumulation import half_precision, with_room
+from stvlm.model.grad_accumulation import half_precision, retry_smaller_on_oom
 from stvlm.runtime.memory import MemoryShortError
 from stvlm.training import checkpoint as checkpoints
 from stvlm.training.fit import FitConfig, fit, make_model, split_of
@@ -114,7 +114,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
     with pytest.raises(RuntimeError, match="must match"):
-        with_room(work, 4, CPU)
+        retry_smaller_on_oom(work, 4, CPU)
 
 
 def test_a_lack_of_memory_on_the_cpu_is_recognised():
@@ -123,7 +123,7 @@ def test_a_lack_of_memory_on_the_cpu_is_recognised():
             torch.empty(2**58)
         return size
 
-    assert with_room(work, 4, CPU) == (1, 1)
+    assert retry_smaller_on_oom(work, 4, CPU) == (1, 1)
 
 
 @pytest.mark.gpu

@@ -16,17 +16,17 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
 from stvlm.spatial.interpolation import (
     KERNELS,
-    Kernel,
-    Placement,
-    Placer,
-    Way,
-    fit_placement,
+    InterpolationMethod,
+    InterpolationModel,
+    Interpolator,
+    WeightScheme,
+    fit_interpolation,
     leave_out,
     mixing_weights,
-    unexplained,
+    residual_variance,
     weighted_median,
 )
-from stvlm.spatial.locations import Sites, apart, known_columns, sites_at, sites_of
+from stvlm.spatial.locations import Locations, known_columns, locations_at, locations_of, spatial_folds
 
 MIDDLE = LEVELS.index(0.5)
 
@@ -45,42 +45,45 @@ def series_of(network: SensorNetwork, level: np.ndarray, n_steps: int = 480, see
     return SensorSeries(network, times, values, "level", "m")
 
 
-def placed(series: SensorSeries, columns: tuple[str, ...] = ()) -> tuple[Placement, Split]:
+def placed(series: SensorSeries, columns: tuple[str, ...] = ()) -> tuple[InterpolationModel, Split]:
     split = Split.from_shares(series.n_steps, (0.6, 0.2, 0.2))
     anchor = fit_anchor(series, split, 6, 3)
-    return fit_placement(anchor, series, split.cutoffs("val", 6, 3), split.train_end, columns), split
+    return fit_interpolation(anchor, series, split.cutoffs("val", 6, 3), split.train_end, columns), split
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.label)
 def test_weights_sum_to_one_so_that_equal_forecasts_are_kept(kernel):
     network = network_of()
-    sites = sites_at(network, np.array([48.2, 48.9, 47.9]), np.array([2.2, 3.0, 2.0]))
+    sites = locations_at(network, np.array([48.2, 48.9, 47.9]), np.array([2.2, 3.0, 2.0]))
     assert mixing_weights(kernel, network, sites) @ np.full(30, 7.0) == pytest.approx([7.0] * 3)
 
 
 def test_where_a_sensor_stands_its_own_forecast_counts_almost_alone():
     network = network_of()
-    sites = sites_at(network, network.lat[4:5], network.lon[4:5])
-    for kernel in (Kernel("distance", 6, 2.0), Kernel("kriging", reach=1.5, nugget=1e-6), Kernel("distance", 1)):
+    sites = locations_at(network, network.lat[4:5], network.lon[4:5])
+    for kernel in (WeightScheme("distance", 6, 2.0), WeightScheme("kriging", reach=1.5, nugget=1e-6), WeightScheme("distance", 1)):
         assert mixing_weights(kernel, network, sites)[0, 4] > 0.9
-    assert unexplained(network, sites)[0] < 0.5 * unexplained(network, sites_at(network, np.array([49.5]), np.array([5.0])))[0]
+    assert (
+        residual_variance(network, sites)[0]
+        < 0.5 * residual_variance(network, locations_at(network, np.array([49.5]), np.array([5.0])))[0]
+    )
 
 
 def test_kriging_gives_back_a_plane_between_the_sensors_better_than_inverse_distances():
     network = network_of(60)
-    sites = sites_at(network, np.array([48.5, 48.3]), np.array([2.7, 2.4]))
+    sites = locations_at(network, np.array([48.5, 48.3]), np.array([2.7, 2.4]))
     plane = 2 * network.position_km[:, 0] - network.position_km[:, 1]
     truth = 2 * sites.position_km(network)[:, 0] - sites.position_km(network)[:, 1]
-    kriged = mixing_weights(Kernel("kriging", reach=5.0, nugget=0.01), network, sites) @ plane
-    near = mixing_weights(Kernel("distance", 6, 2.0), network, sites) @ plane
+    kriged = mixing_weights(WeightScheme("kriging", reach=5.0, nugget=0.01), network, sites) @ plane
+    near = mixing_weights(WeightScheme("distance", 6, 2.0), network, sites) @ plane
     assert np.abs(kriged - truth).max() < 0.5 * np.abs(near - truth).max()
 
 
 def test_a_place_with_links_listens_to_those_it_is_linked_to():
     links = sparse.csr_matrix(([2.0, 6.0], ([0, 9], [5, 0])), shape=(30, 30))
     network = network_of(adjacency=links)
-    sites = sites_of(network, np.array([0, 1]), np.arange(2, 30), ("links",))
-    weights = mixing_weights(Kernel("links", 6, 2.0), network.select(np.arange(2, 30)), sites)
+    sites = locations_of(network, np.array([0, 1]), np.arange(2, 30), ("links",))
+    weights = mixing_weights(WeightScheme("links", 6, 2.0), network.select(np.arange(2, 30)), sites)
     assert weights[0, 3] == pytest.approx(0.25)
     assert weights[0, 7] == pytest.approx(0.75)
     assert (weights[1] > 0).sum() == 6  # no link: the nearest
@@ -94,7 +97,7 @@ def test_the_weighted_median_is_the_least_value_at_half_of_the_weight():
 
 def test_folds_hold_each_sensor_once_and_their_forecasts_do_not_depend_on_what_is_left_out():
     series = wave_series(8)
-    assert sorted(np.concatenate(apart(series.network, 3))) == list(range(8))
+    assert sorted(np.concatenate(spatial_folds(series.network, 3))) == list(range(8))
     split = Split.from_shares(series.n_steps, (0.6, 0.2, 0.2))
     anchor, cutoffs = fit_anchor(series, split, 12, 6, (1440,)), split.cutoffs("val", 12, 6)
     first = next(leave_out(anchor, series, cutoffs, split.train_end, ()))
@@ -117,8 +120,8 @@ def test_levels_that_follow_a_fact_are_carried_by_that_fact():
     assert any("height_m" in column for column in with_fact.ways[0].drift)
     assert with_fact.val_mae < 0.3 * without.val_mae
     keep, out = np.arange(32), np.arange(32, 40)
-    placer = Placer(
-        with_fact, network.select(keep), sites_of(network, out, keep, ("facts",)), series.values[: split.train_end, keep]
+    placer = Interpolator(
+        with_fact, network.select(keep), locations_of(network, out, keep, ("facts",)), series.values[: split.train_end, keep]
     )
     assert np.abs(placer(series.values[-20:, keep]) - series.values[-20:, out]).mean() < 2.0
 
@@ -129,15 +132,15 @@ def test_levels_that_follow_the_ground_are_carried_by_the_map():
     wet = (network.lon < 2.7) & (network.lat < 48.6)
     found, _ = placed(series_of(network, np.where(wet, 10.0, 30.0)), ("ground",))
     assert found.ways[0].drift == ("in lake",)
-    sites = sites_at(network, np.array([48.55, 48.65]), np.array([2.65, 2.75]), ("ground",))
+    sites = locations_at(network, np.array([48.55, 48.65]), np.array([2.65, 2.75]), ("ground",))
     values = np.where(wet, 10.0, 30.0)[None]
-    assert Placer(found, network, sites, np.repeat(values, 5, axis=0))(values)[0] == pytest.approx([10, 30], abs=4)
+    assert Interpolator(found, network, sites, np.repeat(values, 5, axis=0))(values)[0] == pytest.approx([10, 30], abs=4)
 
 
 def test_a_grid_tells_its_value_at_a_place_and_its_mean_beyond_its_edge():
     grid = Grid(np.array([[1.0, 2.0], [3.0, 4.0]], "f4"), (2.0, 48.0, 3.0, 49.0), "height", "m")
     network = network_of(base_layer=BaseLayer(grid=grid))
-    sites = sites_at(network, np.array([48.9, 48.1, 60.0]), np.array([2.1, 2.9, 2.5]), ("ground",))
+    sites = locations_at(network, np.array([48.9, 48.1, 60.0]), np.array([2.1, 2.9, 2.5]), ("ground",))
     assert sites.columns == ("height",)
     assert sites.there[:, 0].tolist() == [1.0, 4.0, 2.5]
 
@@ -153,7 +156,7 @@ def test_bands_of_sensors_left_out_hold_what_they_promise_on_other_places():
     series = series_of(network, random.normal(20, 4, 90), seed=2)
     keep, out = np.arange(50), np.arange(50, 90)
     found, split = placed(series.select(keep))
-    placer = Placer(found, network.select(keep), sites_of(network, out, keep), series.values[: split.train_end, keep])
+    placer = Interpolator(found, network.select(keep), locations_of(network, out, keep), series.values[: split.train_end, keep])
     anchor = fit_anchor(series.select(keep), split, 6, 3)
     cutoffs = split.cutoffs("test", 6, 3)
     bands = placer.bands(placer(anchor.forecast(series.select(keep), cutoffs)))
@@ -167,25 +170,27 @@ def test_far_from_all_sensors_bands_are_wider():
     network = network_of(40)
     series = series_of(network, np.random.default_rng(0).normal(20, 2, 40))
     found, split = placed(series)
-    sites = sites_at(network, np.array([48.5, 51.0]), np.array([2.7, 8.0]))
-    placer = Placer(found, network, sites, series.values[: split.train_end])
+    sites = locations_at(network, np.array([48.5, 51.0]), np.array([2.7, 8.0]))
+    placer = Interpolator(found, network, sites, series.values[: split.train_end])
     bands = placer.bands(placer(series.values[-3:]))
     width = bands[-2] - bands[1]
     assert (width[:, 1] > 1.05 * width[:, 0]).all()
 
 
 def test_a_placement_comes_back_from_plain_values():
-    way = Way(Kernel("kriging", reach=1.5), Transform("log", 2.0), ("east", "north"))
-    placement = Placement((way,), (1.0,), 0.0, ((-1.0, -2.0),), 0.7, 3.0, (("a", 1.0),))
-    assert Placement.from_dict(placement.to_dict()) == placement
+    way = InterpolationMethod(WeightScheme("kriging", reach=1.5), Transform("log", 2.0), ("east", "north"))
+    placement = InterpolationModel((way,), (1.0,), 0.0, ((-1.0, -2.0),), 0.7, 3.0, (("a", 1.0),))
+    assert InterpolationModel.from_dict(placement.to_dict()) == placement
 
 
 def test_two_sensors_are_too_few_and_an_unknown_column_is_named():
     series = wave_series(2)
     split = Split.from_shares(series.n_steps, (0.6, 0.2, 0.2))
     with pytest.raises(ValueError, match="at least 3 sensors"):
-        fit_placement(fit_anchor(series, split, 12, 6), series, split.cutoffs("val", 12, 6), split.train_end)
+        fit_interpolation(fit_anchor(series, split, 12, 6), series, split.cutoffs("val", 12, 6), split.train_end)
     network = network_of()
-    way = Way(Kernel("mean"), drift=("height",))
+    way = InterpolationMethod(WeightScheme("mean"), drift=("height",))
     with pytest.raises(ValueError, match="height"):
-        Placer(Placement((way,), (1.0,)), network, Sites(np.array([48.0]), np.array([2.0])), np.zeros((3, 30), "f4"))
+        Interpolator(
+            InterpolationModel((way,), (1.0,)), network, Locations(np.array([48.0]), np.array([2.0])), np.zeros((3, 30), "f4")
+        )

@@ -9,7 +9,7 @@ import torch
 
 from stvlm.core.forecast import LEVELS
 from stvlm.core.windows import Window
-from stvlm.inference.predict import predict, predict_many, recent_tracker
+from stvlm.inference.predict import predict, predict_many, recent_calibrator
 from stvlm.training.fit import FitConfig, fit
 from tests.test_anchor import wave_series
 
@@ -46,7 +46,7 @@ def test_no_window_of_the_training_tells_how_wide_the_bands_must_be(model, rough
     train_end = model.manifest["split"]["train_end"]
     static = predict_many(model, rough, np.array([train_end]))[:, 0]
     assert (predict(model, Window(rough, train_end, 12, 6)).values == static).all()
-    assert (recent_tracker(model, rough, train_end).factors == 1).all()
+    assert (recent_calibrator(model, rough, train_end).factors == 1).all()
 
 
 def test_a_shorter_horizon_has_the_same_bands(model, rough):
@@ -72,11 +72,11 @@ def test_what_was_forecast_before_changes_nothing(model, rough):
 
 def test_a_model_that_has_changed_is_replayed_anew(model, rough):
     changed = deepcopy(model)
-    before = recent_tracker(changed, rough, 490).factors
+    before = recent_calibrator(changed, rough, 490).factors
     changed.spread.mul_(0.3)
-    after = recent_tracker(changed, rough, 490).factors
+    after = recent_calibrator(changed, rough, 490).factors
     assert after[HIGH].mean() > 1.5 * before[HIGH].mean()
-    np.testing.assert_array_equal(after, recent_tracker(deepcopy(changed), rough, 490).factors)
+    np.testing.assert_array_equal(after, recent_calibrator(deepcopy(changed), rough, 490).factors)
 
 
 @pytest.mark.parametrize("start", [60, -60], ids=["the readings begin later", "the readings begin earlier"])
@@ -84,8 +84,8 @@ def test_windows_of_the_training_are_known_by_their_time_not_by_their_place_in_t
     learnt, given = (rough, rough.slice(60, 500)) if start > 0 else (rough.slice(60, 500), rough)
     model = list(fit(learnt, FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=0)))[-1].model
     end = model.manifest["split"]["train_end"] - start
-    assert (recent_tracker(model, given, end).factors == 1).all()
-    assert (recent_tracker(model, given, end + 40).factors != 1).any()
+    assert (recent_calibrator(model, given, end).factors == 1).all()
+    assert (recent_calibrator(model, given, end + 40).factors != 1).any()
 
 
 def test_readings_of_another_step_or_unit_are_refused_in_words(model, rough):

@@ -11,7 +11,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.datasets import synthetic_city
-from stvlm.modalities.text.facts import Standout, has_news
+from stvlm.modalities.text.facts import Standout, has_event
 from stvlm.modalities.text.format import directions, duration_text, moment_text, number_text, place_text, plain, season_text
 from stvlm.modalities.text.prompt import DROP_ORDER, PromptConfig, TemplateError, describe_window, render_template
 from stvlm.modalities.text.template import DEFAULT_TEMPLATE, KINDS, LONGEST_TEMPLATE
@@ -187,7 +187,7 @@ def test_free_text_is_quoted_with_its_age():
 def test_news_is_a_text_that_appears_at_the_last_step_before_the_cutoff(kind):
     told = pd.Series(["old", None, "crash", "crash", "fire", ""], dtype=kind)
     series = series_of(np.ones((6, 2)), pd.DataFrame({"incident": told}))
-    assert np.flatnonzero(has_news(series, np.arange(7))).tolist() == [1, 3, 5]
+    assert np.flatnonzero(has_event(series, np.arange(7))).tolist() == [1, 3, 5]
 
 
 def test_a_long_horizon_is_told_in_blocks_and_equal_words_once():

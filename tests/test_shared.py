@@ -20,11 +20,11 @@ from stvlm.inference.predict import predict_many
 from stvlm.modalities.batch import InputBuilder
 from stvlm.modalities.series import AHEAD, from_slots, to_slots
 from stvlm.model.head import MEDIAN
-from stvlm.model.pretrained import SharedWeights, first_model, places_of, save, sibling
+from stvlm.model.pretrained import SharedWeights, first_model, places_of, save, with_shared_weights
 from stvlm.training.fit import FitConfig, make_model, shared_weights
 from stvlm.training.pretrain import JointTraining, coarser, make_task, manifest, tiny_config, variants
 from stvlm.training.trainer import Training
-from stvlm.training.zero_shot import knows, open_shared, zero_shot
+from stvlm.training.zero_shot import open_shared, was_trained_on, zero_shot
 
 CONFIG = tiny_config(("series",))
 N_STEPS = 900
@@ -149,7 +149,7 @@ def test_a_folder_that_holds_something_else_is_refused(trained, tmp_path):
 def test_siblings_share_what_is_learnt_and_keep_what_is_their_own(rivers):
     first, second = (_anchor(series) for series in rivers)
     core = first_model(CONFIG, rivers[0], first, 0, 400)
-    other = sibling(core, rivers[1], second, 0, 400)
+    other = with_shared_weights(core, rivers[1], second, 0, 400)
     with torch.no_grad():
         core.head.out.bias.fill_(0.25)
     other.shrinkage.fill_(0.5)
@@ -162,10 +162,10 @@ def test_siblings_share_what_is_learnt_and_keep_what_is_their_own(rivers):
 
 
 def test_weights_know_the_networks_they_were_trained_on(trained, rivers):
-    assert knows(trained, rivers[0])
+    assert was_trained_on(trained, rivers[0])
     network = rivers[0].network
     moved = replace(rivers[0], network=replace(network, lat=network.lat + 1))
-    assert not knows(trained, moved)
+    assert not was_trained_on(trained, moved)
     assert len(set(places_of(rivers[0]))) > 8
 
 
@@ -204,7 +204,7 @@ def test_the_shipped_weights_are_small_and_whole():
     series = field(5, 200, "cycle", 1)
     model = zero_shot(series, 180, 12, 6, (1440,))
     assert np.isfinite(predict_many(model, series, np.array([185]))).all()
-    assert not knows(shipped, series)
+    assert not was_trained_on(shipped, series)
     assert len(shipped.manifest["networks"]) >= 10
 
 
@@ -255,7 +255,7 @@ def test_pretraining_by_command_leaves_out_what_it_is_told_to(tmp_path, rivers, 
     made = SharedWeights.load(tmp_path / "made")
     assert made.manifest["networks"] == ["first"]
     assert made.manifest["settings"]["leave_out"] == ["second"]
-    assert knows(made, rivers[0])
+    assert was_trained_on(made, rivers[0])
     assert "first: " in capsys.readouterr().out
 
 

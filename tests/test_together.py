@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from stvlm.model.distributed import Company, agreed, company
+from stvlm.model.distributed import ProcessGroup, broadcast_decision, process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,13 +48,13 @@ def test_two_processes_train_the_model_of_one(small_files, tmp_path):
 
 @pytest.mark.parametrize(("n", "size"), [(32, 2), (7, 3), (1, 4)])
 def test_every_row_of_a_batch_has_one_process(n, size):
-    rows = [row for place in range(size) for row in range(*Company(place, size).rows(n))]
+    rows = [row for place in range(size) for row in range(*ProcessGroup(place, size).rows(n))]
     assert rows == list(range(n))
 
 
 def test_a_process_that_nobody_launched_is_alone():
-    assert company() == Company()
-    assert company().is_first
-    assert agreed(True)
-    assert not agreed(False)
+    assert process_group() == ProcessGroup()
+    assert process_group().is_first
+    assert broadcast_decision(True)
+    assert not broadcast_decision(False)
     assert not torch.distributed.is_initialized()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stvlm.calibration.online import LIMIT, BandTracker, FollowingForecaster
+from stvlm.calibration.online import LIMIT, OnlineCalibratedForecaster, OnlineCalibrator
 
 Z = np.array([-1.959964, -1.281552, -0.674490, 0, 0.674490, 1.281552, 1.959964])
 HORIZON, SENSORS, STEPS = 4, 20, 900
@@ -27,8 +27,8 @@ def held(quantiles: np.ndarray, values: np.ndarray, cutoffs: np.ndarray) -> dict
 
 
 def run(values: np.ndarray, cutoffs: np.ndarray, floor: float | None = None) -> np.ndarray:
-    tracker = BandTracker(values, HORIZON, floor)
-    return np.stack([tracker.issue(int(c), unit_bands(np.array([c]))[:, 0]) for c in cutoffs], axis=1)
+    tracker = OnlineCalibrator(values, HORIZON, floor)
+    return np.stack([tracker.calibrate(int(c), unit_bands(np.array([c]))[:, 0]) for c in cutoffs], axis=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -47,9 +47,9 @@ def test_nothing_at_or_after_the_cutoff_changes_a_band(seed):
 
 def test_each_step_learns_as_soon_as_its_reading_is_known():
     values = readings(np.full(STEPS, 3.0))
-    tracker, bands = BandTracker(values, HORIZON), unit_bands(np.array([0]))[:, 0]
+    tracker, bands = OnlineCalibrator(values, HORIZON), unit_bands(np.array([0]))[:, 0]
     for cutoff in range(50, 50 + HORIZON + 1):
-        tracker.issue(cutoff, bands)
+        tracker.calibrate(cutoff, bands)
         learnt = (tracker.factors[[0, 1, 5, 6]] > 1).all(axis=0)
         assert learnt.tolist() == [cutoff - 50 > step for step in range(HORIZON)]
 
@@ -77,9 +77,9 @@ def test_under_a_spread_that_swings_all_the_time_the_bands_hold_on_average():
 
 def test_a_bias_widens_the_side_that_is_missed_and_narrows_the_other():
     values = readings(np.ones(STEPS), shift=0.5)
-    tracker = BandTracker(values, HORIZON)
+    tracker = OnlineCalibrator(values, HORIZON)
     for cutoff in range(10, STEPS - HORIZON):
-        tracker.issue(cutoff, unit_bands(np.array([cutoff]))[:, 0])
+        tracker.calibrate(cutoff, unit_bands(np.array([cutoff]))[:, 0])
     upper, lower = tracker.factors[5], tracker.factors[1]
     assert (upper > 1.2).all()
     assert (lower < 0.8).all()
@@ -107,18 +107,18 @@ def test_where_nothing_is_observed_nothing_is_learnt():
 
 
 def test_windows_out_of_order_and_levels_without_a_partner_are_refused():
-    tracker = BandTracker(readings(np.ones(STEPS)), HORIZON)
-    tracker.issue(50, unit_bands(np.array([50]))[:, 0])
+    tracker = OnlineCalibrator(readings(np.ones(STEPS)), HORIZON)
+    tracker.calibrate(50, unit_bands(np.array([50]))[:, 0])
     with pytest.raises(ValueError, match="order of time; 49 comes after 50"):
-        tracker.issue(49, unit_bands(np.array([49]))[:, 0])
+        tracker.calibrate(49, unit_bands(np.array([49]))[:, 0])
     with pytest.raises(ValueError, match=r"symmetric around 0\.5"):
-        BandTracker(readings(np.ones(STEPS)), HORIZON, levels=(0.1, 0.5, 0.8))
+        OnlineCalibrator(readings(np.ones(STEPS)), HORIZON, levels=(0.1, 0.5, 0.8))
 
 
 def test_the_same_bands_come_in_blocks_as_at_once_and_again_after_going_back():
     values, cutoffs = readings(np.linspace(1, 3, STEPS)), np.arange(520, 700)
-    whole = FollowingForecaster(unit_bands, values, HORIZON)(cutoffs)
-    pieces = FollowingForecaster(unit_bands, values, HORIZON)
+    whole = OnlineCalibratedForecaster(unit_bands, values, HORIZON)(cutoffs)
+    pieces = OnlineCalibratedForecaster(unit_bands, values, HORIZON)
     assert (np.concatenate([pieces(cutoffs[:7]), pieces(cutoffs[7:])], axis=1) == whole).all()
     assert (pieces(cutoffs) == whole).all()
     assert (whole == run(values, cutoffs)).all()

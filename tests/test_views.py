@@ -8,7 +8,16 @@ from scipy import sparse
 from stvlm.core.network import SensorNetwork
 from stvlm.datasets import synthetic_city
 from stvlm.modalities.image.sensor_order import SensorCurve, curve_order, hilbert, overlaps
-from stvlm.modalities.image.views import VIEWS, ImageConfig, build_raster, legend, paint_views, relations, space_time, view_values
+from stvlm.modalities.image.views import (
+    VIEWS,
+    ImageConfig,
+    build_raster,
+    correlation_view,
+    legend,
+    paint_views,
+    space_time,
+    view_values,
+)
 
 PAIRS = ImageConfig(size=16, views=("relations", "space-time"))
 
@@ -67,7 +76,7 @@ def test_correlation_is_that_of_each_pair_of_sensors():
     past = torch.randn(2, 20, 4, generator=torch.Generator().manual_seed(0))
     curve = SensorCurve.build(in_a_row(4), 4)
     expected = np.corrcoef(past[1].numpy().T)[np.ix_(curve.order, curve.order)]
-    np.testing.assert_allclose(relations(curve, past, everything(past))[1, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(correlation_view(curve, past, everything(past))[1, 0], expected, atol=1e-4)
 
 
 def test_correlation_heeds_only_what_was_observed():
@@ -80,8 +89,8 @@ def test_correlation_heeds_only_what_was_observed():
     spoilt[:, 5:25, 2] = 1e6
     curve = SensorCurve.build(in_a_row(3), 3)
     first, last = rows_of(curve, 0, 2)
-    found = relations(curve, spoilt, observed)
-    torch.testing.assert_close(found, relations(curve, past, observed))
+    found = correlation_view(curve, spoilt, observed)
+    torch.testing.assert_close(found, correlation_view(curve, past, observed))
     assert float(found[0, 0, first, last]) > 0.7  # the spread of ten steps is not quite that of thirty
 
 
@@ -91,7 +100,7 @@ def test_sensors_that_stand_still_or_are_missing_have_correlation_0():
     observed = everything(past)
     observed[..., 2] = False
     curve = SensorCurve.build(in_a_row(4), 4)
-    found = relations(curve, past, observed)
+    found = correlation_view(curve, past, observed)
     assert torch.isfinite(found).all()
     for node in (1, 2):
         row = curve.pixel_of(node)
@@ -104,7 +113,7 @@ def test_a_sensor_that_leads_another_by_a_step_shows_up_in_the_lag_channel():
     past = torch.stack([noise[:, 1:], noise[:, :-1]], dim=-1)  # sensor 1 reads what sensor 0 read a step before
     curve = SensorCurve.build(in_a_row(2), 8)
     leader, follower = rows_of(curve, 0, 1)
-    together, _, lead = relations(curve, past, everything(past))[0]
+    together, _, lead = correlation_view(curve, past, everything(past))[0]
     assert float(lead[leader, follower]) > 0.8
     assert float(lead[follower, leader]) == pytest.approx(-float(lead[leader, follower]))
     assert abs(float(together[leader, follower])) < 0.25
@@ -115,7 +124,7 @@ def test_more_sensors_than_pixels_are_averaged_over_pairs():
     curve = SensorCurve.build(in_a_row(12), 3)
     whole = np.corrcoef(past[0].numpy().T)[np.ix_(curve.order, curve.order)]
     expected = whole.reshape(3, 4, 3, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(relations(curve, past, everything(past))[0, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(correlation_view(curve, past, everything(past))[0, 0], expected, atol=1e-4)
 
 
 def test_closeness_is_of_the_links_given_with_their_direction_else_of_the_distance():
@@ -185,7 +194,7 @@ def test_the_images_can_be_read_back_and_the_legend_says_what_a_pixel_is(network
     past = torch.randn(1, 6, 30)
     observed = everything(past)
     values = view_values(paint_views(raster, past, observed, PAIRS)[0].numpy(), PAIRS, raster)
-    np.testing.assert_allclose(values[0], relations(raster.curve, past, observed)[0], atol=1e-5)
+    np.testing.assert_allclose(values[0], correlation_view(raster.curve, past, observed)[0], atol=1e-5)
     np.testing.assert_allclose(values[1], space_time(raster.curve, past, observed)[0], atol=1e-3)
     pairs, times = legend(PAIRS, raster)
     assert "distance" in pairs.channels[1].label
@@ -201,7 +210,7 @@ def test_two_thousand_sensors_need_no_matrix_of_all_pairs(network):
     past = torch.randn(4, 12, 2000, requires_grad=True)
     sizes: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
-        found = relations(curve, past, everything(past))
+        found = correlation_view(curve, past, everything(past))
     assert found.shape == (4, 3, 32, 32)
     assert 0 < max(sizes) <= 4 * 12 * 2000  # less than 2000 x 2000
 

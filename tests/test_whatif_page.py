@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.inference.scenario import Change
+from stvlm.inference.scenario import Scenario
 from tests.test_pages import param, visit, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def test_by_default_news_of_a_crash_slow_the_sensor_in_view_of_the_made_up_city(
     assert here < -5
     assert here == most
     assert abs(mean) < 2
-    assert Change.of(param(app, "change")) == Change(event="crash near Ring north 1")
+    assert Scenario.of(param(app, "change")) == Scenario(event="crash near Ring north 1")
     assert "crash near Ring north 1" in app.code[1].value
     assert "crash near Ring north 1" not in app.code[0].value
     table = app.dataframe[0].value
@@ -40,7 +40,7 @@ def test_by_default_news_of_a_crash_slow_the_sensor_in_view_of_the_made_up_city(
 
 
 def test_a_link_reproduces_the_change_and_undoing_leaves_none(app):
-    change = Change(without=("text",), dropped=("C002", "C009"), noise=40)
+    change = Scenario(without=("text",), dropped=("C002", "C009"), noise=40)
     app = visit(app, "whatif", data=CITY, change=change.word, sensor="C002")
     assert app.multiselect(key="tied-change-dropped").value == ["C002", "C009"]
     assert app.slider(key="tied-change-noise").value == 40
@@ -57,18 +57,18 @@ def test_a_widget_puts_its_part_of_the_change_into_the_url(app):
     app.slider(key="tied-change-noise").set_value(20).run()
     app.selectbox(key="tied-change-moved").set_value("C010").run()
     app.number_input(key="tied-change-east_km").set_value(2.5).run()
-    assert Change.of(param(app, "change")) == Change(event="flood at Ring east 3", noise=20, moved="C010", east_km=2.5)
+    assert Scenario.of(param(app, "change")) == Scenario(event="flood at Ring east 3", noise=20, moved="C010", east_km=2.5)
     assert not app.exception
 
 
 def test_news_that_name_nobody_are_said_to(app):
-    app = visit(app, "whatif", data=CITY, change=Change(event="crash near Rimg nort").word)
+    app = visit(app, "whatif", data=CITY, change=Scenario(event="crash near Rimg nort").word)
     assert "These news name no sensor" in words(app)
     assert max(map(abs, moved(app))) < 5
 
 
 def test_a_prompt_that_is_too_long_is_refused_in_place(app):
-    app = visit(app, "whatif", data=CITY, change=Change(prompt="crash " * 300).word)
+    app = visit(app, "whatif", data=CITY, change=Scenario(prompt="crash " * 300).word)
     assert "the model reads 160" in app.error[0].value
 
 
@@ -83,7 +83,7 @@ def test_a_prompt_of_ones_own_replaces_the_template_and_can_be_given_up(app):
 @pytest.mark.parametrize("word", ["nonsense", '{"dropped":["EVIL"]}', '{"noise":1e9}', '{"event":3}', '{"x":"<script>"}'])
 def test_nonsense_in_the_url_falls_back_to_the_default(app, word):
     app = visit(app, "whatif", data=CITY, change=word)
-    assert Change.of(param(app, "change")).event == "crash near Ring north 1"
+    assert Scenario.of(param(app, "change")).event == "crash near Ring north 1"
 
 
 def test_where_no_network_was_accepted_a_silent_sensor_is_the_default_and_the_page_says_why(app):
@@ -101,7 +101,7 @@ def test_the_panel_of_the_made_up_city_is_the_one_of_compare(app):
 
 def test_text_of_a_user_stays_text(app):
     event = "![x](http://evil.example/x.png) <img src=x>"
-    app = visit(app, "whatif", data=CITY, change=Change(event=event).word)
+    app = visit(app, "whatif", data=CITY, change=Scenario(event=event).word)
     rendered = [e.value for kind in ("markdown", "caption", "warning", "info") for e in app.main.get(kind)]
     assert not [text for text in rendered if "![" in text]
     assert not app.get("html") or all("<img" not in e.proto.body for e in app.get("html"))

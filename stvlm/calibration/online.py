@@ -27,7 +27,7 @@ class _Issued:
     known: int = 0
 
 
-class BandTracker:
+class OnlineCalibrator:
     """Multiplies the distance of each quantile from the median by a factor that is learnt from the errors known so far.
 
     The factors live as logarithms, one for each level and step. Window by window the share m of readings that fell beyond a
@@ -74,7 +74,7 @@ class BandTracker:
         """(Q, H) float32 by which distances from the median are multiplied now; 1 at the median."""
         return np.exp(self._log).astype("f4")
 
-    def issue(self, cutoff: int, quantiles: np.ndarray) -> np.ndarray:
+    def calibrate(self, cutoff: int, quantiles: np.ndarray) -> np.ndarray:
         """Learn from what is known at a cutoff, and give the bands of the window that begins there.
 
         Args:
@@ -121,7 +121,7 @@ class BandTracker:
         np.clip(self._log, -LIMIT, LIMIT, out=self._log)
 
 
-class FollowingForecaster:
+class OnlineCalibratedForecaster:
     """A forecaster whose bands follow its errors, window after window, from what the validation part has set.
 
     Asked in the order of time, block after block, it goes on from where it was; asked for earlier windows, it begins anew. So the bands
@@ -135,14 +135,14 @@ class FollowingForecaster:
         self, forecast: Callable[[np.ndarray], np.ndarray], values: np.ndarray, horizon: int, floor: float | None = None
     ) -> None:
         self._forecast, self._values, self._horizon, self._floor = forecast, values, horizon, floor
-        self._tracker, self._last = BandTracker(values, horizon, floor), -1
+        self._tracker, self._last = OnlineCalibrator(values, horizon, floor), -1
 
     def __call__(self, cutoffs: np.ndarray) -> np.ndarray:
         """Cutoffs (W,), rising → quantiles (Q, W, H, N) float32."""
         if cutoffs[0] <= self._last:
-            self._tracker = BandTracker(self._values, self._horizon, self._floor)
+            self._tracker = OnlineCalibrator(self._values, self._horizon, self._floor)
         made = np.array(self._forecast(cutoffs), "f4")
         for w, cutoff in enumerate(cutoffs):
-            made[:, w] = self._tracker.issue(int(cutoff), made[:, w])
+            made[:, w] = self._tracker.calibrate(int(cutoff), made[:, w])
         self._last = int(cutoffs[-1])
         return made

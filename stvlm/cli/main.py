@@ -295,11 +295,11 @@ def fit(options: argparse.Namespace) -> None:
     fill_terms(options)
     series = load_series(options)
     from stvlm.core.windows import coverage
-    from stvlm.model.distributed import company
+    from stvlm.model.distributed import process_group
     from stvlm.training.fit import FitConfig, split_of
     from stvlm.training.fit import fit as train
 
-    is_first = company().is_first  # of several processes, the one that speaks and writes
+    is_first = process_group().is_first  # of several processes, the one that speaks and writes
     names = (
         "lookback horizon split few_shot backbone n_layers dtype tuning modalities others views shared context_steps device seed"
     )

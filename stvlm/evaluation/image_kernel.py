@@ -19,8 +19,8 @@ from stvlm.evaluation.unseen_sensors import Hold
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig
 from stvlm.model.stvlm import glimpses
-from stvlm.spatial.interpolation import fit_placement
-from stvlm.spatial.locations import apart, sites_of
+from stvlm.spatial.interpolation import fit_interpolation
+from stvlm.spatial.locations import locations_of, spatial_folds
 
 if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
@@ -165,19 +165,19 @@ def picture_between(
     started, course, series = time.perf_counter(), hold.course, hold.course.series
     split, config = course.split, InputConfig(("vision", "series"), ImageConfig(PIXELS, views))
     val = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
-    placement = fit_placement(anchor, series, val, split.train_end, columns)
+    placement = fit_interpolation(anchor, series, val, split.train_end, columns)
     scale = candidates(series.values[: split.train_end])[-1]
     cutoffs = [thin(part, WINDOWS) for part in (course.cutoffs("train"), val)]
 
     def hide(places: np.ndarray) -> PlacedBuilder:
         keep = np.setdiff1d(np.arange(series.network.n_sensors), places)
-        sites = sites_of(series.network, places, keep, columns)
+        sites = locations_of(series.network, places, keep, columns)
         truth = series.values[:, places]
         return PlacedBuilder(
             series.select(keep), replace(anchor.select(keep), replay=None), sites, placement, split.train_end, config, len, truth
         )
 
-    builders = [hide(mine) for mine in apart(series.network, min(SETS, series.network.n_sensors // 2))]
+    builders = [hide(mine) for mine in spatial_folds(series.network, min(SETS, series.network.n_sensors // 2))]
     train, judged = ([lesson(builder, part) for builder in builders] for part in cutoffs)
     report("Learning which places look alike.", 0.5)
     without, with_it, served, share = judge(train, judged, scale, seed)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stvlm.calibration.conformal import ConformalBands
-from stvlm.calibration.online import FollowingForecaster
+from stvlm.calibration.online import OnlineCalibratedForecaster
 from stvlm.core.forecast import LEVELS
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, thin
@@ -206,11 +206,11 @@ def _zero_shot(course: Course, folder: str | None) -> Contender:
 def _shared(course: Course, folder: str | None) -> tuple[SharedWeights | None, bool]:
     """Weights that were learnt on many networks, as `_zero_shot` takes them; and whether the network scored was among those."""
     from stvlm.model.pretrained import BUNDLED, SharedWeights
-    from stvlm.training.zero_shot import knows
+    from stvlm.training.zero_shot import was_trained_on
 
     path = Path(folder) if folder else BUNDLED
     weights = SharedWeights.load(path) if folder or (folder is None and path.is_dir()) else None
-    return weights, weights is not None and knows(weights, course.series)
+    return weights, weights is not None and was_trained_on(weights, course.series)
 
 
 def _medians(model: STVLM, series: SensorSeries) -> Callable[[np.ndarray], np.ndarray]:
@@ -283,7 +283,7 @@ def _banded(contender: Contender, course: Course) -> Contender:
 def _following(contender: Contender, course: Course) -> Contender:
     """The same with bands that follow what was missed in the windows before."""
     floor = _floor(course)
-    return _through(contender, course, lambda made, series: FollowingForecaster(made, series.values, course.horizon, floor))
+    return _through(contender, course, lambda made, series: OnlineCalibratedForecaster(made, series.values, course.horizon, floor))
 
 
 def _through(contender: Contender, course: Course, wrap: Callable[[Forecasting, SensorSeries], Forecasting]) -> Contender:

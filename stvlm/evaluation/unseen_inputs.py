@@ -12,13 +12,13 @@ import torch
 from stvlm.core.series import SensorSeries
 from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
 from stvlm.modalities.image.raster import on_image
-from stvlm.spatial.interpolation import Kernel, Placement, Placer, mixing_weights
-from stvlm.spatial.locations import Sites
+from stvlm.spatial.interpolation import InterpolationModel, Interpolator, WeightScheme, mixing_weights
+from stvlm.spatial.locations import Locations
 
 if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
 
-USUAL = Kernel("distance", nearest=6, power=2.0)  # carries profile and scale, the frame of a place's departures
+USUAL = WeightScheme("distance", nearest=6, power=2.0)  # carries profile and scale, the frame of a place's departures
 PLACE_COLUMNS = 17  # at the end of the series features: sine and cosine of the place, and the spread
 
 
@@ -35,8 +35,8 @@ class PlacedBuilder(InputBuilder):
         self,
         series: SensorSeries,
         anchor: Anchor,
-        sites: Sites,
-        placement: Placement,
+        sites: Locations,
+        placement: InterpolationModel,
         train_end: int,
         config: InputConfig,
         count_tokens: Callable[[str], int],
@@ -45,7 +45,7 @@ class PlacedBuilder(InputBuilder):
     ) -> None:
         super().__init__(series, anchor, config, count_tokens, prompts)
         network = series.network
-        self.placer = Placer(placement, network, sites, series.values[:train_end])
+        self.placer = Interpolator(placement, network, sites, series.values[:train_end])
         self.truth, self.sites = truth, sites
         self._usual = mixing_weights(USUAL, network, sites).astype("f4")  # (M, N)
         scale = anchor.frame.scale

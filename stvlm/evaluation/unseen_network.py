@@ -18,8 +18,8 @@ from stvlm.modalities.batch import ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.losses import shrunk, usual_spread
 from stvlm.model.stvlm import STVLM, count_parameters
-from stvlm.spatial.interpolation import Placement, fit_placement
-from stvlm.spatial.locations import apart, sites_of
+from stvlm.spatial.interpolation import InterpolationModel, fit_interpolation
+from stvlm.spatial.locations import locations_of, spatial_folds
 from stvlm.training.fit import make_model, pick_device
 from stvlm.training.trainer import MAX_FLOATS, FitConfig, Training
 
@@ -91,7 +91,7 @@ def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, optio
     """stvlm on sensors that are held out: what is carried to them, corrected by a network that learnt to on other sensors."""
     started, course = time.perf_counter(), hold.course
     cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
-    placement = fit_placement(anchor, course.series, cutoffs, course.split.train_end, KNOWN)
+    placement = fit_interpolation(anchor, course.series, cutoffs, course.split.train_end, KNOWN)
     settings = (
         {"max_steps": STEPS, "min_gain": MIN_GAIN}
         | options
@@ -127,12 +127,12 @@ def forecast_places(model: STVLM, builder: PlacedBuilder, cutoffs: np.ndarray) -
 
 
 def train_hidden(
-    hold: Hold, anchor: Anchor, placement: Placement, config: FitConfig, report: Report
+    hold: Hold, anchor: Anchor, placement: InterpolationModel, config: FitConfig, report: Report
 ) -> tuple[STVLM, dict[str, Any]]:
     """A network that forecasts places, learnt from the seen sensors alone; and how it went."""
     series, split = hold.course.series, hold.course.split
     device = pick_device(config.device)
-    judges = apart(series.network, JUDGES)[0]
+    judges = spatial_folds(series.network, JUDGES)[0]
     learners = np.setdiff1d(np.arange(series.network.n_sensors), judges)
     model, plain = make_model(series, config, split, anchor)
     model.to(device)
@@ -140,13 +140,15 @@ def train_hidden(
 
     def hide(places: np.ndarray, among: np.ndarray) -> PlacedBuilder:
         keep = np.setdiff1d(among, places)
-        sites = sites_of(series.network, places, keep, KNOWN)
+        sites = locations_of(series.network, places, keep, KNOWN)
         return PlacedBuilder(
             series.select(keep), replace(anchor.select(keep), replay=None), sites, placement, split.train_end, plain.config,
             model.backbone.count_tokens, series.values[:, places], prompts,
         )  # fmt: skip
 
-    sets = [hide(learners[mine], learners) for mine in apart(series.network.select(learners), min(SETS, len(learners) // 2))]
+    sets = [
+        hide(learners[mine], learners) for mine in spatial_folds(series.network.select(learners), min(SETS, len(learners) // 2))
+    ]
     training = HiddenTraining(model, hide(judges, np.arange(series.network.n_sensors)), sets, config, split, device)
     started = time.monotonic()
     training.validate()

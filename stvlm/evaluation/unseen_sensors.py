@@ -16,8 +16,8 @@ from stvlm.core.windows import thin
 from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
 from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
 from stvlm.evaluation.methods import Contender, Course, Report
-from stvlm.spatial.interpolation import Kernel, Placer, fit_placement, mixing_weights
-from stvlm.spatial.locations import Sites, sites_of
+from stvlm.spatial.interpolation import Interpolator, WeightScheme, fit_interpolation, mixing_weights
+from stvlm.spatial.locations import Locations, locations_of
 
 if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
@@ -42,12 +42,12 @@ class Hold:
     hidden: np.ndarray
     course: Course
     scored: Course
-    sites: Sites
+    sites: Locations
 
     @property
-    def bare(self) -> Sites:
+    def bare(self) -> Locations:
         """The places of the hidden sensors by their coordinates alone."""
-        return Sites(self.sites.lat, self.sites.lon)
+        return Locations(self.sites.lat, self.sites.lon)
 
     @property
     def network(self) -> SensorNetwork:
@@ -82,12 +82,14 @@ def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorS
     """
     seen = np.setdiff1d(np.arange(series.network.n_sensors), hidden)
     known = course(series.select(seen))
-    return Hold(seen, hidden, known, replace(known, series=series.select(hidden)), sites_of(series.network, hidden, seen, KNOWN))
+    return Hold(
+        seen, hidden, known, replace(known, series=series.select(hidden)), locations_of(series.network, hidden, seen, KNOWN)
+    )
 
 
 MODELS = ("anchor", "image", "stvlm")  # what may be asked for beside the two that interpolate the ridge
 VIEWS = ("field", "geography")  # that "image" looks at, where nobody says which
-INVERSE_DISTANCE = Kernel("distance", nearest=6, power=2.0)
+INVERSE_DISTANCE = WeightScheme("distance", nearest=6, power=2.0)
 VARIOGRAM_WINDOWS, BINS = 200, 12
 REACHES = tuple(np.geomspace(0.1, 5, 15))  # half extents
 
@@ -205,7 +207,7 @@ def ridge_between(hold: Hold) -> Iterator[Contender]:
         yield Contender(name, forecast, size, size, seconds, first_cutoff=ridge.first_cutoff, facts={"way": kernel.label})
 
 
-def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> Kernel:
+def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> WeightScheme:
     """Ordinary kriging whose nugget, sill and reach are those of an exponential variogram fitted to forecasts (W, H, N).
 
     Half the mean squared difference of pairs, in BINS of distance up to half of the largest; least squares weighted by the pairs.
@@ -228,7 +230,7 @@ def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> Kernel:
         (nugget, sill), miss = nnls(table * weight[:, None], gamma * weight)
         if sill > 0 and miss < best[0]:
             best = (miss, reach, nugget / sill)
-    return Kernel("kriging", reach=float(best[1]), nugget=float(np.clip(best[2], 1e-3, 10.0)))
+    return WeightScheme("kriging", reach=float(best[1]), nugget=float(np.clip(best[2], 1e-3, 10.0)))
 
 
 def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = False) -> Contender:
@@ -236,8 +238,8 @@ def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = 
     started, course = time.perf_counter(), hold.course
     cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
     known = () if by_place else KNOWN
-    placement = fit_placement(anchor, course.series, cutoffs, course.split.train_end, known)
-    placer = Placer(placement, hold.network, hold.bare if by_place else hold.sites, hold.readings)
+    placement = fit_interpolation(anchor, course.series, cutoffs, course.split.train_end, known)
+    placer = Interpolator(placement, hold.network, hold.bare if by_place else hold.sites, hold.readings)
     size = anchor.n_parameters
     facts = {
         "placement": [{"way": way.label, "share": share} for way, share in zip(placement.ways, placement.shares, strict=True)],

@@ -14,8 +14,8 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, Window
 from stvlm.inference.predict import predict
 from stvlm.model.stvlm import STVLM
-from stvlm.spatial.interpolation import Placement, Placer, fit_placement
-from stvlm.spatial.locations import sites_at
+from stvlm.spatial.interpolation import InterpolationModel, Interpolator, fit_interpolation
+from stvlm.spatial.locations import locations_at
 
 if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
@@ -46,8 +46,8 @@ def forecast_at(model: STVLM, window: Window, lat: float, lon: float) -> Forecas
     series = window.series
     first, last, train_end = learning_windows(model, window)
     placement = _placement(_Question(series.fingerprint, id(model.anchor), first, last, train_end, model.anchor, series))
-    sites = sites_at(series.network, np.array([lat]), np.array([(lon + 180) % 360 - 180]), COLUMNS)
-    placer = Placer(placement, series.network, sites, series.values[:train_end])
+    sites = locations_at(series.network, np.array([lat]), np.array([(lon + 180) % 360 - 180]), COLUMNS)
+    placer = Interpolator(placement, series.network, sites, series.values[:train_end])
     here = SensorNetwork(("here",), sites.lat, sites.lon, base_layer=series.network.base_layer)
     values = placer.bands(placer(known.median))
     return Forecast(here, series.quantity, series.unit, "stvlm", known.times, LEVELS, values, series.timezone)
@@ -109,9 +109,9 @@ class _Question:
 
 
 @lru_cache(maxsize=8)
-def _placement(question: _Question) -> Placement:
+def _placement(question: _Question) -> InterpolationModel:
     cutoffs = np.arange(question.first, question.last + 1)
-    return fit_placement(question.anchor, question.series, cutoffs, question.train_end, COLUMNS)
+    return fit_interpolation(question.anchor, question.series, cutoffs, question.train_end, COLUMNS)
 
 
 def _km(distance: float) -> str:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from stvlm.calibration.online import BandTracker
+from stvlm.calibration.online import OnlineCalibrator
 from stvlm.core.forecast import LEVELS, MODALITIES, Forecast, FusionExplanation
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
@@ -19,7 +19,7 @@ from stvlm.modalities.image.raster import SpatialRaster
 from stvlm.modalities.image.views import ImageConfig, legend, paint_views
 from stvlm.modalities.text.prompt import Prompt, describe_window
 from stvlm.model.fusion import series_alone
-from stvlm.model.grad_accumulation import with_room
+from stvlm.model.grad_accumulation import retry_smaller_on_oom
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput
 from stvlm.runtime.cache import Kept
@@ -33,7 +33,7 @@ _FORECASTS: WeakKeyDictionary[STVLM, Kept] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class VisibleInputs:
     """What a model sees of one window.
 
     Attributes:
@@ -79,13 +79,13 @@ def predict_together(model: STVLM, windows: Sequence[Window]) -> list[Forecast]:
     for place, (window, cutoff) in enumerate(zip(windows, cutoffs, strict=True)):
         own = made[:, place].copy()
         _kept_of(model).get((_state(model, series), cutoff), lambda own=own: own)  # it is recent for the cutoffs after it
-        values = recent_tracker(model, series, cutoff, builder).issue(cutoff, own)[:, : window.horizon]
+        values = recent_calibrator(model, series, cutoff, builder).calibrate(cutoff, own)[:, : window.horizon]
         about = series.quantity, series.unit, "stvlm", window.future_times, LEVELS
         found.append(Forecast(series.network, *about, values, series.timezone))
     return found
 
 
-def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: InputBuilder | None = None) -> BandTracker:
+def recent_calibrator(model: STVLM, series: SensorSeries, cutoff: int, builder: InputBuilder | None = None) -> OnlineCalibrator:
     """What the windows before a cutoff have taught about the bands, from readings before it.
 
     Some recent windows are forecast again, none of which the model was trained on: where all were, the bands stay as the validation
@@ -95,10 +95,10 @@ def recent_tracker(model: STVLM, series: SensorSeries, cutoff: int, builder: Inp
         model: trained on this network. series: readings. cutoff: of the window whose bands are wanted. builder: of batches of this
             model and this series, where there is one.
     """
-    tracker = BandTracker(series.values, model.config.horizon, model.anchor.floor, _recent_stride(model))
+    tracker = OnlineCalibrator(series.values, model.config.horizon, model.anchor.floor, _recent_stride(model))
     recent = [int(begin) for begin in _recent(model, series, cutoff)]
     for begin, made in zip(recent, _forecasts(model, series, recent, builder), strict=True):
-        tracker.issue(begin, made)
+        tracker.calibrate(begin, made)
     return tracker
 
 
@@ -193,7 +193,7 @@ def _quantiles(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> np.n
             output = _unmoved(inputs) if model.is_anchor else model(inputs)
             blocks.append(model.quantiles(output, inputs).float().cpu().numpy())
 
-    _, builder.block_size = with_room(rest, builder.block_size, device)
+    _, builder.block_size = retry_smaller_on_oom(rest, builder.block_size, device)
     shape = (len(LEVELS), 0, model.config.horizon, builder.series.network.n_sensors)
     return np.concatenate(blocks, axis=1) if blocks else np.zeros(shape, "f4")
 
@@ -218,7 +218,7 @@ def check_window(model: STVLM, window: Window) -> Window:
     return window
 
 
-def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = None, silent: tuple[int, ...] = ()) -> Seen:
+def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = None, silent: tuple[int, ...] = ()) -> VisibleInputs:
     """What the model sees of a window: images, prompt and where the pixels lie.
 
     Args:
@@ -239,7 +239,7 @@ def model_inputs(model: STVLM, window: Window, views: tuple[str, ...] | None = N
     if inputs.prompts is not None:
         full = Window(window.series, window.cutoff, model.config.lookback, model.config.horizon)
         prompt = describe_window(full, model.config.inputs.prompt, model.backbone.count_tokens)
-    return Seen(
+    return VisibleInputs(
         None if inputs.images is None else inputs.images[0].numpy(),
         prompt,
         () if prompt is None else model.backbone.token_texts(prompt.text),
@@ -320,7 +320,7 @@ def _image_attention(attention: np.ndarray, config: ImageConfig, side: int) -> t
     return on_map, {name: views[:, v].sum(axis=(1, 2)) for v, name in enumerate(config.views)}
 
 
-def take_away(model: STVLM, inputs: ModelInputs, modality: str) -> ModelInputs:
+def without_modality(model: STVLM, inputs: ModelInputs, modality: str) -> ModelInputs:
     """The batch with one modality taken away; without the series the anchor is the usual reading at that time."""
     less = inputs.without(modality)
     if modality == "series":
@@ -330,5 +330,5 @@ def take_away(model: STVLM, inputs: ModelInputs, modality: str) -> ModelInputs:
 
 def _median_without(model: STVLM, inputs: ModelInputs, modality: str) -> torch.Tensor:
     """(H, N): the median with one modality taken away."""
-    less = take_away(model, inputs, modality)
+    less = without_modality(model, inputs, modality)
     return model.quantiles(model(less), less, (MEDIAN,))[0, 0]

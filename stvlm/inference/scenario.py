@@ -14,9 +14,9 @@ from stvlm.core.forecast import LEVELS, MODALITIES, Forecast
 from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
-from stvlm.inference.predict import check_window, recent_tracker, take_away
+from stvlm.inference.predict import check_window, recent_calibrator, without_modality
 from stvlm.modalities.batch import InputBuilder
-from stvlm.modalities.perturb import check_disturbance
+from stvlm.modalities.perturb import check_perturbation
 from stvlm.modalities.text.facts import Names
 from stvlm.model.stvlm import STVLM
 
@@ -29,7 +29,7 @@ COLUMN = "incident"  # of the context, where it has no column of texts
 
 
 @dataclass(frozen=True)
-class Change:
+class Scenario:
     """What is other than it was. Nothing by default.
 
     Attributes:
@@ -66,22 +66,22 @@ class Change:
             raise ValueError(f"A sensor can be moved by at most {FARTHEST_KM:.0f} km.")
         if not 0 <= self.noise <= MOST_NOISE:
             raise ValueError(f"Noise is 0 to {MOST_NOISE} %, not {self.noise}.")
-        check_disturbance(self.spoilt)
+        check_perturbation(self.spoilt)
 
     @property
     def is_nothing(self) -> bool:
         """Whether all stays as it was."""
-        return replace(self, moved=self.moved if self.east_km or self.north_km else "", east_km=0.0, north_km=0.0) == Change()
+        return replace(self, moved=self.moved if self.east_km or self.north_km else "", east_km=0.0, north_km=0.0) == Scenario()
 
     @property
     def word(self) -> str:
         """The change as one short text, for an address: "{}" for none."""
-        plain = Change()
+        plain = Scenario()
         held = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
         return json.dumps(held, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def of(cls, word: str) -> Change:
+    def of(cls, word: str) -> Scenario:
         """The change that `word` stands for.
 
         Raises:
@@ -106,7 +106,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ScenarioResult:
     """What came of a change.
 
     Attributes:
@@ -123,7 +123,7 @@ class Outcome:
 
 
 @torch.no_grad()
-def imagine(model: STVLM, window: Window, change: Change) -> Outcome:
+def forecast_scenario(model: STVLM, window: Window, change: Scenario) -> ScenarioResult:
     """Forecast a window with a change; with none, exactly what `predict` forecasts.
 
     Args:
@@ -145,13 +145,15 @@ def imagine(model: STVLM, window: Window, change: Change) -> Outcome:
             raise ValueError(f"This prompt has {used} tokens; the model reads {budget}. Shorten it.")
         inputs = replace(inputs, prompts=(change.prompt,), mentions=(builder.mentions(change.prompt),))
     for modality in change.without:
-        inputs = take_away(model, inputs, modality)
+        inputs = without_modality(model, inputs, modality)
     values = model.quantiles(model(inputs), inputs)[:, 0].float().cpu().numpy()
-    tracker = recent_tracker(model, window.series, window.cutoff)  # what was missed before is the same with and without the change
-    values = tracker.issue(window.cutoff, values)[:, : window.horizon]
+    tracker = recent_calibrator(
+        model, window.series, window.cutoff
+    )  # what was missed before is the same with and without the change
+    values = tracker.calibrate(window.cutoff, values)[:, : window.horizon]
     series = changed.series
     times, name = changed.future_times, "anchor" if model.is_anchor else "stvlm"
-    return Outcome(
+    return ScenarioResult(
         past=changed.past.copy(),
         forecast=Forecast(series.network, series.quantity, series.unit, name, times, LEVELS, values, series.timezone),
         images=None if inputs.images is None else inputs.images[0].float().cpu().numpy(),
@@ -160,7 +162,7 @@ def imagine(model: STVLM, window: Window, change: Change) -> Outcome:
     )
 
 
-def apply(window: Window, change: Change) -> Window:
+def apply(window: Window, change: Scenario) -> Window:
     """The window with other readings, places and news; what the model sees of it is left to `imagine`.
 
     Raises:
@@ -189,7 +191,7 @@ def move_sensor(network: SensorNetwork, identity: str, east_km: float, north_km:
     return replace(network, lat=lat, lon=lon)
 
 
-def usual_spread(window: Window) -> np.ndarray:
+def typical_spread(window: Window) -> np.ndarray:
     """(N,) float32 in the unit: standard deviation of each sensor's readings before the cutoff; 0 where there are none."""
     past = window.series.values[max(0, window.cutoff - SPREAD_STEPS) : window.cutoff]
     seen = np.isfinite(past)
@@ -199,14 +201,14 @@ def usual_spread(window: Window) -> np.ndarray:
     return np.sqrt((np.where(seen, filled - mean, 0) ** 2).sum(axis=0) / count).astype("f4")
 
 
-def _readings(window: Window, change: Change) -> np.ndarray:
+def _readings(window: Window, change: Scenario) -> np.ndarray:
     """(T, N) float32: the readings with noise and silence in the lookback."""
     series = window.series
     values = series.values.copy()
     past = slice(window.cutoff - window.lookback, window.cutoff)
     if change.noise:
         drawn = np.random.default_rng([window.cutoff, 7]).standard_normal(values[past].shape).astype("f4")
-        noisy = values[past] + change.noise / 100 * usual_spread(window) * drawn
+        noisy = values[past] + change.noise / 100 * typical_spread(window) * drawn
         is_below_zero = bool((values[max(0, window.cutoff - SPREAD_STEPS) : window.cutoff] < 0).any())
         values[past] = noisy if is_below_zero else np.maximum(noisy, 0)
     values[past, [series.network.ids.index(i) for i in change.dropped]] = np.nan
@@ -216,7 +218,7 @@ def _readings(window: Window, change: Change) -> np.ndarray:
 def _told(series: SensorSeries, step: int, event: str) -> pd.DataFrame:
     """The context with news at one step, before what stands there."""
     context = pd.DataFrame(index=range(series.n_steps)) if series.context is None else series.context.copy()
-    column = next(iter(news_columns(series)), COLUMN if COLUMN not in context else f"{COLUMN} text")
+    column = next(iter(event_columns(series)), COLUMN if COLUMN not in context else f"{COLUMN} text")
     if column not in context:
         context[column] = pd.Series("", index=context.index, dtype="object")
     cells = context[column].astype("object").to_numpy(copy=True)
@@ -231,7 +233,7 @@ def named_in(network: SensorNetwork, text: str) -> tuple[int, ...]:
     return tuple(sorted({mention.node for mention in Names(network).find(text)}))
 
 
-def news_columns(series: SensorSeries) -> tuple[str, ...]:
+def event_columns(series: SensorSeries) -> tuple[str, ...]:
     """Columns of the context that hold texts of what has happened, of which a prompt tells as news."""
     if series.context is None:
         return ()

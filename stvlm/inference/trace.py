@@ -18,7 +18,7 @@ STILL_READABLE = 0.6  # likeness of two texts from which people take one for a m
 
 
 @dataclass(frozen=True, eq=False)
-class Inside:
+class ForwardTrace:
     """The tensors of one window on their way through the model, all float32 unless said otherwise.
 
     Attributes:
@@ -45,7 +45,7 @@ class Inside:
 
 
 @torch.no_grad()
-def look_inside(model: STVLM, window: Window) -> Inside:
+def trace_forward(model: STVLM, window: Window) -> ForwardTrace:
     """The tensors of one forecast, caught where they pass.
 
     Args:
@@ -76,7 +76,7 @@ def look_inside(model: STVLM, window: Window) -> Inside:
         return np.zeros((0, width), "f4") if found is None else found[0].float().cpu().numpy()
 
     network = window.series.network
-    return Inside(
+    return ForwardTrace(
         past=np.array(window.past),
         scaled=numbers["past"][0],
         observed=numbers["observed"][0],
@@ -104,7 +104,7 @@ def mean_error(forecast: Forecast, truth: np.ndarray) -> float:
     return float(error[np.isfinite(error)].mean()) if np.isfinite(error).any() else float("nan")
 
 
-def suspects(network: SensorNetwork, sensor: int, at_most: int = 4) -> tuple[int, ...]:
+def quiz_options(network: SensorNetwork, sensor: int, at_most: int = 4) -> tuple[int, ...]:
     """A sensor (node), its nearest neighbour, one at middle distance and the farthest: who matters most to it?"""
     position = network.position_km
     order = np.argsort(np.hypot(*(position - position[sensor]).T), kind="stable")

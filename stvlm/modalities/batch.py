@@ -15,8 +15,15 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.modalities.image.raster import on_image
 from stvlm.modalities.image.views import ImageConfig, build_raster, n_views, paint_views
-from stvlm.modalities.perturb import CONSTANT_PROMPT, check_disturbance, foreign_cutoff, noise_images, sensor_order, shuffle_pixels
-from stvlm.modalities.series import SeriesConfig, places, scaled_context, series_features
+from stvlm.modalities.perturb import (
+    CONSTANT_PROMPT,
+    check_perturbation,
+    foreign_cutoff,
+    noise_images,
+    shuffle_pixels,
+    shuffled_sensors,
+)
+from stvlm.modalities.series import SeriesConfig, location_features, scaled_context, series_features
 from stvlm.modalities.text.facts import Mention, Names
 from stvlm.modalities.text.prompt import PromptConfig, describe_window
 
@@ -42,7 +49,7 @@ class InputConfig:
     on_image: bool = False
 
     def __post_init__(self) -> None:
-        check_disturbance(self.disturb)
+        check_perturbation(self.disturb)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +67,7 @@ class ModelInputs:
     """
 
     series: torch.Tensor
-    places: torch.Tensor
+    location_features: torch.Tensor
     anchor: torch.Tensor
     centre: torch.Tensor
     base: torch.Tensor
@@ -115,7 +122,7 @@ class InputBuilder:
         self.context = scaled_context(series, config.series)
         self.raster = build_raster(series.network, config.image)
         network = series.network
-        own = on_image(self.raster.bounds, network.lat, network.lon) if config.on_image else places(self.view)
+        own = on_image(self.raster.bounds, network.lat, network.lon) if config.on_image else location_features(self.view)
         self.places = torch.tensor(own, dtype=torch.float32)
         self._count_tokens = count_tokens
         self._prompts = {} if prompts is None else prompts
@@ -172,7 +179,7 @@ class InputBuilder:
         if disturb == "noise image":
             return noise_images(cutoffs, n_views(image), image.size)
         if disturb == "shuffled sensors":
-            order = torch.from_numpy(sensor_order(past.shape[-1]))
+            order = torch.from_numpy(shuffled_sensors(past.shape[-1]))
             past, observed = past[..., order], observed[..., order]
         images = paint_views(self.raster, past, observed, image)
         return shuffle_pixels(images) if disturb == "shuffled pixels" else images

@@ -18,7 +18,7 @@ DISTURBANCES = {
 CONSTANT_PROMPT = "Forecast the readings of every sensor."
 
 
-def check_disturbance(name: str) -> None:
+def check_perturbation(name: str) -> None:
     """Refuse a name that is neither "" nor one of DISTURBANCES.
 
     Raises:
@@ -40,7 +40,7 @@ def shuffle_pixels(images: torch.Tensor) -> torch.Tensor:
     return images.flatten(-2)[..., order].reshape(images.shape)
 
 
-def sensor_order(n_sensors: int) -> np.ndarray:
+def shuffled_sensors(n_sensors: int) -> np.ndarray:
     """(N,) int64: whose readings are painted at each sensor's place. A single cycle, so that no sensor keeps its own."""
     ring = _random("shuffled sensors", 0).permutation(n_sensors)
     order = np.empty(n_sensors, "i8")

@@ -26,7 +26,7 @@ RECENT = 4  # steps of the neighbours' and the network's mean
 MOST_STEPS = 20_000  # of the past that a character is read from
 
 
-def character(view: Departures, frame: Member, start: int, stop: int) -> tuple[float, ...]:
+def network_descriptors(view: Departures, frame: Member, start: int, stop: int) -> tuple[float, ...]:
     """What a network's past is like, in numbers without unit.
 
     Args:
@@ -174,7 +174,7 @@ class SeriesConfig:
     columns: tuple[str, ...] = ()
     column_mean: tuple[float, ...] = ()
     column_std: tuple[float, ...] = ()
-    character: tuple[float, ...] | None = None
+    network_descriptors: tuple[float, ...] | None = None
 
     @classmethod
     def fit(cls, series: SensorSeries, start: int, stop: int) -> SeriesConfig:
@@ -212,7 +212,7 @@ def series_features(
         calendar 2 a cycle, context 2 C, place 16, spread 1. With a character: as `slot_features`.
     """
     w, _, n = past.shape
-    place = np.concatenate([fourier(places(view)), np.log(frame.scale / np.median(frame.scale))[:, None]], axis=1)
+    place = np.concatenate([fourier(location_features(view)), np.log(frame.scale / np.median(frame.scale))[:, None]], axis=1)
     if config.character is not None:
         return slot_features(view, frame, cutoffs, anchor, config.character, place)
     per_sensor = [past, observed.astype("f4"), view.lagged(cutoffs, frame.profile, frame.scale)]
@@ -229,7 +229,7 @@ def series_features(
     return np.concatenate([np.concatenate(per_sensor, axis=1).swapaxes(1, 2), shared, fixed], axis=2).astype("f4")
 
 
-def places(view: Departures) -> np.ndarray:
+def location_features(view: Departures) -> np.ndarray:
     """(N, 2) float64: east and north of the centre, in half extents of the network."""
     network = view.neighbourhood.network
     return network.position_km / network.half_extent_km

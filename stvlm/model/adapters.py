@@ -225,7 +225,7 @@ class AdapterConfig:
         return math.ceil(START * self.rank)
 
 
-def pick(tuning: str, backbone: Backbone, n_readings: int, rank: int = 8) -> AdapterConfig:
+def choose_strategy(tuning: str, backbone: Backbone, n_readings: int, rank: int = 8) -> AdapterConfig:
     """How to tune a backbone.
 
     Args:
@@ -234,10 +234,10 @@ def pick(tuning: str, backbone: Backbone, n_readings: int, rank: int = 8) -> Ada
     """
     if tuning == "auto":
         tuning = "lora" if backbone.is_pretrained else "full"
-    return suited(backbone, n_readings, rank) if tuning == "adaptive" else AdapterConfig(tuning, rank)
+    return suggest_strategy(backbone, n_readings, rank) if tuning == "adaptive" else AdapterConfig(tuning, rank)
 
 
-def suited(backbone: Backbone, n_readings: int, rank: int = RANKS[0]) -> AdapterConfig:
+def suggest_strategy(backbone: Backbone, n_readings: int, rank: int = RANKS[0]) -> AdapterConfig:
     """What "adaptive" starts from: as many weights as the readings can pay for, and never more than the backbone can spare.
 
     A weight must have READINGS_PER_WEIGHT readings of the training part. Overlapping windows tell nothing new, so readings count,

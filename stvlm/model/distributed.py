@@ -16,7 +16,7 @@ from torch import distributed
 
 
 @dataclass(frozen=True)
-class Company:
+class ProcessGroup:
     """This process among those that train together.
 
     Attributes:
@@ -38,17 +38,17 @@ class Company:
 
 
 @lru_cache
-def company() -> Company:
+def process_group() -> ProcessGroup:
     """Who trains together with this process: those that `accelerate launch` has started, else nobody."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return Company()
+        return ProcessGroup()
     from accelerate import PartialState
 
     state = PartialState()
-    return Company(state.process_index, state.num_processes, state.device)
+    return ProcessGroup(state.process_index, state.num_processes, state.device)
 
 
-def add_up(parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
+def all_reduce_gradients(parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
     """Add the gradients of all processes, in place; a parameter that no process has a gradient of keeps none.
 
     Args:
@@ -57,7 +57,7 @@ def add_up(parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
     Returns:
         The loss of the whole batch.
     """
-    me, learnt = company(), list(parameters)
+    me, learnt = process_group(), list(parameters)
     told = torch.tensor([loss, *(float(p.grad is not None) for p in learnt)], dtype=torch.float64, device=me.device)
     distributed.all_reduce(told)
     known = [p for p, n in zip(learnt, told[1:].tolist(), strict=True) if n]
@@ -72,9 +72,9 @@ def add_up(parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
     return float(told[0])
 
 
-def agreed(answer: bool) -> bool:
+def broadcast_decision(answer: bool) -> bool:
     """What the first process answers: clocks and rounding differ, and all must go on or all end."""
-    me = company()
+    me = process_group()
     if me.size == 1:
         return answer
     told = torch.tensor([float(answer)], device=me.device)

@@ -131,7 +131,7 @@ class FirstLayerFusion(nn.Module):
         drawn = mixed[..., head_dim + N_EXTRA :].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
         drawn = drawn - drawn.mean(dim=1, keepdim=True)
         mixed = mixed[..., :head_dim].transpose(1, 2).flatten(2)  # (B, N, heads D_head)
-        fused = backbone.mix(layer, series, mixed)
+        fused = backbone.post_attention(layer, series, mixed)
         attention = (None, None, None)
         if explain is not None:
             own = n_other + explain if is_alone else None

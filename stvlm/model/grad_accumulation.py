@@ -39,7 +39,7 @@ def backward(
     Returns:
         The loss of the batch, without the penalty.
     """
-    n, me = len(inputs.series), distributed.company()
+    n, me = len(inputs.series), distributed.process_group()
     if size >= n and me.size == 1:
         with half_precision(device):
             loss = pinball_loss(model, inputs.to(device)) / scale
@@ -58,7 +58,7 @@ def backward(
             total += float(loss.detach())
     if penalty and me.is_first:
         penalty().backward()
-    return total if me.size == 1 else distributed.add_up((p for p in model.parameters() if p.requires_grad), total)
+    return total if me.size == 1 else distributed.all_reduce_gradients((p for p in model.parameters() if p.requires_grad), total)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _masks_of_whole(model: nn.Module, n: int) -> Iterator[Callable[[int], None]]
             module.train()
 
 
-def with_room(work: Callable[[int], T], size: int, device: torch.device) -> tuple[T, int]:
+def retry_smaller_on_oom(work: Callable[[int], T], size: int, device: torch.device) -> tuple[T, int]:
     """Do a piece of work with up to `size` windows at once, with half as many as often as memory runs out.
 
     Args:

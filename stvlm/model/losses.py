@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stvlm.anchor.ridge import Member
-from stvlm.calibration.online import BandTracker
+from stvlm.calibration.online import OnlineCalibrator
 from stvlm.core.forecast import LEVELS, order_statistic
 from stvlm.modalities.batch import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
@@ -100,13 +100,13 @@ def score_windows(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, devi
         band held. {} where nothing was observed.
     """
     stride = max((cutoffs[-1] - cutoffs[0]) / max(len(cutoffs) - 1, 1), 1)
-    tracker = BandTracker(builder.series.values, model.config.horizon, model.anchor.floor, stride)
+    tracker = OnlineCalibrator(builder.series.values, model.config.horizon, model.anchor.floor, stride)
     sums, cells = np.zeros(2 + MEDIAN), 0
     for block in builder.blocks(cutoffs):
         inputs = builder.build(block).to(device)
         made = model.quantiles(model(inputs), inputs).float().cpu().numpy()
         truth, anchor = inputs.target.cpu().numpy(), inputs.anchor.cpu().numpy()
-        bands = np.stack([tracker.issue(int(cutoff), row) for cutoff, row in zip(block, made.swapaxes(0, 1), strict=True)], axis=1)
+        bands = np.stack([tracker.calibrate(int(cutoff), row) for cutoff, row in zip(block, made.swapaxes(0, 1), strict=True)], axis=1)
         cells += int(np.isfinite(truth).sum())
         errors = [np.nansum(np.abs(forecast - truth), dtype="f8") for forecast in (bands[MEDIAN], anchor)]
         held = [((bands[i] <= truth) & (truth <= bands[-1 - i])).sum() for i in range(MEDIAN)]

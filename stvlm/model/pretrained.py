@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from stvlm.anchor.ensemble import Anchor
 from stvlm.core.series import SensorSeries
 from stvlm.modalities.batch import InputBuilder
-from stvlm.modalities.series import AHEAD, SeriesConfig, character
+from stvlm.modalities.series import AHEAD, SeriesConfig, network_descriptors
 from stvlm.model import backbone as backbones
 from stvlm.model import serialize
 from stvlm.model import serialize as folders
@@ -84,7 +84,7 @@ class SharedWeights:
 def config_for(config: ModelConfig, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> ModelConfig:
     """The settings of shared weights for one network."""
     view = anchor.views(series).of[0]
-    seen = SeriesConfig(character=character(view, anchor.frame, start, stop))
+    seen = SeriesConfig(character=network_descriptors(view, anchor.frame, start, stop))
     inputs = replace(config.inputs, series=seen)
     return replace(config, lookback=anchor.frame.lookback, horizon=anchor.frame.horizon, inputs=inputs)
 
@@ -98,7 +98,7 @@ def first_model(config: ModelConfig, series: SensorSeries, anchor: Anchor, start
     return STVLM(replace(config, n_features=n_features), anchor, backbone)
 
 
-def sibling(model: STVLM, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> STVLM:
+def with_shared_weights(model: STVLM, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> STVLM:
     """A model of another network whose learned weights are those of `model`, the very same: what one learns, all know."""
     other = STVLM.__new__(STVLM)
     other.__dict__ = model.__dict__ | {"_buffers": dict(model._buffers), "manifest": {}}

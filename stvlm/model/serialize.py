@@ -87,7 +87,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118  not a mapping
 
 
-def compare(build: Callable[[], nn.Module], folder: Path) -> None:
+def check_weight_shapes(build: Callable[[], nn.Module], folder: Path) -> None:
     """Refuse weights that do not fit the model that the settings describe, before any memory is taken for it.
 
     Args:

@@ -232,7 +232,9 @@ class STVLM(nn.Module):
             if (config.lookback, config.horizon) != (anchor.frame.lookback, anchor.frame.horizon):
                 raise ValueError(f"{folder} holds a model and an anchor of different lookbacks or horizons.")
             if made_on is None:
-                serialize.compare(lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder)
+                serialize.check_weight_shapes(
+                    lambda: cls(config, anchor, backbones.build_empty(folder / "backbone", config.backbone)), folder
+                )
                 backbone = backbones.build_empty(folder / "backbone", config.backbone)
             else:
                 backbone = folders.load_base(folder, made_on, base or config.backbone, config.n_layers)

@@ -23,7 +23,7 @@ from stvlm.runtime.subprocess import child_environment
 if TYPE_CHECKING:
     from stvlm.core.forecast import Forecast
     from stvlm.core.windows import Window
-    from stvlm.training.zero_shot import Told
+    from stvlm.training.zero_shot import ZeroShotState
 
 T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
@@ -119,7 +119,7 @@ class Beside:
             self._line = self._process = None
 
 
-def forecast(told: Told, windows: list[Window]) -> list[Forecast]:
+def forecast(told: ZeroShotState, windows: list[Window]) -> list[Forecast]:
     """Forecasts of a zero-shot model, which is kept for the next ones.
 
     Args:

@@ -16,7 +16,7 @@ from stvlm.core.forecast import LEVELS, order_statistic
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
-from stvlm.spatial.locations import Sites, apart, columns_of, sites_of
+from stvlm.spatial.locations import Locations, columns_of, locations_of, spatial_folds
 
 if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
@@ -29,7 +29,7 @@ DOUBT_REACH, DOUBT_NUGGET = 0.5, 0.1  # of the covariance by which the doubt of 
 
 
 @dataclass(frozen=True)
-class Kernel:
+class WeightScheme:
     """How much each sensor counts at a place.
 
     Attributes:
@@ -63,16 +63,20 @@ class Kernel:
 
 
 KERNELS = (
-    Kernel("mean"),
-    Kernel("distance", 1),
-    *(Kernel("distance", nearest, power) for nearest in (3, 6, 12, 0) for power in (1.0, 2.0)),
-    *(Kernel("kriging", reach=reach, nugget=nugget) for reach in (0.15, 0.5, 1.5, 5.0) for nugget in (0.01, 0.1, 0.3, 1.0)),
-    *(Kernel("kriging", reach=reach, nugget=nugget, is_smooth=True) for reach in (0.5, 1.5, 5.0) for nugget in (0.001, 0.03, 0.3)),
-    *(Kernel("links", nearest, 2.0) for nearest in (1, 6)),
+    WeightScheme("mean"),
+    WeightScheme("distance", 1),
+    *(WeightScheme("distance", nearest, power) for nearest in (3, 6, 12, 0) for power in (1.0, 2.0)),
+    *(WeightScheme("kriging", reach=reach, nugget=nugget) for reach in (0.15, 0.5, 1.5, 5.0) for nugget in (0.01, 0.1, 0.3, 1.0)),
+    *(
+        WeightScheme("kriging", reach=reach, nugget=nugget, is_smooth=True)
+        for reach in (0.5, 1.5, 5.0)
+        for nugget in (0.001, 0.03, 0.3)
+    ),
+    *(WeightScheme("links", nearest, 2.0) for nearest in (1, 6)),
 )
 
 
-def mixing_weights(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.ndarray:
+def mixing_weights(kernel: WeightScheme, network: SensorNetwork, sites: Locations) -> np.ndarray:
     """(M, N) float64, rows sum to 1: how much each sensor of the network counts at each site."""
     n = network.n_sensors
     if kernel.kind == "mean":
@@ -86,7 +90,7 @@ def mixing_weights(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.n
     return weights
 
 
-def _inverse_distance(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.ndarray:
+def _inverse_distance(kernel: WeightScheme, network: SensorNetwork, sites: Locations) -> np.ndarray:
     """Shepard's weights of the nearest sensors."""
     k = min(kernel.nearest or network.n_sensors, network.n_sensors)
     index, distance = network.nearest_to(sites.lat, sites.lon, k)
@@ -96,7 +100,7 @@ def _inverse_distance(kernel: Kernel, network: SensorNetwork, sites: Sites) -> n
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _kriging(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.ndarray:
+def _kriging(kernel: WeightScheme, network: SensorNetwork, sites: Locations) -> np.ndarray:
     """Ordinary kriging (Cressie 1993, 3.2): C⁻¹(c + 1 μ) with μ such that the weights sum to 1."""
     covariance, toward = _covariances(network, sites, kernel)
     factor = cho_factor(covariance)
@@ -105,15 +109,15 @@ def _kriging(kernel: Kernel, network: SensorNetwork, sites: Sites) -> np.ndarray
     return simple + (1 - simple.sum(axis=1, keepdims=True)) / ones.sum() * ones
 
 
-def unexplained(network: SensorNetwork, sites: Sites) -> np.ndarray:
+def residual_variance(network: SensorNetwork, sites: Locations) -> np.ndarray:
     """(M,) share of a reading's variance that the sensors around leave open under a middling covariance: 1 + wᵀCw - 2wᵀc."""
-    kernel = Kernel("kriging", reach=DOUBT_REACH, nugget=DOUBT_NUGGET)
+    kernel = WeightScheme("kriging", reach=DOUBT_REACH, nugget=DOUBT_NUGGET)
     weights = _kriging(kernel, network, sites)
     covariance, toward = _covariances(network, sites, kernel)
     return 1 + np.einsum("mn,nk,mk->m", weights, covariance, weights, optimize=True) - 2 * (weights * toward).sum(axis=1)
 
 
-def _covariances(network: SensorNetwork, sites: Sites, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
+def _covariances(network: SensorNetwork, sites: Locations, kernel: WeightScheme) -> tuple[np.ndarray, np.ndarray]:
     """Covariance among sensors (N, N), with the nugget, and from sites to sensors (M, N); the sill is 1."""
     here, there = network.position_km, sites.position_km(network)
 
@@ -145,7 +149,7 @@ DRIFT_PENALTY = 0.03  # of the number of sensors
 
 
 @dataclass(frozen=True)
-class Way:
+class InterpolationMethod:
     """One way to mix the forecasts of sensors into that of a place.
 
     Attributes:
@@ -153,7 +157,7 @@ class Way:
         is_median: the weighted median of the sensors' forecasts instead of their weighted mean.
     """
 
-    kernel: Kernel
+    kernel: WeightScheme
     scale: Transform = field(default_factory=Transform)
     drift: tuple[str, ...] = ()
     is_median: bool = False
@@ -167,7 +171,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Placement:
+class InterpolationModel:
     """How the forecasts of one network are carried to places, as found on sensors that were left out.
 
     Attributes:
@@ -177,7 +181,7 @@ class Placement:
         val_mae: of the sensors left out, in the unit of the readings. tried: labels and errors of the best ways.
     """
 
-    ways: tuple[Way, ...]
+    ways: tuple[InterpolationMethod, ...]
     shares: tuple[float, ...]
     floor: float | None = None
     spread: tuple[tuple[float, ...], ...] = ()
@@ -190,15 +194,18 @@ class Placement:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, stored: dict) -> Placement:
+    def from_dict(cls, stored: dict) -> InterpolationModel:
         """What `to_dict` made, also after JSON."""
-        ways = tuple(Way(Kernel(**w["kernel"]), Transform(**w["scale"]), tuple(w["drift"]), w["is_median"]) for w in stored["ways"])
+        ways = tuple(
+            InterpolationMethod(WeightScheme(**w["kernel"]), Transform(**w["scale"]), tuple(w["drift"]), w["is_median"])
+            for w in stored["ways"]
+        )
         rows = tuple(tuple(row) for row in stored["spread"])
         tried = tuple((label, mae) for label, mae in stored["tried"])
         return cls(**stored | {"ways": ways, "shares": tuple(stored["shares"]), "spread": rows, "tried": tried})
 
 
-class Placer:
+class Interpolator:
     """A placement at work between given sensors and given sites.
 
     Args:
@@ -206,10 +213,10 @@ class Placer:
             that a drift explains.
     """
 
-    def __init__(self, placement: Placement, network: SensorNetwork, sites: Sites, readings: np.ndarray) -> None:
+    def __init__(self, placement: InterpolationModel, network: SensorNetwork, sites: Locations, readings: np.ndarray) -> None:
         self.placement = placement
         self._mixers = [Mixer(way, network, sites, readings) for way in placement.ways]
-        self.doubt = unexplained(network, sites)  # (M,)
+        self.doubt = residual_variance(network, sites)  # (M,)
 
     def __call__(self, forecast: np.ndarray) -> np.ndarray:
         """Forecasts of the sensors (..., N) → of the places (..., M) float32, in the unit of the readings."""
@@ -232,11 +239,16 @@ class Mixer:
     """One way between given sensors and sites: `scale⁻¹(W (scale(f) - d_sensors) + d_sites)`, with d the level that a drift explains."""
 
     def __init__(
-        self, way: Way, network: SensorNetwork, sites: Sites, readings: np.ndarray, weights: np.ndarray | None = None
+        self,
+        way: InterpolationMethod,
+        network: SensorNetwork,
+        sites: Locations,
+        readings: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.way = way
         self.weights = mixing_weights(way.kernel, network, sites).astype("f4") if weights is None else weights  # (M, N)
-        self.here, self.there = drift(way, network, sites, readings) if way.drift else (0.0, 0.0)
+        self.here, self.there = trend(way, network, sites, readings) if way.drift else (0.0, 0.0)
 
     def __call__(self, forecast: np.ndarray) -> np.ndarray:
         """(..., N) → (..., M)."""
@@ -245,7 +257,9 @@ class Mixer:
         return self.way.scale.inverse(mixed + self.there)
 
 
-def drift(way: Way, network: SensorNetwork, sites: Sites, readings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def trend(
+    way: InterpolationMethod, network: SensorNetwork, sites: Locations, readings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Level of each sensor (N,) and site (M,) as its columns explain it, by ridge over the sensors' mean readings on the way's scale."""
     scaled = way.scale.forward(readings)
     seen = np.isfinite(scaled)
@@ -264,26 +278,26 @@ class LeftOut:
     """One fold: the sensors that stay, the sites of those left out, the forecasts (W, H, K) and the truth (W, H, M)."""
 
     network: SensorNetwork
-    sites: Sites
+    sites: Locations
     readings: np.ndarray
     forecast: np.ndarray
     truth: np.ndarray
-    _weights: dict[Kernel, np.ndarray] = field(default_factory=dict)
+    _weights: dict[WeightScheme, np.ndarray] = field(default_factory=dict)
 
-    def forecast_by(self, way: Way) -> np.ndarray:
+    def forecast_by(self, way: InterpolationMethod) -> np.ndarray:
         """(W, H, M): the forecast at the sites."""
         if way.kernel not in self._weights:
             self._weights[way.kernel] = mixing_weights(way.kernel, self.network, self.sites).astype("f4")
         return Mixer(way, self.network, self.sites, self.readings, self._weights[way.kernel])(self.forecast)
 
 
-def fit_placement(
+def fit_interpolation(
     anchor: Anchor,
     series: SensorSeries,
     cutoffs: np.ndarray,
     train_end: int,
     columns: tuple[str, ...] = ("facts", "links", "ground"),
-) -> Placement:
+) -> InterpolationModel:
     """Choose how forecasts are carried to places by leaving out sensors, one fold at a time, on windows of the validation part.
 
     The anchor forecasts without the sensors that are left out: their readings are in no neighbour's mean either. Its members keep the
@@ -304,23 +318,23 @@ def fit_placement(
     readings = series.values[:train_end]
     scales = candidates(readings)
     kernels = [k for k in KERNELS if k.kind != "links" or folds[0].sites.links is not None]
-    found = [_tried(Way(kernel, scale), folds, truth) for scale in scales for kernel in kernels]
+    found = [_tried(InterpolationMethod(kernel, scale), folds, truth) for scale in scales for kernel in kernels]
     found.sort(key=lambda row: row[0])
     leaders, names = found[:LOOKED_AT], folds[0].sites.columns
     positive = dict.fromkeys(way.kernel for _, way, _ in found if way.kernel.is_positive)
-    found += [_tried(Way(kernel, is_median=True), folds, truth) for kernel in [*positive][:LOOKED_AT]]
+    found += [_tried(InterpolationMethod(kernel, is_median=True), folds, truth) for kernel in [*positive][:LOOKED_AT]]
     for mae, way, _ in leaders:
         for drifting in (*((name,) for name in names), ("east", "north"), *((names,) if len(names) > 1 else ())):
             row = _tried(replace(way, drift=drifting), folds, truth)
             found += [row] if row[0] < mae * CLEAR else []
     found = sorted(found, key=lambda row: row[0])[:SHORT_LIST]
-    ways, shares, forecast = blend(found, truth)
+    ways, shares, forecast = blend_methods(found, truth)
     floor = 0.0 if np.nanmin(readings) >= 0 else None
     forecast = forecast if floor is None else np.maximum(forecast, floor)
-    doubt = float(np.concatenate([unexplained(fold.network, fold.sites) for fold in folds]).mean())
+    doubt = float(np.concatenate([residual_variance(fold.network, fold.sites) for fold in folds]).mean())
     spread = conformal_spread(ways[0].scale, forecast, truth)
     tried = tuple((way.label, mae) for mae, way, _ in found)
-    return Placement(ways, shares, floor, spread, doubt, error_of(forecast, truth), tried)
+    return InterpolationModel(ways, shares, floor, spread, doubt, error_of(forecast, truth), tried)
 
 
 def leave_out(
@@ -337,16 +351,16 @@ def leave_out(
     cutoffs = thin(cutoffs, max(min(WINDOWS, CELLS // (n * anchor.frame.horizon)), 8))
     truth = series.values[cutoffs[:, None] + np.arange(anchor.frame.horizon)]
     n_folds = min(n, FOLDS if n <= MANY else FOLDS_OF_MANY)
-    for mine in apart(series.network, n_folds)[: -(-ENOUGH * n_folds // n)]:
+    for mine in spatial_folds(series.network, n_folds)[: -(-ENOUGH * n_folds // n)]:
         keep = np.setdiff1d(np.arange(n), mine)
         less = series.select(keep)
         forecast = replace(anchor.select(keep), replay=None).forecast(less, cutoffs)
         yield LeftOut(
-            less.network, sites_of(series.network, mine, keep, columns), less.values[:train_end], forecast, truth[..., mine]
+            less.network, locations_of(series.network, mine, keep, columns), less.values[:train_end], forecast, truth[..., mine]
         )
 
 
-def _tried(way: Way, folds: list[LeftOut], truth: np.ndarray) -> tuple[float, Way, np.ndarray]:
+def _tried(way: InterpolationMethod, folds: list[LeftOut], truth: np.ndarray) -> tuple[float, InterpolationMethod, np.ndarray]:
     """Error, way, and (W, H, N) the forecast of each sensor from the others, folds side by side."""
     forecast = np.concatenate([fold.forecast_by(way) for fold in folds], axis=-1)
     return error_of(forecast, truth), way, forecast
@@ -357,7 +371,9 @@ def error_of(forecast: np.ndarray, truth: np.ndarray) -> float:
     return float(np.nanmean(np.abs(forecast - truth), dtype="f8"))
 
 
-def blend(found: list[tuple[float, Way, np.ndarray]], truth: np.ndarray) -> tuple[tuple[Way, ...], tuple[float, ...], np.ndarray]:
+def blend_methods(
+    found: list[tuple[float, InterpolationMethod, np.ndarray]], truth: np.ndarray
+) -> tuple[tuple[InterpolationMethod, ...], tuple[float, ...], np.ndarray]:
     """Add the way that lowers the error most, with repetition (Caruana et al. 2004): ways, their shares, and their forecast."""
     seen = np.isfinite(truth)
     counts = greedy_counts([forecast[seen] for _, _, forecast in found], truth[seen], ROUNDS, 0.999, MAX_WAYS)

@@ -15,7 +15,7 @@ MOST_GAPS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Sites:
+class Locations:
     """M places on earth.
 
     Attributes:
@@ -36,7 +36,7 @@ class Sites:
         return project_km(np.asarray(self.lat, "f8"), lon0 + (np.asarray(self.lon, "f8") - lon0 + 180) % 360 - 180, lat0, lon0)
 
 
-def sites_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, columns: tuple[str, ...] = ()) -> Sites:
+def locations_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, columns: tuple[str, ...] = ()) -> Locations:
     """Some sensors of a network as places among others of it.
 
     Args:
@@ -50,15 +50,15 @@ def sites_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, colum
         links = np.asarray(closeness[places][:, keep].maximum(closeness[keep][:, places].T).todense(), "f8")
     table = np.stack([*known.values()], axis=1) if known else None
     rows = (None, None) if table is None else (table[keep], table[places])
-    return Sites(network.lat[places], network.lon[places], tuple(known), *rows, links)
+    return Locations(network.lat[places], network.lon[places], tuple(known), *rows, links)
 
 
-def sites_at(network: SensorNetwork, lat: np.ndarray, lon: np.ndarray, columns: tuple[str, ...] = ()) -> Sites:
+def locations_at(network: SensorNetwork, lat: np.ndarray, lon: np.ndarray, columns: tuple[str, ...] = ()) -> Locations:
     """Places given by their coordinates: what is known of them is the ground alone."""
     here, there = (ground_columns(network, *at) if "ground" in columns else {} for at in ((network.lat, network.lon), (lat, lon)))
     known = tuple(name for name in here if len(np.unique(here[name])) > 1)
     tables = (np.stack([t[k] for k in known], axis=1) if known else None for t in (here, there))
-    return Sites(np.asarray(lat, "f8"), np.asarray(lon, "f8"), known, *tables)
+    return Locations(np.asarray(lat, "f8"), np.asarray(lon, "f8"), known, *tables)
 
 
 def known_columns(network: SensorNetwork, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ def ground_columns(network: SensorNetwork, lat: np.ndarray, lon: np.ndarray) -> 
     return found
 
 
-def columns_of(network: SensorNetwork, sites: Sites, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def columns_of(network: SensorNetwork, sites: Locations, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The columns of a drift at sensors (N, C) and places (M, C): those of the sites, or "east" and "north" in half extents.
 
     Raises:
@@ -117,7 +117,7 @@ def columns_of(network: SensorNetwork, sites: Sites, names: tuple[str, ...]) -> 
     return picked[0], picked[1]
 
 
-def apart(network: SensorNetwork, n_folds: int) -> list[np.ndarray]:
+def spatial_folds(network: SensorNetwork, n_folds: int) -> list[np.ndarray]:
     """Sensors in folds such that each fold is spread over the network: along a line from west to east, every so-manieth."""
     order = np.lexsort((np.arange(network.n_sensors), network.position_km[:, 1], network.position_km[:, 0]))
     shuffled = np.random.default_rng(0).permutation(n_folds)

@@ -25,7 +25,7 @@ from stvlm.modalities.series import SeriesConfig
 from stvlm.modalities.text.prompt import PromptConfig
 from stvlm.model import backbone as backbones
 from stvlm.model import distributed
-from stvlm.model.adapters import pick
+from stvlm.model.adapters import choose_strategy
 from stvlm.model.pretrained import BUNDLED, SharedWeights
 from stvlm.model.stvlm import STVLM, ModelConfig
 from stvlm.training import checkpoint as checkpoints
@@ -89,7 +89,7 @@ def fit(
         ValueError: settings or data with which nothing can be trained.
     """
     started = time.monotonic()
-    me = distributed.company()
+    me = distributed.process_group()
     device = me.device or pick_device(config.device)
     split = split_of(series, config)
     shared = shared_weights(config)
@@ -118,7 +118,7 @@ def fit(
     while True:
         yield where("train", training.message)
         out_of_time = config.max_minutes is not None and training.seconds > config.max_minutes * 60 * 0.85
-        if distributed.agreed(training.step >= training.total or out_of_time or training.hopeless):
+        if distributed.broadcast_decision(training.step >= training.total or out_of_time or training.hopeless):
             break
         training.advance()
         if checkpoint and me.is_first and (training.step % CHECKPOINT_EVERY == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS):
@@ -128,10 +128,10 @@ def fit(
     yield where("calibrate")
     taken = training.finish()
     model.manifest = manifest(series, config, split, training, taken)
-    yield where("done", verdict(training, taken), model.eval().cpu())
+    yield where("done", acceptance_text(training, taken), model.eval().cpu())
 
 
-def verdict(training: Training, taken: bool) -> str:
+def acceptance_text(training: Training, taken: bool) -> str:
     """Whether the network is taken, in plain words."""
     gain = 1 - training.best_mae / training.anchor_mae if training.anchor_mae else 0.0
     if taken:
@@ -227,7 +227,7 @@ def make_model(
     n_features = builder.numbers(np.array([split.train_start + config.lookback]))["series"].shape[-1]
     settings = ModelConfig(
         config.lookback, config.horizon, n_features, config.backbone, config.n_layers, config.seed, inputs,
-        pick(config.tuning, backbone, n_readings, config.rank), config.fusion, config.others,
+        choose_strategy(config.tuning, backbone, n_readings, config.rank), config.fusion, config.others,
         glimpse=config.glimpse and "vision" in config.modalities,
     )  # fmt: skip
     return STVLM(settings, anchor, backbone), builder

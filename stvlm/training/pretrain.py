@@ -24,7 +24,7 @@ from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
 from stvlm.model import backbone as backbones
 from stvlm.model.head import MEDIAN
 from stvlm.model.losses import pinball_loss, usual_spread
-from stvlm.model.pretrained import config_for, first_model, places_of, sibling
+from stvlm.model.pretrained import config_for, first_model, places_of, with_shared_weights
 from stvlm.model.stvlm import STVLM, ModelConfig, set_spread
 from stvlm.training.trainer import schedule
 
@@ -142,7 +142,7 @@ class JointTraining:
         self.tasks, self.total, self.rate, self.batch_size, self.seed = list(tasks), steps, rate, batch_size, seed
         first = self.tasks[0]
         self.core = first_model(config, first.series, first.anchor, 0, first.known)
-        self.models = [sibling(self.core, t.series, t.anchor, 0, t.known) for t in self.tasks]
+        self.models = [with_shared_weights(self.core, t.series, t.anchor, 0, t.known) for t in self.tasks]
         for model, task in zip(self.models, self.tasks, strict=True):
             train = {name: values[: task.n_train] for name, values in task.numbers.items()}
             set_spread(model, usual_spread(task.anchor.frame, train))

@@ -13,10 +13,10 @@ from stvlm.core.forecast import MODALITIES
 from stvlm.core.windows import Split, thin
 from stvlm.modalities.batch import InputBuilder, ModelInputs
 from stvlm.modalities.image.views import ImageConfig
-from stvlm.modalities.perturb import check_disturbance
-from stvlm.modalities.text.facts import has_news
+from stvlm.modalities.perturb import check_perturbation
+from stvlm.modalities.text.facts import has_event
 from stvlm.model.adapters import RankBudget, orthogonality, parts, ranks
-from stvlm.model.grad_accumulation import backward, make_quick, with_room
+from stvlm.model.grad_accumulation import backward, make_quick, retry_smaller_on_oom
 from stvlm.model.head import MEDIAN
 from stvlm.model.losses import calibrated_spread, score_windows, shrunk, usual_spread, window_odds
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
@@ -127,7 +127,7 @@ class FitConfig:
         unknown = set(self.modalities) - set(MODALITIES)
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be some of {', '.join(MODALITIES)}; got {self.modalities}.")
-        check_disturbance(self.disturb)
+        check_perturbation(self.disturb)
         ImageConfig(views=tuple(self.views))
         if self.fusion not in FUSION_PLACES:
             raise ValueError(f"fusion must be one of {', '.join(FUSION_PLACES)}; got {self.fusion!r}.")
@@ -172,13 +172,13 @@ class Training:
         self.optimiser = torch.optim.AdamW(groups, lr=rate, fused=device.type == "cuda")
         self.rate = rate
         self.generator = np.random.default_rng(config.seed)
-        self.odds = window_odds(has_news(builder.series, self.cutoffs))
+        self.odds = window_odds(has_event(builder.series, self.cutoffs))
         self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.averaged = {n: p.detach().clone() for n, p in self.named.items()}
         self.best = {n: p.detach().clone() for n, p in self.named.items()}
         self.budget = RankBudget(model, model.config.adapter.rank, self.total) if parts(model) else None
         if config.gradient_checkpointing:
-            model.backbone.spare_memory()
+            model.backbone.enable_gradient_checkpointing()
         self.best_shrinkage, self.best_mae, self.anchor_mae, self.val_mae, self.loss = 0.0, np.inf, None, None, None
         self.given = {n: p.detach().clone() for n, p in self.named.items()} if model.config.slots else {}  # learnt elsewhere
         self.step, self.seconds, self.message, self.given_mae, self.given_shrinkage = 0, 0.0, "", np.inf, 0.0
@@ -208,7 +208,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * schedule(self.step, self.total)
         self.model.train()
-        self.loss, size = with_room(lambda size: self._backward(inputs, size), self.micro, self.device)
+        self.loss, size = retry_smaller_on_oom(lambda size: self._backward(inputs, size), self.micro, self.device)
         if size < self.micro:
             self.message = f"Memory ran out with {self.micro} windows at once: goes on with {size} at once, to the same result."
             self.micro = size
@@ -243,7 +243,7 @@ class Training:
             self.builder.block_size = size
             return work()
 
-        return with_room(sized, self.builder.block_size, self.device)[0]
+        return retry_smaller_on_oom(sized, self.builder.block_size, self.device)[0]
 
     @property
     def hopeless(self) -> bool:

@@ -17,7 +17,7 @@ from stvlm.core.windows import Split, thin
 from stvlm.modalities.batch import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.losses import calibrated_spread, shrunk
-from stvlm.model.pretrained import BUNDLED, SharedWeights, places_of, sibling
+from stvlm.model.pretrained import BUNDLED, SharedWeights, places_of, with_shared_weights
 from stvlm.model.stvlm import STVLM, set_spread
 from stvlm.runtime.cache import Kept
 from stvlm.training.fit import FitConfig, make_model
@@ -33,7 +33,7 @@ KNOWN = 0.2  # share of the sensors from which on a network is one that the weig
 
 
 @dataclass(frozen=True)
-class Gate:
+class ShrinkageGate:
     """How far the shared network is believed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class ZeroShotState:
     """What a zero-shot model knows of its network alone, some kilobytes: the rest are weights that all of them share.
 
     Attributes:
@@ -73,25 +73,25 @@ class Told:
         """
         stamp = (self.shared / "model.safetensors").stat().st_mtime_ns
         core = _CORES.get((self.shared, stamp), lambda: SharedWeights.load(self.shared).model(series, self.anchor, 0, self.stop))
-        model = sibling(core, series, self.anchor, 0, self.stop)
+        model = with_shared_weights(core, series, self.anchor, 0, self.stop)
         model.shrinkage.fill_(self.shrinkage)
         set_spread(model, self.spread)
         model.manifest = self.manifest
         return model
 
 
-def tell(
+def fit_state(
     series: SensorSeries,
     stop: int,
     lookback: int,
     horizon: int,
     seasons_minutes: tuple[int, ...] | None = None,
     shared: Path = BUNDLED,
-) -> Told:
+) -> ZeroShotState:
     """What replaying the past says, without the weights; arguments and errors are those of `zero_shot`."""
     model = zero_shot(series, stop, lookback, horizon, seasons_minutes, shared)
     asked = series.fingerprint, stop, lookback, horizon, seasons_minutes, shared
-    return Told(asked, stop, model.anchor, float(model.shrinkage), model.spread.numpy(), model.manifest, shared)
+    return ZeroShotState(asked, stop, model.anchor, float(model.shrinkage), model.spread.numpy(), model.manifest, shared)
 
 
 def zero_shot(
@@ -122,11 +122,11 @@ def zero_shot(
     if seasons_minutes is None and stop >= lookback + horizon:
         seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
     anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
-    cutoffs, gate, is_known = replayed(series, 0, stop, lookback, horizon), Gate(), False
+    cutoffs, gate, is_known = replayed(series, 0, stop, lookback, horizon), ShrinkageGate(), False
     if shared is not None and shared.is_dir():
         weights = SharedWeights.load(shared)
         model, gate = open_shared(weights, series, anchor, 0, stop)
-        is_known = knows(weights, series)
+        is_known = was_trained_on(weights, series)
     else:
         model = _closed(series, anchor, max(int(cutoffs[0]), 1), stop)
     builder = InputBuilder(series, anchor, model.config.inputs, model.backbone.count_tokens)
@@ -151,7 +151,7 @@ def replayed(series: SensorSeries, start: int, stop: int, lookback: int, horizon
     return thin(np.arange(fresh, end - horizon + 1), MOST_WINDOWS)
 
 
-def open_shared(weights: SharedWeights, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> tuple[STVLM, Gate]:
+def open_shared(weights: SharedWeights, series: SensorSeries, anchor: Anchor, start: int, stop: int) -> tuple[STVLM, ShrinkageGate]:
     """A model with shared weights, believed as far as replaying the recent past of its network says.
 
     More and less of its shift (none: the anchor alone) are blended by their errors on the replayed windows; nothing is trained. No window
@@ -168,14 +168,14 @@ def open_shared(weights: SharedWeights, series: SensorSeries, anchor: Anchor, st
     return model, gate
 
 
-def knows(weights: SharedWeights, series: SensorSeries) -> bool:
+def was_trained_on(weights: SharedWeights, series: SensorSeries) -> bool:
     """Whether the weights were trained on this network, by where its sensors stand: then its scores would say nothing of other networks."""
     trained = set(weights.manifest.get("places", ()))
     return float(np.mean([place in trained for place in places_of(series)])) > KNOWN
 
 
 @torch.no_grad()
-def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> Gate:
+def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> ShrinkageGate:
     """How much of the shift counts, by windows whose futures are known; nothing with fewer than FEWEST_WINDOWS.
 
     Forecasts with more and more of the shift are blended as the anchor blends its own (`anchor.blend.blend`): half by the lowest error,
@@ -191,14 +191,14 @@ def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> Gate:
     forecasts, wanted = np.concatenate(made, axis=1), np.concatenate(truth)  # (S, W, H, N), (W, H, N)
     told = np.isfinite(wanted).any(axis=(1, 2))
     if told.sum() < FEWEST_WINDOWS:
-        return Gate()
+        return ShrinkageGate()
     forecasts, wanted = forecasts[:, told], wanted[told]
     length = model.config.lookback + model.config.horizon
     shares, _ = blend(list(forecasts), wanted, cutoffs[told], length, None)
     shrinkage = float(np.dot(shares, shrinkages))
     mixed = np.tensordot(np.array(shares, "f4"), forecasts, axes=1)
     mae, anchor_mae = (float(np.nanmean(np.abs(one - wanted), dtype="f8")) for one in (mixed, forecasts[0]))
-    return Gate(shrinkage, mae, anchor_mae) if mae < anchor_mae else Gate(0.0, anchor_mae, anchor_mae)
+    return ShrinkageGate(shrinkage, mae, anchor_mae) if mae < anchor_mae else ShrinkageGate(0.0, anchor_mae, anchor_mae)
 
 
 def _closed(series: SensorSeries, anchor: Anchor, fresh: int, stop: int) -> STVLM:

@@ -19,7 +19,7 @@ from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.core.windows import Window
 from stvlm.modalities.image.raster import SpatialRaster
 from stvlm.modalities.image.sensor_order import overlaps
-from stvlm.modalities.image.units import DEPARTURES, Reading, needs_image, past_without, read_channel
+from stvlm.modalities.image.units import DEPARTURES, ChannelReading, needs_image, past_without, read_channel
 from stvlm.modalities.image.views import View
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
@@ -56,7 +56,7 @@ class Look:
         """What the channel shows."""
         return told("view", self.view.channels[self.channel].label)
 
-    def read(self) -> Reading:
+    def read(self) -> ChannelReading:
         """The channel in its unit."""
         past = past_without(self.window, self.silent)
         return read_channel(past, self.window.series, self.raster, self.view, self.channel, self.image)
@@ -118,7 +118,7 @@ def _moments(look: Look) -> list[int]:
     return list(range(first, look.window.cutoff + 1))
 
 
-def _still(look: Look, reading: Reading, opacity: float, drops: bool, beside: Reading | None) -> None:
+def _still(look: Look, reading: ChannelReading, opacity: float, drops: bool, beside: ChannelReading | None) -> None:
     network, theme = look.window.series.network, layout.theme()
     view = _view(look, reading, opacity, _shared_limits(reading, beside))
     known = reading.array[np.isfinite(reading.array)]
@@ -152,7 +152,9 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
     render.show_map(view, network, "images", alt, height=470)
 
 
-def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, float] | None, label: str = "") -> sensor_map.MapView:
+def _view(
+    look: Look, reading: ChannelReading, opacity: float, limits: tuple[float, float] | None, label: str = ""
+) -> sensor_map.MapView:
     """The map of a reading; `label` is that of its legend, where it is not the channel's own."""
     return sensor_map.image_map(
         reading.array,
@@ -170,11 +172,11 @@ def _view(look: Look, reading: Reading, opacity: float, limits: tuple[float, flo
     )
 
 
-def _colours(reading: Reading) -> str:
+def _colours(reading: ChannelReading) -> str:
     return "diverging" if reading.about_zero else "sequential"
 
 
-def _shared_limits(reading: Reading, beside: Reading | None) -> tuple[float, float] | None:
+def _shared_limits(reading: ChannelReading, beside: ChannelReading | None) -> tuple[float, float] | None:
     """One scale for two moments, so that a colour means the same in both; None leaves the scale to one moment alone."""
     if beside is None:
         return None
@@ -188,7 +190,7 @@ def _turn(silent: Sequence[int], nodes: Sequence[int]) -> None:
     inputs.choose(sorted(set(silent) ^ set(nodes)), "dropped")
 
 
-def _dropped(look: Look, reading: Reading) -> None:
+def _dropped(look: Look, reading: ChannelReading) -> None:
     """What the sensors dropped by hand take from the picture."""
     whole = replace(look, silent=()).read()
     change = np.abs(reading.array - whole.array)
@@ -218,7 +220,7 @@ def _compared(look: Look, other: Look, opacity: float) -> None:
     with right:
         st.markdown(f"**{say('images.difference')}**")
         values = None if mine.values is None else mine.values - theirs.values
-        off = Reading(mine.array - theirs.array, values, mine.unit, True)
+        off = ChannelReading(mine.array - theirs.array, values, mine.unit, True)
         known = np.abs(off.array[np.isfinite(off.array)])
         alt = {"minus": say("images.minus", first=when(look.window), second=when(other.window))}
         if known.size:
@@ -234,7 +236,7 @@ def _measured(value: float, unit: str, digits: int = 3) -> str:
     return f"{brief(value, digits)} {unit}".rstrip()
 
 
-def sensor_rows(look: Look, reading: Reading, other: Reading | None) -> pd.DataFrame:
+def sensor_rows(look: Look, reading: ChannelReading, other: ChannelReading | None) -> pd.DataFrame:
     """Each sensor with its reading and its pixel; with those of the other moment and the difference, where there is one."""
     network = look.window.series.network
     row, column = look.raster.pixel_of(network.lat, network.lon)
@@ -257,7 +259,7 @@ def _ground_words(look: Look) -> str:
     return f"{say('images.ground')} {coarse}".rstrip()
 
 
-def _download(look: Look, reading: Reading) -> None:
+def _download(look: Look, reading: ChannelReading) -> None:
     stamp = str(look.window.past_times[-1]).replace(":", "")
     name = f"{look.view.title.lower()}_{look.channel + 1}_{stamp}"
     scale = fit_scale(reading.array, kind=_colours(reading))

@@ -25,8 +25,8 @@ from stvlm.ui.shell.i18n import say, told
 
 if TYPE_CHECKING:
     from stvlm.core.forecast import Forecast
-    from stvlm.inference.scenario import Change, Outcome
-    from stvlm.inference.trace import Inside
+    from stvlm.inference.scenario import Scenario, ScenarioResult
+    from stvlm.inference.trace import ForwardTrace
 
 
 # What the six steps of the Learn page share: what they look at, a question with its answer, and a verdict on an exercise.
@@ -47,8 +47,8 @@ class Lesson:
     window: Window
     sensor: int
     can: scenarios.Abilities
-    inside: Inside
-    before: Outcome
+    inside: ForwardTrace
+    before: ScenarioResult
 
     @property
     def name(self) -> str:
@@ -65,11 +65,11 @@ class Lesson:
         """The forecast as it is."""
         return self.before.forecast
 
-    def imagine(self, change: Change) -> Outcome:
+    def imagine(self, change: Scenario) -> ScenarioResult:
         """The forecast with a change."""
         return scenarios.imagined(self.choice, self.window, change)
 
-    def moved(self, change: Change, everywhere: bool = False) -> float:
+    def moved(self, change: Scenario, everywhere: bool = False) -> float:
         """Mean absolute change of the forecast by a change, in the unit: of the sensor in view, or of all."""
         from stvlm.inference.trace import mean_change
 
@@ -78,9 +78,9 @@ class Lesson:
     @property
     def spread(self) -> float:
         """What the sensor in view usually varies by, in the unit."""
-        from stvlm.inference.scenario import usual_spread
+        from stvlm.inference.scenario import typical_spread
 
-        return float(usual_spread(self.window)[self.sensor])
+        return float(typical_spread(self.window)[self.sensor])
 
     def amount(self, value: float) -> str:
         """A number in the unit, as text."""
@@ -161,17 +161,17 @@ def sensor_step(lesson: Lesson) -> None:
 
 
 def _silence(lesson: Lesson) -> None:
-    from stvlm.inference.scenario import Change
-    from stvlm.inference.trace import suspects
+    from stvlm.inference.scenario import Scenario
+    from stvlm.inference.trace import quiz_options
 
     network = lesson.window.series.network
-    labels = {node: inputs.sensor_label(network, node) for node in suspects(network, lesson.sensor)}
+    labels = {node: inputs.sensor_label(network, node) for node in quiz_options(network, lesson.sensor)}
     answer = st.radio(
         say("learn.sensor.pick"), list(labels), None, format_func=lambda n: inputs.plain(labels[n]), key=lesson.key("sensor")
     )
     if answer is None:
         return
-    effects = {node: lesson.moved(Change(dropped=(network.ids[node],))) for node in labels}
+    effects = {node: lesson.moved(Scenario(dropped=(network.ids[node],))) for node in labels}
     right = max(effects, key=lambda node: np.nan_to_num(effects[node]))
     verdict("sensor", answer == right, name=inputs.plain(labels[answer]), amount=lesson.amount(effects[answer]))
     if answer == right:
@@ -216,16 +216,16 @@ def image_step(lesson: Lesson) -> None:
 
 
 def _guess_noise(lesson: Lesson) -> None:
-    from stvlm.inference.scenario import Change, usual_spread
+    from stvlm.inference.scenario import Scenario, typical_spread
 
-    usual = float(np.mean(usual_spread(lesson.window)))
+    usual = float(np.mean(typical_spread(lesson.window)))
     low, high = (lesson.amount(share * usual) for share in SHARES)
     options = {"little": say("learn.image.little", low=low), "some": say("learn.image.some", low=low, high=high)}
     options["much"] = say("learn.image.much", high=high)
     answer = st.radio(say("learn.image.pick"), list(options), None, format_func=options.get, key=lesson.key("image"))
     if answer is None:
         return
-    moved = lesson.moved(Change(spoilt="noise image"), everywhere=True)
+    moved = lesson.moved(Scenario(spoilt="noise image"), everywhere=True)
     right = ("little", "some", "much")[int(np.searchsorted(np.array(SHARES) * usual, np.nan_to_num(moved)))]
     verdict("image", answer == right, amount=lesson.amount(moved))
     if answer == right:
@@ -264,15 +264,15 @@ def _calm(lesson: Lesson) -> str:
 
 
 def _write_news(lesson: Lesson, goal: float) -> None:
-    from stvlm.inference.scenario import LONGEST_EVENT, Change
+    from stvlm.inference.scenario import LONGEST_EVENT, Scenario
 
     example = whatif.incident(lesson.window, lesson.window.series.network.ids[lesson.sensor])
     text = st.text_input(say("whatif.event"), key=lesson.key("prompt"), max_chars=LONGEST_EVENT, placeholder=example).strip()
     if not text:
         return
-    outcome = lesson.imagine(Change(event=text))
-    moved = lesson.moved(Change(event=text))
-    calm = lesson.moved(Change(event=_calm(lesson)))
+    outcome = lesson.imagine(Scenario(event=text))
+    moved = lesson.moved(Scenario(event=text))
+    calm = lesson.moved(Scenario(event=_calm(lesson)))
     if lesson.can.is_anchor:
         st.warning(say("whatif.is_anchor"), icon=":material/warning:")
     verdict("prompt", moved >= goal > 0, amount=lesson.amount(moved), goal=lesson.amount(goal), calm=lesson.amount(calm))
@@ -331,7 +331,7 @@ def _token_rows(lesson: Lesson) -> pd.DataFrame:
 
 
 def _hide_name(lesson: Lesson) -> None:
-    from stvlm.inference.scenario import LONGEST_EVENT, Change, named_in
+    from stvlm.inference.scenario import LONGEST_EVENT, Scenario, named_in
     from stvlm.inference.trace import is_misspelt
 
     network = lesson.window.series.network
@@ -340,7 +340,7 @@ def _hide_name(lesson: Lesson) -> None:
     if not text or text == right:
         return
     is_hidden = lesson.sensor not in named_in(network, text)
-    first, second = (lesson.amount(lesson.moved(Change(event=news))) for news in (right, text))
+    first, second = (lesson.amount(lesson.moved(Scenario(event=news))) for news in (right, text))
     if is_hidden and not is_misspelt(text, right):
         st.info(say("learn.tokens.too_far"), icon=":material/lightbulb:")
     else:
@@ -426,17 +426,17 @@ def forecast_step(lesson: Lesson) -> None:
 
 
 def _break_readings(lesson: Lesson, came: np.ndarray) -> None:
-    from stvlm.inference.scenario import MOST_NOISE, Change, usual_spread
+    from stvlm.inference.scenario import MOST_NOISE, Scenario, typical_spread
     from stvlm.inference.trace import mean_error
 
-    goal = MOVED * float(np.mean(usual_spread(lesson.window)))
+    goal = MOVED * float(np.mean(typical_spread(lesson.window)))
     task("forecast", goal=lesson.amount(goal))
     noise = st.slider(say("whatif.noise"), 0, MOST_NOISE, 0, 10, format="%d %%", key=lesson.key("forecast"))
     if not noise:
         return
-    moved = lesson.moved(Change(noise=noise), everywhere=True)
+    moved = lesson.moved(Scenario(noise=noise), everywhere=True)
     verdict("forecast", moved >= goal > 0, noise=noise, amount=lesson.amount(moved), goal=lesson.amount(goal))
-    error, noisy = (mean_error(made, came) for made in (lesson.forecast, lesson.imagine(Change(noise=noise)).forecast))
+    error, noisy = (mean_error(made, came) for made in (lesson.forecast, lesson.imagine(Scenario(noise=noise)).forecast))
     if np.isfinite(error):
         st.caption(say("learn.forecast.error", before=lesson.amount(error), after=lesson.amount(noisy)))
 
@@ -472,7 +472,7 @@ def lesson(choice: forecasters.Choice, window: Window) -> None:
     Args:
         choice: a trained forecaster. window: the moment that is taken apart.
     """
-    from stvlm.inference.scenario import Change
+    from stvlm.inference.scenario import Scenario
 
     place = int(view_state.chosen("lesson", [str(i + 1) for i in range(len(STEPS))], "1")) - 1
     _navigation(place)
@@ -483,7 +483,7 @@ def lesson(choice: forecasters.Choice, window: Window) -> None:
     step = STEPS[place]
     st.subheader(f"{place + 1}. {say(f'learn.{step}.title')}", anchor=False)
     _STEPS[step](
-        Lesson(choice, window, sensor, can, scenarios.inside(choice, window), scenarios.imagined(choice, window, Change()))
+        Lesson(choice, window, sensor, can, scenarios.inside(choice, window), scenarios.imagined(choice, window, Scenario()))
     )
     _neighbours(place)
     done = solved()

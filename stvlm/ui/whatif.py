@@ -23,7 +23,7 @@ from stvlm.ui.shell.i18n import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stvlm.inference.scenario import Change, Outcome
+    from stvlm.inference.scenario import Scenario, ScenarioResult
 
 
 # What can be changed on the What if page: words, sensors, noise, modalities; the URL holds all of it.
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 LONGEST_WORD = 4000  # characters of a change in the URL
 
 
-def in_view(window: Window, can: scenarios.Abilities) -> Change:
+def in_view(window: Window, can: scenarios.Abilities) -> Scenario:
     """The change that the URL asks for; without one that makes sense here, one that shows something.
 
     Where news move the forecast, that is news of an incident at the sensor in view; else that sensor falls silent.
     """
-    from stvlm.inference.scenario import Change
+    from stvlm.inference.scenario import Scenario
 
     network = window.series.network
     word = view_state.get("change", LONGEST_WORD)
     try:
-        change = Change.of(word)
+        change = Scenario.of(word)
     except ValueError:
         change = None
     if change is None or not {*change.dropped, *filter(None, [change.moved])} <= set(network.ids):
         sensor = view_state.chosen("sensor", network.ids, network.ids[0])
-        change = Change(event=incident(window, sensor)) if can.heeds_news else Change(dropped=(sensor,))
+        change = Scenario(event=incident(window, sensor)) if can.heeds_news else Scenario(dropped=(sensor,))
     if view_state.get("change", LONGEST_WORD) != change.word or "change" not in st.query_params:
         view_state.put("change", change.word)
     return change
@@ -61,7 +61,7 @@ def incident(window: Window, sensor: str) -> str:
     return f"{kind} near {network.name(network.ids.index(sensor))}"[:LONGEST_EVENT]
 
 
-def show(window: Window, can: scenarios.Abilities, change: Change, prompt: str, sensor: int) -> None:
+def show(window: Window, can: scenarios.Abilities, change: Scenario, prompt: str, sensor: int) -> None:
     """The widgets, and what is changed now in one line.
 
     Args:
@@ -91,7 +91,7 @@ def show(window: Window, can: scenarios.Abilities, change: Change, prompt: str, 
             )
 
 
-def in_words(change: Change, network: SensorNetwork) -> list[str]:
+def in_words(change: Scenario, network: SensorNetwork) -> list[str]:
     """What a change changes, each part as safe markdown."""
     labels = inputs.sensor_labels(network)
     parts = []
@@ -112,7 +112,7 @@ def in_words(change: Change, network: SensorNetwork) -> list[str]:
     return parts
 
 
-def _words(window: Window, can: scenarios.Abilities, change: Change, prompt: str, sensor: str) -> None:
+def _words(window: Window, can: scenarios.Abilities, change: Scenario, prompt: str, sensor: str) -> None:
     from stvlm.inference.scenario import LONGEST_EVENT, LONGEST_PROMPT, named_in
 
     if "text" not in can.modalities:
@@ -145,7 +145,7 @@ def _words(window: Window, can: scenarios.Abilities, change: Change, prompt: str
     st.caption(say("whatif.english"))
 
 
-def _sensors(network: SensorNetwork, change: Change, sensor: str) -> None:
+def _sensors(network: SensorNetwork, change: Scenario, sensor: str) -> None:
     from stvlm.inference.scenario import FARTHEST_KM, MOST_DROPPED
 
     labels = {"": say("whatif.moved_none")} | inputs.sensor_labels(network)
@@ -177,7 +177,7 @@ def _sensors(network: SensorNetwork, change: Change, sensor: str) -> None:
     st.caption(say("whatif.sensors_note"))
 
 
-def _noise(can: scenarios.Abilities, change: Change) -> None:
+def _noise(can: scenarios.Abilities, change: Scenario) -> None:
     from stvlm.inference.scenario import MOST_NOISE
     from stvlm.modalities.perturb import DISTURBANCES
 
@@ -198,7 +198,7 @@ def _noise(can: scenarios.Abilities, change: Change) -> None:
     st.caption(say("whatif.noise_note"))
 
 
-def _modalities(can: scenarios.Abilities, change: Change) -> None:
+def _modalities(can: scenarios.Abilities, change: Scenario) -> None:
     options = {m: say(f"modality.{m}") for m in MODALITIES if m in can.modalities}
     _widget(
         st.pills, "without", change, [m for m in change.without if m in options], say("whatif.without"),
@@ -208,7 +208,7 @@ def _modalities(can: scenarios.Abilities, change: Change) -> None:
     st.caption(say("whatif.modalities_note"))
 
 
-def _widget(kind: Callable, field: str, change: Change, value: object, label: str, to_value: Callable, **options: object) -> None:
+def _widget(kind: Callable, field: str, change: Scenario, value: object, label: str, to_value: Callable, **options: object) -> None:
     """A widget that shows one field of the change and puts what is chosen into the URL.
 
     Args:
@@ -219,7 +219,7 @@ def _widget(kind: Callable, field: str, change: Change, value: object, label: st
     kind(label, key=key, on_change=lambda: _put(replace(change, **{field: to_value(st.session_state[key])})), **options)
 
 
-def _put(change: Change) -> None:
+def _put(change: Scenario) -> None:
     view_state.put("change", change.word)
 
 
@@ -230,11 +230,11 @@ def linked_views(choice: forecasters.Choice, window: Window) -> None:
     Args:
         choice: the forecaster. window: what it forecasts from.
     """
-    from stvlm.inference.scenario import Change
+    from stvlm.inference.scenario import Scenario
 
     can = scenarios.abilities(choice, window.series)
     change = in_view(window, can)
-    before = scenarios.imagined(choice, window, Change())
+    before = scenarios.imagined(choice, window, Scenario())
     used, budget = scenarios.prompt_length(choice, window.series, change.prompt)
     is_too_long = bool(change.prompt) and used > budget
     after = before if is_too_long else scenarios.imagined(choice, window, change)
@@ -274,7 +274,7 @@ def pick_step(forecast: Forecast) -> int:
     return int(step) - 1
 
 
-def versus_figure(window: Window, before: Forecast, after: Outcome, sensor: int, step: int | None) -> object:
+def versus_figure(window: Window, before: Forecast, after: ScenarioResult, sensor: int, step: int | None) -> object:
     """Both forecasts of a sensor over time, in the language in view."""
     forecast = after.forecast
     labels = comparison.Labels(
@@ -326,7 +326,7 @@ def _figures(before: Forecast, after: Forecast, step: int, sensor: int) -> None:
     st.caption(inputs.plain(say("whatif.most_is", name=inputs.sensor_label(network, most))))
 
 
-def _difference(window: Window, before: Forecast, after: Outcome, step: int, sensor: int) -> None:
+def _difference(window: Window, before: Forecast, after: ScenarioResult, step: int, sensor: int) -> None:
     st.subheader(say("whatif.difference"), anchor=False)
     network, when = after.forecast.network, i18n.moments(before.times, before.timezone)[step]
     left, right = st.columns([3, 2])
@@ -376,7 +376,7 @@ def _tables(window: Window, before: Forecast, after: Forecast, step: int, sensor
             render.sensor_table(rows, network, "whatif-every", say("whatif.table_alt", n=len(rows)), digits)
 
 
-def _seen_and_read(before: Outcome, after: Outcome) -> None:
+def _seen_and_read(before: ScenarioResult, after: ScenarioResult) -> None:
     """The images and prompts of both, as the model got them."""
     with st.expander(say("whatif.inputs")):
         for column, key, outcome in zip(st.columns(2), ("before", "after"), (before, after), strict=True):

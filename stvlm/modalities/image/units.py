@@ -18,7 +18,7 @@ DEPARTURES = ("level", "change", "spread")
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class ChannelReading:
     """One channel of one image, read.
 
     Attributes:
@@ -44,7 +44,7 @@ def past_without(window: Window, silent: Sequence[int] = ()) -> np.ndarray:
 
 def read_channel(
     past: np.ndarray, series: SensorSeries, raster: SpatialRaster, view: View, channel: int, image: np.ndarray | None
-) -> Reading:
+) -> ChannelReading:
     """One channel as people read it.
 
     Args:
@@ -57,23 +57,23 @@ def read_channel(
     """
     what = view.channels[channel]
     if view.title == "Space-time":
-        return Reading(_over_time(raster, past, channel), None, "%" if channel == 2 else series.unit, channel == 1)
+        return ChannelReading(_over_time(raster, past, channel), None, "%" if channel == 2 else series.unit, channel == 1)
     values = _of_readings(what.label, past)
     if values is not None:
-        return Reading(field_in_unit(raster, values), values, series.unit, what.kind == "change")
+        return ChannelReading(field_in_unit(raster, values), values, series.unit, what.kind == "change")
     if what.label == "observed now":
         seen = np.isfinite(past[-1])
-        return Reading(100 * raster.support(torch.from_numpy(seen)).numpy(), 100.0 * seen, "%", False)
+        return ChannelReading(100 * raster.support(torch.from_numpy(seen)).numpy(), 100.0 * seen, "%", False)
     if image is None:
         raise ValueError(f"The channel {what.label} is read off the image itself, and none was given.")
     array = channel_values(image[channel], what)
     if what.kind == "share":
-        return Reading(100 * array, None, "%", False)
+        return ChannelReading(100 * array, None, "%", False)
     if view.title == "Geography" and channel == 2 and raster.ground.values is not None:
-        return Reading(raster.ground.values, None, what.unit, False)  # the grey of pixels without a value stands for none
+        return ChannelReading(raster.ground.values, None, what.unit, False)  # the grey of pixels without a value stands for none
     if what.kind in DEPARTURES:
-        return Reading(array, None, DEPARTURE, what.kind != "spread")
-    return Reading(array, None, what.unit, what.kind == "correlation")
+        return ChannelReading(array, None, DEPARTURE, what.kind != "spread")
+    return ChannelReading(array, None, what.unit, what.kind == "correlation")
 
 
 def needs_image(view: View, channel: int) -> bool:

@@ -18,7 +18,7 @@ STILL = 1e-6  # variance added to each sensor's own: one that does not move has 
 NONE = 1e-6  # share of observed pairs below which nothing is known
 
 
-def relations(curve: SensorCurve, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+def correlation_view(curve: SensorCurve, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
     """Correlation, closeness and lead of the sensors of two pixels, row and column along the curve.
 
     With z = (x - mean) / spread of what was observed of a sensor, and 0 elsewhere, the mean correlation of the pairs of two pixels
@@ -243,7 +243,7 @@ def _frames(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -
 
 def _relations(raster: SpatialRaster, past: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
     """Who moves with whom, who is close to whom, who leads whom: pixels are pairs of sensors."""
-    together, closeness, lead = relations(raster.curve, past, observed).unbind(1)
+    together, closeness, lead = correlation_view(raster.curve, past, observed).unbind(1)
     return torch.stack([0.5 + 0.49 * together, SHARE_LOW + SHARE_SPAN * closeness, 0.5 + 0.49 * lead], dim=1)
 
 

@@ -127,7 +127,7 @@ def gather_facts(window: Window, n_standouts: int, n_ahead: int) -> tuple[dict, 
     return facts | _picture(known, window, n_standouts, numbers), tuple(numbers)
 
 
-def has_news(series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
+def has_event(series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
     """(W,) bool: whether a text of the context appears at the last step before each cutoff (W,), so that no reading shows it yet."""
     known = _known(series)
     news = np.zeros(series.n_steps + 1, dtype=bool)

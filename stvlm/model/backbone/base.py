@@ -132,11 +132,11 @@ class Backbone(nn.Module):
         """The pieces of a decoder layer."""
         raise NotImplementedError
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B V, 3, G, G) with the tower's own mean and spread → (B V, g g, D), row by row from the north west."""
         raise NotImplementedError
 
-    def read(self, ids: torch.Tensor) -> torch.Tensor:
+    def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         """(B, S) token ids → (B, S, D), with learned positions where the family has them."""
         raise NotImplementedError
 
@@ -190,12 +190,12 @@ class Backbone(nn.Module):
         b, v = images.shape[:2]
         mean, spread = (images.new_tensor(colours)[:, None, None] for colours in (self.card.mean, self.card.spread))
         pixels = (images.flatten(0, 1) - mean) / spread  # (B V, 3, G, G)
-        tokens = self.look(pixels.to(self._dtype)).float()  # (B V, g g, D)
+        tokens = self.encode_images(pixels.to(self._dtype)).float()  # (B V, g g, D)
         return tokens.reshape(b, v * tokens.shape[1], -1)
 
     def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
         """(B, S) token ids → (B, S, D) float32."""
-        return self.read(ids).float()
+        return self.embed_tokens(ids).float()
 
     def tokenize(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Prompts → (ids (B, S) int64, mask (B, S) bool), padded on the right to the longest."""
@@ -274,7 +274,7 @@ class Backbone(nn.Module):
             return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., : v.shape[-1] + min(more, 0)]
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
 
-    def mix(self, layer: nn.Module, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    def post_attention(self, layer: nn.Module, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         """What a layer does after its attention: output projection, residual, feed-forward, residual.
 
         Args:
@@ -298,7 +298,7 @@ class Backbone(nn.Module):
         q, k, v = self.heads(layer, self.pre_norm(layer, hidden), None)
         attend = self.attend if order is None else partial(attend_in_blocks, self.attend, order=order)
         attended = attend(q, k, v, scale=q.shape[-1] ** -0.5)  # (B, heads, S, D_head)
-        return self.mix(layer, hidden, attended.transpose(1, 2).flatten(2))
+        return self.post_attention(layer, hidden, attended.transpose(1, 2).flatten(2))
 
     def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
         """The norm after the last decoder layer, (B, S, D)."""
@@ -309,7 +309,7 @@ class Backbone(nn.Module):
         parts = [self.parts(layer) for layer in self.layers]
         return [norm for p in parts for norm in (p.norm, p.norm_after)] + [self.last_norm]
 
-    def spare_memory(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Compute activations again in the backward pass of a training instead of keeping them: less memory, more time."""
         self.is_checkpointing = True
         for module in self.core.modules():

@@ -40,7 +40,7 @@ class Decoder(Backbone):
             layer.post_attention_layernorm, layer.mlp, own.head_dim,
         )  # fmt: skip
 
-    def read(self, ids: torch.Tensor) -> torch.Tensor:
+    def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         return self._text.embed_tokens(ids)
 
     def rotary(self, positions: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,7 +62,7 @@ class Idefics3(Decoder):
     def _text(self) -> nn.Module:
         return self.core.text_model
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         patches = self.core.vision_model(pixel_values=pixels).last_hidden_state  # (B V, P, D_v)
         return self.core.connector(patches)  # (B V, g g, D)
 
@@ -83,7 +83,7 @@ class Qwen2VL(Decoder):
     def _text(self) -> nn.Module:
         return self.core.language_model
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         n, size = len(pixels), pixels.shape[-1]
         side, p, m = self.grid_side(size), self.patch, self.merge
         cells = pixels.view(n, 3, side, m, p, side, m, p).permute(0, 2, 5, 3, 6, 1, 4, 7)  # (n, g, g, m, m, 3, p, p)

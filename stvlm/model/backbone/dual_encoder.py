@@ -46,7 +46,7 @@ class DualEncoder(Backbone):
             layer.layer_norm1, own.q_proj, own.k_proj, own.v_proj, own.out_proj, layer.layer_norm2, layer.mlp, own.head_dim
         )
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         tower = self.core.vision_model
         hidden = tower.embeddings(pixels, interpolate_pos_encoding=pixels.shape[-1] != self.image_size)
         if hasattr(tower, "pre_layrnorm"):
@@ -55,7 +55,7 @@ class DualEncoder(Backbone):
         patches = (pixels.shape[-1] // self.patch_stride) ** 2
         return self.bridge(hidden[:, -patches:].float())  # without the class token in front
 
-    def read(self, ids: torch.Tensor) -> torch.Tensor:
+    def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         table = self.core.text_model.embeddings
         places = torch.arange(ids.shape[1], device=ids.device).clamp(max=self.max_text_tokens - 1)
         return table.token_embedding(ids) + table.position_embedding(places)
@@ -107,7 +107,7 @@ class SingleStream(Backbone):
             own.attention_head_size,
         )  # fmt: skip
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         table = self.core.embeddings
         patches = table.patch_embeddings(pixels)  # (B V, D, g, g)
         side = self.image_size // self.patch_stride
@@ -115,7 +115,7 @@ class SingleStream(Backbone):
         places = F.interpolate(places.float(), patches.shape[-2:], mode="bilinear", align_corners=True).to(patches)
         return (patches + places).flatten(2).transpose(1, 2) + table.token_type_embeddings.weight[1]
 
-    def read(self, ids: torch.Tensor) -> torch.Tensor:
+    def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         table = self.core.embeddings
         places = torch.arange(ids.shape[1], device=ids.device).clamp(max=self.max_text_tokens - 1)
         words = table.text_embeddings(input_ids=ids, position_ids=places[None], token_type_ids=torch.zeros_like(ids))

@@ -81,7 +81,7 @@ class Plain(Backbone):
             self.hidden_size // self.n_heads,
         )  # fmt: skip
 
-    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         patches = self.core.patches(pixels)  # (B V, D, g, g)
         row, column = (_sines(torch.arange(n, device=pixels.device), self.hidden_size // 2) for n in patches.shape[-2:])
         places = torch.cat(
@@ -89,7 +89,7 @@ class Plain(Backbone):
         )  # (g, g, D): half of it says the row, half the column
         return patches.flatten(2).transpose(1, 2) + places.flatten(0, 1).to(patches)
 
-    def read(self, ids: torch.Tensor) -> torch.Tensor:
+    def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         words = self.core.words(ids)
         return words + 0.02 * _sines(torch.arange(ids.shape[1], device=ids.device), self.hidden_size).to(words)
 

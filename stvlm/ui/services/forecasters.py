@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
     from stvlm.core.forecast import Forecast
     from stvlm.core.windows import Window
-    from stvlm.inference.predict import Seen
+    from stvlm.inference.predict import VisibleInputs
     from stvlm.modalities.text.prompt import PromptConfig
     from stvlm.model.stvlm import STVLM
-    from stvlm.training.zero_shot import Told
+    from stvlm.training.zero_shot import ZeroShotState
 
 
 # Models that nothing is trained for, made here for the network in view by its past alone: zero-shot, and the closed-form anchor.
 
 SMALL = 200_000  # readings and facts of a network that is quickly copied, whose zero-shot model takes little memory: more are remembered
-_TOLD: WeakKeyDictionary[STVLM, Told] = WeakKeyDictionary()
+_TOLD: WeakKeyDictionary[STVLM, ZeroShotState] = WeakKeyDictionary()
 beside = Beside()  # 25 networks read at once take four times as long as one after another
 
 
@@ -104,9 +104,9 @@ def _large_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _small_zero_shot(key: str, _series: SensorSeries, _config: dict[str, object]) -> STVLM:
     """Where people wait, its network is read in a process beside this one."""
-    from stvlm.training.zero_shot import tell
+    from stvlm.training.zero_shot import fit_state
 
-    told = beside.run(tell, _series, *_past_of(_series, _config))
+    told = beside.run(fit_state, _series, *_past_of(_series, _config))
     _TOLD[model := told.model(_series)] = told
     return model
 
@@ -235,7 +235,7 @@ def explanation(choice: Choice, window: Window) -> FusionExplanation:
         return _explanation(key(choice, window), model, window)
 
 
-def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> Seen:
+def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> VisibleInputs:
     """What the model gets of a window: images, prompt, raster; remembered. The images leave out the `silent` nodes."""
     views = None if choice.folder else view_names(choice, window.series)
     return _seen(key(choice, window), ready(choice, window.series), window, views, silent)
@@ -400,7 +400,7 @@ def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> Seen:
+def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> VisibleInputs:
     from stvlm.inference.predict import model_inputs
 
     return ask("seen", f"{key} {views} {silent}", lambda: model_inputs(_model, _window, views, silent))

@@ -12,8 +12,8 @@ from stvlm.core.windows import Window
 from stvlm.ui.services import forecasters
 
 if TYPE_CHECKING:
-    from stvlm.inference.scenario import Change, Outcome
-    from stvlm.inference.trace import Inside
+    from stvlm.inference.scenario import Scenario, ScenarioResult
+    from stvlm.inference.trace import ForwardTrace
     from stvlm.model.stvlm import STVLM
 
 
@@ -26,7 +26,7 @@ class Abilities:
     heeds_news: bool
 
 
-def imagined(choice: forecasters.Choice, window: Window, change: Change) -> Outcome:
+def imagined(choice: forecasters.Choice, window: Window, change: Scenario) -> ScenarioResult:
     """What would be forecast of a window with a change, remembered."""
     return _imagined(f"{forecasters.key(choice, window)} {change.word}", forecasters.ready(choice, window.series), window, change)
 
@@ -34,10 +34,10 @@ def imagined(choice: forecasters.Choice, window: Window, change: Change) -> Outc
 def abilities(choice: forecasters.Choice, series: SensorSeries) -> Abilities:
     """What a model gets, and what can move its forecast."""
     model = forecasters.ready(choice, series)
-    from stvlm.inference.scenario import news_columns
+    from stvlm.inference.scenario import event_columns
 
     shown = model.config.inputs.modalities
-    return Abilities(shown, model.is_anchor, not model.is_anchor and "text" in shown and bool(news_columns(series)))
+    return Abilities(shown, model.is_anchor, not model.is_anchor and "text" in shown and bool(event_columns(series)))
 
 
 def prompt_length(choice: forecasters.Choice, series: SensorSeries, prompt: str) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def prompt_length(choice: forecasters.Choice, series: SensorSeries, prompt: str)
     return count(prompt) if prompt else 0, config.max_tokens
 
 
-def inside(choice: forecasters.Choice, window: Window) -> Inside:
+def inside(choice: forecasters.Choice, window: Window) -> ForwardTrace:
     """The tensors of a forecast on their way through the model, remembered."""
     return _inside(forecasters.key(choice, window), forecasters.ready(choice, window.series), window)
 
@@ -57,14 +57,14 @@ def token_texts(choice: forecasters.Choice, series: SensorSeries, prompt: str) -
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _imagined(key: str, _model: STVLM, _window: Window, _change: Change) -> Outcome:
-    from stvlm.inference.scenario import imagine
+def _imagined(key: str, _model: STVLM, _window: Window, _change: Scenario) -> ScenarioResult:
+    from stvlm.inference.scenario import forecast_scenario
 
-    return forecasters.ask("imagined", key, lambda: imagine(_model, _window, _change))
+    return forecasters.ask("imagined", key, lambda: forecast_scenario(_model, _window, _change))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _inside(key: str, _model: STVLM, _window: Window) -> Inside:
-    from stvlm.inference.trace import look_inside
+def _inside(key: str, _model: STVLM, _window: Window) -> ForwardTrace:
+    from stvlm.inference.trace import trace_forward
 
-    return forecasters.ask("inside", key, lambda: look_inside(_model, _window))
+    return forecasters.ask("inside", key, lambda: trace_forward(_model, _window))
