@@ -1,11 +1,13 @@
 """Prompts: a window letter by letter, nothing of the future, whole sentences within the budget, a template that can do no harm."""
 
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import Environment
 
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
@@ -268,6 +270,106 @@ def test_what_is_wrong_with_a_template_is_a_short_line_whatever_it_holds(weather
     with pytest.raises(TemplateError, match=words) as caught:
         tell(weather, 4, config=PromptConfig(template=template))
     assert len(str(caught.value)) < 500
+
+
+LONG = "'" + "x" * 1900 + "'"
+TWICE = "{% for a in context %}{% for b in context %}", "{% endfor %}{% endfor %}"
+BOMBS = {  # each took memory or time without end, ended in an error that no page awaits, or showed an address in memory
+    "joins of joins": ("{{ place" + "|join(place)" * 13 + " }}", "Only a list can be joined"),
+    "joins of literal texts": ("{{ " + LONG + ("|join(" + LONG + ")") * 3 + " }}", "Only a list can be joined"),
+    "loops over texts": (
+        "{% for a in 'x'|join('y') %}{% for b in " + LONG + "|join(" + LONG + ") %}{% endfor %}{% endfor %}",
+        "Only a list can be joined",
+    ),
+    "a loop over a text": ("{% for a in place %}{% endfor %}", "A loop runs over a list of facts"),
+    "a loop over a literal text": ("{% for a in 'xyz' %}{% endfor %}", "A loop runs over a list of facts"),
+    "loops without output": ("{% if 1 %}{% endif %}".join(TWICE), "more than 20,000 steps"),
+    "long texts compared in loops": (
+        ("{% if " + LONG + "|title == " + LONG + " %}{% endif %}").join(TWICE),
+        "more than 20,000 steps",
+    ),
+    "a list joined in a loop": ("{{ context|join }}".join(TWICE), "more than 8000 characters"),
+    "a list made longer and longer": ("{{ (" + " + ".join(["context"] * 60) + ")|length }}", "more than 10,000 items"),
+    "a text for a format": ("{{ '%99999999999d' is even }}", "only a number is even or odd"),
+    "ten to a high power": ("{{ 5|round(-1000000000) }}", "at most 20 digits"),
+    "a hexadecimal text as a number": ("{{ '" + "f" * 6000 + "'|int(0, 16) }}", "a number is too large"),
+    "a hexadecimal number": ("{{ 0x" + "f" * 6000 + " }}", "a number is too large"),
+    "a decimal number": ("{{ " + "9" * 6000 + " }}", "a number is too large"),
+    "half a letter": (r"{{ '\ud800' }}", "half a letter"),
+    "half a letter as it stands": ("task: \ud800", "half a letter"),
+    "a method": ("{{ place.format }}", "has no attribute 'format'"),
+    "a method by its name": ("{{ place['format'] }}", "has no attribute 'format'"),
+    "methods of a list": ("{{ highest|join(', ', 'name.format') }}", "has no attribute 'name.format'"),
+    "sums without end": ("{{ 1" + " + 1" * 1900 + " }}", "nested too deep"),
+    "what is given under stars": ("{{ place|default(*context) }}", r"\* and \*\*"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_in_a_template_ends_at_once_in_a_line_about_it(name):
+    template, message = BOMBS[name]
+    highest = [Standout("1", "North", "north", 1.0, "1")]
+    facts = {"place": "48.1°N 11.5°E", "context": ["rain 1 mm"] * 300, "highest": highest}
+    start = time.thread_time()
+    with pytest.raises(TemplateError, match=message):
+        render_template(template, facts)
+    assert time.thread_time() - start < 0.5
+    tracemalloc.start()
+    with pytest.raises(TemplateError):
+        render_template(template, facts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
+
+
+def test_a_bomb_that_waits_for_a_fact_is_bounded_where_the_fact_comes_true():
+    template = "{% if n_sensors > 100 %}{{ place" + "|join(place)" * 13 + " }}{% endif %}task: Say more."
+    assert render_template(template, {"n_sensors": 3, "place": "x"}) == [("task", "Say more.")]
+    with pytest.raises(TemplateError, match="Only a list can be joined"):
+        render_template(template, {"n_sensors": 207, "place": "x"})
+
+
+@pytest.mark.parametrize("part", ["first", "last", "index", "index0", "revindex", "revindex0", "length"])
+def test_a_loop_tells_what_jinja_tells_of_it(part):
+    source = "{% for x in many %}{{ loop." + part + " }} {% endfor %}"
+    jinja = Environment().from_string(source).render(many="abc")
+    assert render_template(source, {"many": ["a", "b", "c"]}) == [("note", jinja.strip())]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "many[0].text", "many[-1]['name']", "many[:2]|join(', ')", "many|join('; ', attribute='name')", "many|first",
+        "many|last", "words|first", "many|length", "words[1:3]", "words|upper|lower|title", "' x '|trim|capitalize",
+        "'7'|int + '2.5'|float", "n / 2", "-n|abs", "3.14159|round(2)", "3.7|round(0, 'floor')|int", "absent|default('none')",
+        "''|default('empty', true)", "'even' if n is even else 'odd'", "absent is defined",
+        "n is number and words is string and none is none", "1 < n <= 3 and 'a' in words and 'z' not in words",
+        "not many or absent is undefined", "many[9] is defined", "3 is odd",
+    ],
+)  # fmt: skip
+def test_an_expression_is_what_jinja_makes_of_it(expression):
+    facts = {"many": [Standout(i, f"Gate {i}", "north", 1.0, f"{i} m") for i in "123"], "words": "abc", "n": 3}
+    jinja = Environment().from_string("{{ " + expression + " }}").render(facts)
+    assert render_template("{{ " + expression + " }}", facts) == [("note", jinja)]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{% if n > 3 %}a{% elif n == 3 %}b{% else %}c{% endif %}", "b"),
+        ("{% if n > 3 %}a{% elif n > 4 %}b{% else %}c{% endif %}", "c"),
+        ("{% for x in many if x != 'b' %}{{ x }}{{ loop.length }}{% else %}none{% endfor %}", "a2c2"),
+        ("{% for x in many if x == 'z' %}{{ x }}{% else %}none{% endfor %}", "none"),
+        ("{% for x in many %}{% for y in many %}{{ x + y }}{% endfor %}{% endfor %}", "aaabacbabbbccacbcc"),
+    ],
+)
+def test_a_statement_does_what_it_does_in_jinja(source, text):
+    assert render_template(source, {"many": ["a", "b", "c"], "n": 3}) == [("note", text)]
+
+
+def test_settings_with_a_template_that_cannot_be_used_are_refused():
+    with pytest.raises(TemplateError, match="range"):
+        PromptConfig(template="{{ range(9) }}")
 
 
 def test_a_template_cannot_make_a_text_without_end():

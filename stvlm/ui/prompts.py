@@ -151,7 +151,7 @@ def _shelf(template: str, own: str, is_sound: bool) -> None:
             st.button(say("prompts.own"), icon=":material/undo:", on_click=view_state.keep, args=("template", own))
         with st.popover(say("prompts.save"), icon=":material/save:", disabled=not is_sound):
             name = st.text_input(say("prompts.name"), key="template-name", max_chars=LONGEST_NAME)
-            if st.button(say("prompts.save_as"), key="save-template", disabled=not name.strip()):
+            if st.button(say("prompts.save_as"), key="save-template", disabled=not name.strip()) and is_sound:
                 try:
                     save(name, template)
                 except TooManyTemplatesError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stvlm.core.windows import Window
 from stvlm.modalities.text.facts import Number, Standout, gather_facts
-from stvlm.modalities.text.template import DEFAULT_TEMPLATE, KINDS, OTHER_KIND, TemplateError, render_template
+from stvlm.modalities.text.template import DEFAULT_TEMPLATE, KINDS, OTHER_KIND, TemplateError, check_template, render_template
 
 __all__ = [
     "DEFAULT_TEMPLATE",
@@ -64,6 +64,7 @@ class PromptConfig:
             raise ValueError("max_tokens, n_standouts and n_ahead must not be negative.")
         if unknown := set(self.drop_order) - {*KINDS, OTHER_KIND}:
             raise ValueError(f"drop_order names unknown kinds of sentences: {', '.join(sorted(unknown))}.")
+        check_template(self.template)
 
 
 @dataclass(frozen=True)
