@@ -27,11 +27,13 @@ import pytest
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
+from tests.support.paths import CHECKPOINTS, ROOT, SHARED_DATA
 
 if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
     from stvlm.model.stvlm import STVLM
 
-ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 OWN_HOSTS = ("127.0.0.1", "localhost")
 
@@ -49,6 +51,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty workspace for runs and data sets."""
     monkeypatch.setenv("STVLM_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def app(home: Path) -> AppTest:
+    """The home page of a fresh session over an empty workspace."""
+    from tests.support.pages import start
+
+    return start()
+
+
+@pytest.fixture
+def end_workers(home: Path) -> Iterator[None]:
+    """Ends every worker that still runs after the test."""
+    from stvlm.jobs import api, local
+    from stvlm.jobs.run import run_folder
+
+    yield
+    for run in api.list_runs():
+        found = local.worker_process(run_folder(run.run_id))
+        if found and local.is_alive(found):
+            local.end(found, patience_seconds=0.0)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +98,7 @@ def city_model() -> STVLM:
     """The model that comes with the city; no test changes it."""
     from stvlm.model.stvlm import STVLM
 
-    return STVLM.load(ROOT / "stvlm/assets/checkpoints" / "synthetic_city")
+    return STVLM.load(CHECKPOINTS / "synthetic_city")
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +125,9 @@ def small_files(small_series: SensorSeries, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real networks beside the checkout."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
+    if not SHARED_DATA.is_dir():
         pytest.skip("The real networks (../shared/data) are not beside this checkout.")
-    return folder
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")

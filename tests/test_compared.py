@@ -2,9 +2,9 @@
 
 import ast
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 PAGE = (ROOT / "docs/compared.md").read_text("utf-8")
 PARTS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 ROWS = dict(re.findall(r"^\| \[[^\]]+\]\(#(\w+(?:-\w+)*)\).*\| (.) \|$", PAGE, re.MULTILINE))

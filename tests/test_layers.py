@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 FLOORS = {
     "stvlm.assets": 1,
     "stvlm.runtime": 1,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.test_journey import SLOW, map_frame, query
+from tests.support.browser import SLOW, map_frame, query
 
 pytestmark = pytest.mark.browser
 AROUND = [(53.9, -7.0), (53.9, -5.8), (52.9, -5.8), (52.9, -7.0)]  # Dublin alone lies further in; Birr and Mullingar outside

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.test_journey import DUBLIN, SLOW, click_on_map, map_frame, query
+from tests.support.browser import DUBLIN, SLOW, click_on_map, map_frame, query
 
 pytestmark = pytest.mark.browser
 

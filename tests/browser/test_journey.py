@@ -1,36 +1,14 @@
 """The whole way in a real browser that can reach no other host: home, forecast, a click on the map, its fusion; and by link."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from stvlm.ui.services.forecasters import CHECKPOINTS
+from tests.support.browser import DUBLIN, SLOW, click_on_map, map_frame, query
 
 pytestmark = pytest.mark.browser
-SLOW = 90_000  # milliseconds: the first forecast imports the model's libraries
-DUBLIN = (53.43333, -6.25)
 needs_a_shipped_model = pytest.mark.skipif(not (CHECKPOINTS / "irish_wind").is_dir(), reason="no model is shipped with the sample")
-
-
-def query(page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
-
-
-def map_frame(page):
-    """The frame of the first map, once Leaflet has drawn its sensors."""
-    page.frame_locator("iframe").first.locator(".leaflet-container canvas").last.wait_for(timeout=SLOW)
-    frame = page.query_selector("iframe").content_frame()
-    frame.wait_for_function("() => window.map && window.feature_group && window.feature_group.length > 0")
-    return frame
-
-
-def click_on_map(page, lat: float, lon: float) -> None:
-    frame = map_frame(page)
-    page.wait_for_timeout(500)  # the map fits itself to its frame
-    x, y = frame.evaluate("([a, o]) => { const p = window.map.latLngToContainerPoint([a, o]); return [p.x, p.y]; }", [lat, lon])
-    box = page.query_selector("iframe").bounding_box()
-    page.mouse.click(box["x"] + x, box["y"] + y)
 
 
 def open_irish_wind(page, app_url: str) -> None:

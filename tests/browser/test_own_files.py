@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser.test_journey import SLOW, map_frame, query
+from tests.support.browser import SLOW, map_frame, query
+from tests.support.paths import SHARED_DATA
 
 pytestmark = pytest.mark.browser
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "ireland_hourly_weather_2017"
+REAL = SHARED_DATA / "ireland_hourly_weather_2017"
 WEEKS = 3
 
 

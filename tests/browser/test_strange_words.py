@@ -12,7 +12,7 @@ import pytest
 from stvlm.io.store import load_series
 from stvlm.jobs.run import DataSource, RunSpec
 from stvlm.runtime.atomic import write_atomic
-from tests.browser.test_journey import SLOW, map_frame, query
+from tests.support.browser import SLOW, map_frame, query
 
 pytestmark = pytest.mark.browser
 IDS = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_journey import SLOW, query
+from tests.support.browser import SLOW, query
 
 pytestmark = pytest.mark.browser
 

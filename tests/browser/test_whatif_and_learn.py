@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.test_journey import map_frame, query
+from tests.support.browser import map_frame, query
 
 pytestmark = pytest.mark.browser
 SLOW = 90_000  # milliseconds: the first forecast imports the model's libraries

@@ -4,7 +4,7 @@ import pytest
 
 from stvlm.cli.main import main
 from stvlm.model import backbone as backbones
-from tests.small_backbones import save_small
+from tests.support.small_backbones import save_small
 
 
 @pytest.fixture

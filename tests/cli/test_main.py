@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from stvlm.cli.main import main
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 
 def data(files: tuple[Path, Path]) -> list[str]:

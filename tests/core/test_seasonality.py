@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from protocol_networks import load_protocol
 
 from stvlm.core.seasonality import find_seasons
+from tests.support.protocol_networks import load_protocol
 
 DAY, WEEK, YEAR = 1440, 10080, 525600
 

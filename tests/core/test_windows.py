@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.core.windows import PARTS, Split, Window, coverage, few_shot
+from tests.support.paths import SHARED_DATA
 
 
 def series(n_steps=100, minutes=60, **more):
@@ -177,16 +177,13 @@ def test_the_fingerprint_sees_every_reading_and_word():
     assert series().fingerprint == base.fingerprint
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the comparison data is not here")
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the comparison data is not here")
 def test_windows_are_those_of_the_comparison_protocol(monkeypatch):
-    monkeypatch.syspath_prepend(str(SHARED))
+    monkeypatch.syspath_prepend(str(SHARED_DATA))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     import protocol
 
-    for name, spec in json.loads((SHARED / "datasets.json").read_text()).items():
+    for name, spec in json.loads((SHARED_DATA / "datasets.json").read_text()).items():
         data = protocol.load(name)
         split = Split.from_shares(len(data.values), tuple(spec["split"]))
         for part in PARTS:

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from protocol_networks import as_series, load_protocol
 
 from stvlm.core.series import SensorSeries
 from stvlm.evaluation import methods
 from stvlm.evaluation.backtest import backtest, score_table
 from stvlm.evaluation.baselines import boosting
 from stvlm.evaluation.baselines.simple import BASELINES
+from tests.support.protocol_networks import as_series, load_protocol
 
 SIMPLE = ["persistence", "seasonal naive 1d", "historical average 1d", "ridge"]
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from protocol_networks import as_series, load_protocol, split_of
 
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
 from stvlm.evaluation.baselines.simple import BASELINES, Forecaster, TrainingData, fit_baseline
 from stvlm.evaluation.metrics import score
+from tests.support.protocol_networks import as_series, load_protocol, split_of
 
 NETWORKS = (
     "metr_la_week", "irish_wind", "germany_pm10_daily", "bixi_montreal_daily", "ozone_midwest_1987", "pems_la_flow_15min",

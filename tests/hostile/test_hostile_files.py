@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.cases import fill
+from tests.support.paths import ROOT
 
 CASES = fill()
 MOST_SECONDS = 5.0  # of the processor, which another load on the machine does not change
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from stvlm.core import escape
 from stvlm.io.write import table_csv, table_latex, table_markdown
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "app.py", *sorted(ROOT.glob("pages/*.py")), *sorted(ROOT.glob("stvlm/**/*.py"))]
 NASTY = (
     "</script><script>alert(1)</script>",

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_anchor import wave_series
 
 from stvlm.core.windows import Window
 from stvlm.inference.location import forecast_at, reach_km
 from stvlm.inference.predict import predict
 from stvlm.training.fit import FitConfig, fit
+from tests.support.series import wave_series
 
 
 @pytest.fixture(scope="module")

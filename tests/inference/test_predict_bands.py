@@ -11,7 +11,7 @@ from stvlm.core.forecast import LEVELS
 from stvlm.core.windows import Window
 from stvlm.inference.predict import predict, predict_many, recent_calibrator
 from stvlm.training.fit import FitConfig, fit
-from tests.test_anchor import wave_series
+from tests.support.series import wave_series
 
 LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
 

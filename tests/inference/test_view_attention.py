@@ -12,7 +12,7 @@ from stvlm.inference.predict import explain, predict_many
 from stvlm.io.geojson import with_base_layer
 from stvlm.model.stvlm import STVLM
 from stvlm.training.fit import FitConfig, fit, make_model
-from tests.test_anchor import wave_series
+from tests.support.series import wave_series
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import zipfile
-from pathlib import Path
 
 import geopandas as gpd
 import h5py
@@ -24,6 +23,7 @@ from stvlm.io import source
 from stvlm.io.columns import read_header
 from stvlm.io.read import InputError, forecast_table, read_forecast, read_tables, write_forecast
 from stvlm.quality.report import load, to_series
+from tests.support.paths import SHARED_DATA
 
 SENSORS = "sensor_id,lat,lon,name\n01,48.1,11.5,North\n02,48.2,11.6,South\nNA,48.3,11.7,East\n"
 WIDE = "timestamp,01,02,NA\n2020-01-01 00:00,1,2,3\n2020-01-01 01:00,4,,6.5\n2020-01-01 02:00,7,8,9\n"
@@ -602,15 +602,12 @@ def test_a_forecast_is_written_only_in_known_formats(tmp_path):
         write_forecast(forecast(), tmp_path / "f.xlsx")
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the comparison data is not here")
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the comparison data is not here")
 def test_the_thirteen_networks_give_the_very_readings_of_the_protocol():
-    spec = json.loads((SHARED / "datasets.json").read_text())
+    spec = json.loads((SHARED_DATA / "datasets.json").read_text())
     assert len(spec) == 13
     for name, row in spec.items():
-        folder = SHARED / name
+        folder = SHARED_DATA / name
         edges, weather = folder / "adjacency.csv", folder / "weather.csv"
         fixes = ("close-gaps",) if name == "ozone_midwest_1987" else ()  # it lacks one day
         series = load(

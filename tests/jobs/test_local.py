@@ -14,40 +14,17 @@ import pytest
 
 from stvlm.jobs import api, local
 from stvlm.jobs.backend import SILENT_SECONDS, checked_settings
-from stvlm.jobs.local import LocalBackend
-from stvlm.jobs.run import RunError, RunSpec, RunStatus, run_folder
+from stvlm.jobs.run import RunError, RunSpec, run_folder
 from stvlm.runtime.atomic import write_folder
 from stvlm.workspace.paths import WorkspaceError
+from tests.support.paths import ROOT
+from tests.support.runs import LOCAL, WORKER, spec, wait
 
-WORKER = (sys.executable, str(Path(__file__).with_name("counting_worker.py")))
-HERE = LocalBackend(WORKER)
-
-
-def spec(steps: int = 5, title: str = "", **config) -> RunSpec:
-    return RunSpec(title=title, data={"sample": "irish_wind"}, config={"device": "cpu", "max_steps": steps, **config})
-
-
-def wait(run_id: str, *states: str, step: int = 0, seconds: float = 60) -> RunStatus:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        run = api.status(run_id)
-        if run.state in states and run.step >= step:
-            return run
-        time.sleep(0.03)
-    pytest.fail(f"{run} after {seconds} s, not {states}; log:\n{api.logs(run_id)}")
-
-
-@pytest.fixture(autouse=True)
-def _end_all(home: Path):
-    yield
-    for run in api.list_runs():
-        found = local.worker_process(run_folder(run.run_id))
-        if found and local.is_alive(found):
-            local.end(found, patience_seconds=0.0)
+pytestmark = pytest.mark.usefixtures("end_workers")
 
 
 def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home):
-    run_id = HERE.submit(spec(5, title="Adds to 15"))
+    run_id = LOCAL.submit(spec(5, title="Adds to 15"))
     assert api.status(run_id).state in ("queued", "running")
     run = wait(run_id, "done")
     assert (run.step, run.total, run.loss, run.device, run.title) == (5, 5, 15.0, "cpu", "Adds to 15")
@@ -80,7 +57,7 @@ def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_l
 
 
 def test_an_ended_worker_does_not_stay_a_zombie(home):
-    run_id = HERE.submit(spec(1))
+    run_id = LOCAL.submit(spec(1))
     pid = local.worker_process(run_folder(run_id)).pid
     wait(run_id, "done")
     deadline = time.monotonic() + 30
@@ -91,21 +68,21 @@ def test_an_ended_worker_does_not_stay_a_zombie(home):
 
 
 def test_a_killed_worker_is_lost_and_the_resumed_run_ends_as_if_it_had_never_stopped(home):
-    run_id = HERE.submit(spec(40))
+    run_id = LOCAL.submit(spec(40))
     os.kill(wait(run_id, "running", step=8).pid, signal.SIGKILL)
     lost = wait(run_id, "lost", seconds=3)
     assert "resumed from its last checkpoint" in lost.message
-    HERE.resume(run_id)
+    LOCAL.resume(run_id)
     run = wait(run_id, "done")
     assert run.loss == sum(range(41))
     assert [row["step"] for row in api.losses(run_id)] == list(range(1, 41))
     with pytest.raises(RunError, match="is done: there is nothing to resume"):
-        HERE.resume(run_id)
+        LOCAL.resume(run_id)
 
 
 def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
-    first = HERE.submit(spec(30))
-    second = HERE.submit(spec(2))
+    first = LOCAL.submit(spec(30))
+    second = LOCAL.submit(spec(2))
     wait(first, "running", step=1)
     waits = wait(second, "queued")
     while waits.ahead is None:
@@ -118,7 +95,7 @@ def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
 
 
 def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
-    run_id = HERE.submit(spec(60))
+    run_id = LOCAL.submit(spec(60))
     wait(run_id, "running", step=3)
     asked = time.monotonic()
     api.cancel(run_id)
@@ -126,30 +103,30 @@ def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
     run = wait(run_id, "cancelled", seconds=3)
     assert time.monotonic() - asked < 3
     assert 3 <= run.step < 60
-    HERE.resume(run_id)
+    LOCAL.resume(run_id)
     assert wait(run_id, "running", step=1).step >= run.step
     assert wait(run_id, "done").loss == sum(range(61))
 
 
 def test_a_worker_that_does_not_answer_is_ended(home):
-    run_id = HERE.submit(spec(5, seed=7))
+    run_id = LOCAL.submit(spec(5, seed=7))
     wait(run_id, "running", step=2)
-    HERE.cancel(run_id, patience_seconds=0.3)
+    LOCAL.cancel(run_id, patience_seconds=0.3)
     assert wait(run_id, "cancelled", seconds=5).step == 2
 
 
 def test_a_stopped_process_that_ignores_the_soft_signal_is_killed(home):
-    run_id = HERE.submit(spec(60))
+    run_id = LOCAL.submit(spec(60))
     pid = wait(run_id, "running", step=2).pid
     os.kill(pid, signal.SIGSTOP)
-    HERE.cancel(run_id, patience_seconds=0.1)
+    LOCAL.cancel(run_id, patience_seconds=0.1)
     wait(run_id, "cancelled", seconds=8)
     assert not local.is_alive(local.worker_process(run_folder(run_id)))
 
 
 def test_a_waiting_run_can_be_cancelled(home):
-    first = HERE.submit(spec(60))
-    second = HERE.submit(spec(2))
+    first = LOCAL.submit(spec(60))
+    second = LOCAL.submit(spec(2))
     wait(first, "running")
     api.cancel(second)
     assert wait(second, "cancelled", seconds=5).step == 0
@@ -157,7 +134,7 @@ def test_a_waiting_run_can_be_cancelled(home):
 
 
 def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home):
-    run_id = HERE.submit(spec(5, seed=13))
+    run_id = LOCAL.submit(spec(5, seed=13))
     run = wait(run_id, "failed")
     assert run.message == "Bad luck: lookback 12 is longer than the data."
     deadline = time.monotonic() + 30
@@ -167,28 +144,24 @@ def test_a_run_that_fails_says_why_in_plain_words_and_the_log_has_the_rest(home)
 
 
 def test_a_run_outlives_the_process_that_submitted_it_and_is_adopted(home):
-    code = (
-        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_jobs as t\n"
-        "print(t.HERE.submit(t.spec(30)), flush=True)\nimport os; os._exit(0)"
-    )
-    root = Path(__file__).resolve().parents[1]
-    made = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    code = "import os\nfrom tests.support.runs import LOCAL, spec\nprint(LOCAL.submit(spec(30)), flush=True)\nos._exit(0)"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     run_id = made.stdout.strip()
     assert wait(run_id, "queued", "running").is_live
     assert wait(run_id, "done").loss == sum(range(31))
 
 
 def test_the_same_wish_twice_is_two_runs_unless_dedupe_is_asked_for(home):
-    first = HERE.submit(spec(1, title="a"))
-    assert HERE.submit(spec(1, title="b"), dedupe=True) == first
-    second = HERE.submit(spec(1))
+    first = LOCAL.submit(spec(1, title="a"))
+    assert LOCAL.submit(spec(1, title="b"), dedupe=True) == first
+    second = LOCAL.submit(spec(1))
     assert second != first
     assert len(api.list_runs()) == 2
-    assert HERE.submit(spec(2), dedupe=True) not in (first, second)
+    assert LOCAL.submit(spec(2), dedupe=True) not in (first, second)
 
 
 def test_a_silent_worker_counts_as_lost_until_it_speaks_again(home):
-    run_id = HERE.submit(spec(60))
+    run_id = LOCAL.submit(spec(60))
     pid = wait(run_id, "running", step=1).pid
     os.kill(pid, signal.SIGSTOP)
     long_ago = time.time() - SILENT_SECONDS - 1
@@ -206,7 +179,7 @@ def test_another_process_with_the_same_number_is_not_the_worker():
 
 
 def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
-    run_id = HERE.submit(spec(100_000))  # it is still at work when the second has started, however slowly
+    run_id = LOCAL.submit(spec(100_000))  # it is still at work when the second has started, however slowly
     wait(run_id, "running")
     second = subprocess.run(
         [*WORKER, str(run_folder(run_id))], capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": os.getcwd()}
@@ -219,7 +192,7 @@ def test_a_second_worker_on_one_run_goes_away_and_harms_nothing(home):
 
 
 def test_a_run_can_be_renamed_and_deleted_but_not_while_it_works(home):
-    run_id = HERE.submit(spec(60))
+    run_id = LOCAL.submit(spec(60))
     wait(run_id, "running")
     api.rename(run_id, "Wind, first try")
     with pytest.raises(RunError, match="cancel it first"):
@@ -262,7 +235,7 @@ def test_a_spec_names_one_source_of_data_by_a_plain_name(data):
 
 def test_unknown_and_impossible_settings_are_refused_before_a_run_exists(home):
     with pytest.raises(RunError, match="Unknown settings: learning_rat, zeal"):
-        HERE.submit(spec(1, zeal=9, learning_rat=1))
+        LOCAL.submit(spec(1, zeal=9, learning_rat=1))
     assert api.list_runs() == ()
 
 
@@ -270,7 +243,7 @@ def test_a_workspace_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("STVLM_HOME", str(tmp_path / "file"))
     with pytest.raises(WorkspaceError, match=r"cannot be written: Not a directory.*STVLM_HOME"):
-        HERE.submit(spec(1))
+        LOCAL.submit(spec(1))
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_no_half_run(home):
@@ -279,7 +252,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_run(home):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # no file may grow over 20 bytes
     try:
         with pytest.raises(WorkspaceError, match="cannot be written: File too large"):
-            HERE.submit(spec(1))
+            LOCAL.submit(spec(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert api.list_runs() == ()
@@ -299,7 +272,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def test_a_harmed_run_does_not_hide_the_others(home):
-    good = HERE.submit(spec(1))
+    good = LOCAL.submit(spec(1))
     (home / "runs" / "0123456789ab").mkdir()
     (home / "runs" / "0123456789ab" / "spec.json").write_text("{")
     (home / "runs" / "0123456789ab" / "status.json").write_text("{")

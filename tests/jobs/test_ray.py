@@ -17,8 +17,6 @@ from pathlib import Path
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_jobs import wait
-from test_pages import app, visit, words  # noqa: F401  the fixture starts the app
 
 from stvlm.io.store import save_series
 from stvlm.jobs import api
@@ -32,6 +30,9 @@ from stvlm.model.stvlm import STVLM
 from stvlm.runtime.atomic import write_atomic
 from stvlm.runtime.settings import SettingsError
 from stvlm.ui.shell import inputs
+from tests.support.pages import visit, words
+from tests.support.paths import ROOT
+from tests.support.runs import WORKER, wait
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs requirements-ray.txt")
 SETTINGS = {"lookback": 12, "horizon": 3, "split": (0.6, 0.2, 0.2), "max_steps": 2, "seed": 4}
@@ -285,10 +286,8 @@ def test_a_checkpoint_travels_whole_and_nothing_of_a_tar_lands_outside(tmp_path)
 
 def on_a_node(storage: str, run_id: str, job_id: str) -> subprocess.Popen:
     """The cluster's side in a process of its own, with a worker that only counts."""
-    tests = Path(__file__).parent
-    worker = (sys.executable, str(tests / "counting_worker.py"))
-    code = f"import sys; from stvlm.jobs import mirror; sys.exit(mirror.main(sys.argv[1:], {worker!r}))"
-    env = os.environ | {"PYTHONPATH": str(tests.parent), "PYTHONUNBUFFERED": "1"}
+    code = f"import sys; from stvlm.jobs.ray import node; sys.exit(node.main(sys.argv[1:], {WORKER!r}))"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen([sys.executable, "-c", code, storage, run_id, job_id], env=env, start_new_session=True)
 
 
@@ -384,7 +383,7 @@ def test_two_looks_at_one_run_at_a_time_do_not_harm_each_other(data, tmp_path, m
 
 
 @needs_ray
-def test_the_train_page_offers_the_cluster_and_says_when_it_does_not_answer(app: AppTest, monkeypatch):  # noqa: F811
+def test_the_train_page_offers_the_cluster_and_says_when_it_does_not_answer(app: AppTest, monkeypatch):
     where = f"http://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setenv("STVLM_RAY_ADDRESS", where)
     app = visit(app, "train", data="sample:irish_wind")

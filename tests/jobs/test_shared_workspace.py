@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
 
 from stvlm.jobs import api, local
 from stvlm.jobs.backend import checked_settings
@@ -22,6 +21,9 @@ from stvlm.jobs.run import RunError, run_folder
 from stvlm.jobs.status_writer import in_words
 from stvlm.training import checkpoint as checkpoints
 from stvlm.workspace.paths import WorkspaceError
+from tests.support.runs import LOCAL, spec, wait
+
+pytestmark = pytest.mark.usefixtures("end_workers")
 
 
 def test_two_servers_submit_ten_runs_for_one_device_and_all_are_done_in_the_order_of_their_coming(home):
@@ -31,7 +33,7 @@ def test_two_servers_submit_ten_runs_for_one_device_and_all_are_done_in_the_orde
         servers.append(os.fork())
         if servers[-1] == 0:
             for i in range(5):
-                HERE.submit(spec(2, title=f"{server}{i}"))
+                LOCAL.submit(spec(2, title=f"{server}{i}"))
             os._exit(0)
     assert [os.waitpid(server, 0)[1] for server in servers] == [0, 0]
     runs = sorted((wait(run.run_id, "done", seconds=120) for run in api.list_runs()), key=lambda run: run.queued)
@@ -43,7 +45,7 @@ def test_two_servers_submit_ten_runs_for_one_device_and_all_are_done_in_the_orde
 
 
 def test_a_run_tells_its_times_its_memory_its_key_and_what_worked_on_it(home):
-    run_id = HERE.submit(spec(2))
+    run_id = LOCAL.submit(spec(2))
     run = wait(run_id, "done")
     assert run.created <= run.started < run.ended <= time.time()
     assert 10 < run.memory_mb < 1000
@@ -54,41 +56,41 @@ def test_a_run_tells_its_times_its_memory_its_key_and_what_worked_on_it(home):
 
 
 def test_a_default_that_is_spelt_out_is_the_same_wish(home):
-    first = HERE.submit(spec(1))
-    assert HERE.submit(spec(1, lookback=12, split=(0.6, 0.2, 0.2)), dedupe=True) == first
-    assert HERE.submit(spec(1, seed=1), dedupe=True) != first
+    first = LOCAL.submit(spec(1))
+    assert LOCAL.submit(spec(1, lookback=12, split=(0.6, 0.2, 0.2)), dedupe=True) == first
+    assert LOCAL.submit(spec(1, seed=1), dedupe=True) != first
 
 
 def test_a_step_that_takes_too_long_is_cancelled_within_three_seconds_by_whoever_asks(home):
-    run_id = HERE.submit(spec(5, seed=7))
+    run_id = LOCAL.submit(spec(5, seed=7))
     wait(run_id, "running", step=2)
     asked = time.time()
     (run_folder(run_id) / "cancel").touch()  # another server asks, and has no other hold of the worker
     run = wait(run_id, "cancelled")
     assert run.message == "Cancelled in the middle of a step; the last checkpoint is kept."
     assert run.ended - asked < 3
-    HERE.resume(run_id)
+    LOCAL.resume(run_id)
     assert wait(run_id, "running", step=2).step == 2
 
 
 def test_a_run_whose_worker_vanished_while_it_waited_is_adopted_and_keeps_its_place(home):
-    first, second, third = (HERE.submit(spec(40 if i == 0 else 1)) for i in range(3))
+    first, second, third = (LOCAL.submit(spec(40 if i == 0 else 1)) for i in range(3))
     wait(first, "running", step=1)
     os.kill(api.status(second).pid, signal.SIGKILL)
     assert wait(second, "lost").message.startswith("The worker ended without a last word")
-    assert sorted(HERE.adopt()) == sorted([first, second, third])
+    assert sorted(LOCAL.adopt()) == sorted([first, second, third])
     assert wait(second, "done").started < wait(third, "done").started
-    assert HERE.adopt() == ()
+    assert LOCAL.adopt() == ()
 
 
 def test_two_servers_that_resume_one_run_start_one_worker(home):
-    run_id = HERE.submit(spec(20))
+    run_id = LOCAL.submit(spec(20))
     os.kill(wait(run_id, "running", step=2).pid, signal.SIGKILL)
     wait(run_id, "lost")
 
     def resume(_: int) -> str:
         try:
-            return HERE.resume(run_id) or ""
+            return LOCAL.resume(run_id) or ""
         except RunError as error:
             return str(error)
 
@@ -100,19 +102,19 @@ def test_two_servers_that_resume_one_run_start_one_worker(home):
 
 
 def test_a_full_quota_is_said_in_plain_words_and_deletes_nothing(home, monkeypatch):
-    run_id = HERE.submit(spec(1, title="Wind"))
+    run_id = LOCAL.submit(spec(1, title="Wind"))
     wait(run_id, "done")
     monkeypatch.setenv("STVLM_MAX_RUNS", "1")
     with pytest.raises(RunError, match=r"no room for another run: 1 of at most 1 are kept\. Delete one.*'Wind' \(done\)"):
-        HERE.submit(spec(2))
-    assert HERE.submit(spec(1), dedupe=True) == run_id  # it needs no room
+        LOCAL.submit(spec(2))
+    assert LOCAL.submit(spec(1), dedupe=True) == run_id  # it needs no room
     monkeypatch.setenv("STVLM_MAX_RUNS", "9")
     monkeypatch.setenv("STVLM_MAX_GB", "1e-6")
     with pytest.raises(RunError, match="of the 1e-06 GB allowed"):
-        HERE.submit(spec(2))
+        LOCAL.submit(spec(2))
     assert [run.run_id for run in api.list_runs()] == [run_id]
     api.delete(run_id)
-    HERE.submit(spec(2))
+    LOCAL.submit(spec(2))
 
 
 @pytest.mark.parametrize("seed", [28, 29], ids=["a small disk", "a limit on files"])
@@ -124,18 +126,18 @@ def test_a_disk_that_fills_up_fails_the_run_in_plain_words_and_it_goes_on_when_t
     if seed == 28 and not is_small:
         pytest.skip("A small disk cannot be mounted here.")
     try:
-        run_id = HERE.submit(spec(6, seed=seed))
+        run_id = LOCAL.submit(spec(6, seed=seed))
         run = wait(run_id, "failed")
         assert run.message == "The disk is full: free some room and resume; the last checkpoint is kept."
         assert run.step == 2
         if is_small:
             with pytest.raises(WorkspaceError, match="cannot be written: No space left on device"):
-                HERE.submit(spec(1))
+                LOCAL.submit(spec(1))
             assert [run.run_id for run in api.list_runs()] == [run_id]
         (run_folder(run_id) / "big").write_bytes(b"")
-        HERE.resume(run_id)
+        LOCAL.resume(run_id)
         assert wait(run_id, "done").loss == 21
-        HERE.end(run_folder(run_id), 5)
+        LOCAL.end(run_folder(run_id), 5)
     finally:
         if is_small:
             subprocess.run(["umount", "-l", str(home)], check=True)
@@ -159,13 +161,13 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_and_nothing_of_its
 def test_a_read_only_workspace_can_be_looked_at_and_every_change_is_one_clear_line(monkeypatch):
     with tempfile.TemporaryDirectory() as place:
         monkeypatch.setenv("STVLM_HOME", place)
-        run_id = HERE.submit(spec(1, title="Wind"))
-        cancelled = HERE.submit(spec(60))
+        run_id = LOCAL.submit(spec(1, title="Wind"))
+        cancelled = LOCAL.submit(spec(60))
         wait(run_id, "done")
         wait(cancelled, "running", step=1)
         api.cancel(cancelled)
         wait(cancelled, "cancelled")
-        HERE.end(run_folder(cancelled), 5)
+        LOCAL.end(run_folder(cancelled), 5)
         was = os.geteuid()
         for path in (Path(place), *Path(place).rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -173,7 +175,7 @@ def test_a_read_only_workspace_can_be_looked_at_and_every_change_is_one_clear_li
             if was == 0:
                 os.seteuid(65534)  # root may write anywhere
             assert {run.state for run in api.list_runs()} == {"done", "cancelled"}
-            for change in (lambda: HERE.submit(spec(2)), lambda: api.resume(cancelled), lambda: api.delete(run_id)):
+            for change in (lambda: LOCAL.submit(spec(2)), lambda: api.resume(cancelled), lambda: api.delete(run_id)):
                 with pytest.raises(WorkspaceError, match=r"cannot be written: Permission denied.*STVLM_HOME"):
                     change()
             with pytest.raises(WorkspaceError, match="cannot be written"):

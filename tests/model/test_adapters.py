@@ -32,7 +32,7 @@ from stvlm.model.stvlm import STVLM
 from stvlm.training import checkpoint as checkpoints
 from stvlm.training.fit import fit, make_model
 from stvlm.training.trainer import FitConfig, Training
-from tests.test_anchor import wave_series
+from tests.support.series import wave_series
 
 CONFIG = FitConfig(
     lookback=12, horizon=6, seasons_minutes=(1440,), split=(0.8, 0.1, 0.1), max_steps=10, min_gain=-1.0, batch_size=4, device="cpu"

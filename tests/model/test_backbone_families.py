@@ -18,8 +18,8 @@ from stvlm.model.fusion import FirstLayerFusion
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM
 from stvlm.training.fit import FitConfig, fit, make_model
-from tests.small_backbones import MAKERS, save_small
-from tests.test_anchor import wave_series
+from tests.support.series import wave_series
+from tests.support.small_backbones import MAKERS, save_small
 
 CONFIG = FitConfig(
     lookback=12, horizon=6, split=(0.9, 0.05, 0.05), seasons_minutes=(1440,), max_steps=2, min_gain=-1.0, batch_size=2, device="cpu",

@@ -11,8 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from stvlm.model.distributed import ProcessGroup, broadcast_decision, process_group
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 
 def trained(command: list[str], files: tuple[Path, Path], out: Path) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,5 @@
 """What a GPU does otherwise than a CPU; skipped where there is none."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +9,11 @@ from stvlm.inference.predict import predict_many
 from stvlm.model import backbone as backbones
 from stvlm.model.grad_accumulation import make_quick, retry_smaller_on_oom
 from stvlm.model.stvlm import STVLM
+from tests.support.paths import CHECKPOINTS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-MODEL = Path(__file__).resolve().parents[1] / "stvlm/assets/checkpoints" / "irish_wind"
+
+MODEL = CHECKPOINTS / "irish_wind"
 CUDA = torch.device("cuda")
 
 

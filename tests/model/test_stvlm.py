@@ -17,7 +17,7 @@ from stvlm.model.losses import window_odds
 from stvlm.model.stvlm import STVLM
 from stvlm.training.fit import FitConfig, fit, make_model, pick_device, split_of
 from stvlm.training.trainer import needed_gain, schedule
-from tests.test_anchor import wave_series
+from tests.support.series import wave_series
 
 CONFIG = FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=24, min_gain=-1.0, batch_size=8)
 

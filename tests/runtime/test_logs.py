@@ -35,7 +35,7 @@ def test_an_error_that_quotes_a_cell_is_told_by_its_kind_and_place(capsys):
         logger.exception(f"cell {SECRET}")
     first, second = lines(capsys)
     assert first["error"] == second["error"] == "ValueError"
-    assert first["at"][-1].startswith("tests/test_logs.py:")
+    assert first["at"][-1].startswith("runtime/test_logs.py:")
     assert first["level"] == "ERROR"
 
 

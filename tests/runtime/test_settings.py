@@ -1,14 +1,12 @@
 """Environment variables are read and checked in one place, and documented as they are."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from stvlm.cli.main import main
 from stvlm.runtime.settings import RaySettings, Settings, SettingsError, settings, variables
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 
 def table() -> str:

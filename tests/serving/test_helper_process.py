@@ -13,7 +13,7 @@ from stvlm.core.windows import Window
 from stvlm.inference.predict import predict
 from stvlm.serving.helper_process import Beside, forecast
 from stvlm.training.zero_shot import fit_state, zero_shot
-from tests.odd_answers import OddError, fail_oddly, make_a_lock
+from tests.support.odd_answers import OddError, fail_oddly, make_a_lock
 
 SECONDS = 60.0
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -15,8 +14,9 @@ from stvlm.datasets.samples import load_sample
 from stvlm.inference.predict import predict, predict_together
 from stvlm.model.stvlm import STVLM
 from stvlm.serving.request_queue import TOGETHER, BusyError, Resident
+from tests.support.paths import CHECKPOINTS
 
-MODEL = Path(__file__).resolve().parents[1] / "stvlm/assets/checkpoints" / "irish_wind"
+MODEL = CHECKPOINTS / "irish_wind"
 
 
 def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_model():

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import shapely
 from scipy import sparse
-from test_anchor import wave_series
 
 from stvlm.anchor.features import Transform
 from stvlm.anchor.fit import fit_anchor
@@ -27,6 +26,7 @@ from stvlm.spatial.interpolation import (
     weighted_median,
 )
 from stvlm.spatial.locations import Locations, known_columns, locations_at, locations_of, spatial_folds
+from tests.support.series import wave_series
 
 MIDDLE = LEVELS.index(0.5)
 

@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 
 def test_a_worker_killed_at_random_moments_ends_with_the_losses_and_weights_of_one_never_stopped():

@@ -1,22 +1,19 @@
 """The Compare page: results of one's own, a panel in words, hostile files, and the command that makes a result."""
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from stvlm.ui import compare
-from tests.test_pages import param, visit, words
-from tests.test_results import content
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.pages import param, start, visit, words
+from tests.support.results import content
 
 
 @pytest.fixture
 def app(home, tmp_path, monkeypatch) -> AppTest:
     monkeypatch.setattr(compare, "SHIPPED", tmp_path / "none")
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    return start()
 
 
 def with_results(app: AppTest, *files: tuple[str, dict | str]) -> AppTest:

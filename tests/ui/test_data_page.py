@@ -1,33 +1,16 @@
 """The Data page without a browser: files dropped or lying there, columns, findings, fixes tried and applied, the way back."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from stvlm.io.read import InputError, read_tables
 from stvlm.quality import report
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.services import uploads as folders
 from stvlm.ui.shell import view_state
-from tests.test_pages import SECONDS, param, visit, words
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def app(home) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
-
-
-def upload(app: AppTest, *files: tuple[str, str]) -> AppTest:
-    app = visit(app, "data", source="own")
-    app.file_uploader[0].set_value([(name, content.encode(), "text/csv") for name, content in files])
-    app.run()
-    assert not app.exception, app.exception
-    return app
+from tests.support.pages import param, start, upload, visit, words
 
 
 def test_a_file_without_places_is_refused_with_its_cure(app):
@@ -48,7 +31,7 @@ def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_li
     button.click().run()
     data = param(app, "data")
     assert app.title[0].value == "Data"
-    fresh = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
+    fresh = start()
     fresh = visit(fresh, "data", data=data)
     assert not fresh.error
     assert [m.value for m in fresh.metric][:2] == ["3", "3"]

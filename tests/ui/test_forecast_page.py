@@ -20,7 +20,7 @@ from stvlm.ui.forecast import alarms, downloads, location, page
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs
 from stvlm.ui.shell.i18n import language, spoken
-from tests.test_pages import app, finished_run, param, visit, words  # noqa: F401  app and finished_run are fixtures
+from tests.support.pages import param, visit, words
 
 IRISH = "sample:irish_wind"
 
@@ -188,7 +188,7 @@ def test_the_commands_name_the_model_the_data_and_the_moment(forecast, window, h
 
 
 @pytest.mark.parametrize("kind", ["forecast", "play", "off", "alarm"])
-def test_every_map_opens(app, finished_run, small_series, kind):  # noqa: F811
+def test_every_map_opens(app, finished_run, small_series, kind):
     opened = visit(app, "forecast", data=finished_run[0], show=kind, cutoff=str(small_series.times[300]))
     assert not opened.error
     arguments = json.loads(opened.get("component_instance")[0].proto.json_args)
@@ -197,7 +197,7 @@ def test_every_map_opens(app, finished_run, small_series, kind):  # noqa: F811
     assert len(opened.get("download_button")) == 7
 
 
-def test_a_rule_of_the_url_lists_its_alarms_and_another_level_changes_the_url(app, finished_run, small_series):  # noqa: F811
+def test_a_rule_of_the_url_lists_its_alarms_and_another_level_changes_the_url(app, finished_run, small_series):
     opened = visit(app, "forecast", data=finished_run[0], cutoff=str(small_series.times[300]), alarm="above 45 50")
     listed = [frame.value for frame in opened.dataframe if "Highest chance, %" in frame.value.columns]
     assert len(listed) == 1
@@ -207,7 +207,7 @@ def test_a_rule_of_the_url_lists_its_alarms_and_another_level_changes_the_url(ap
     assert "No sensor is forecast above 500 km/h" in words(opened).replace("\\", "")
 
 
-def test_a_group_of_the_url_is_drawn_and_tabled_and_let_go(app, finished_run):  # noqa: F811
+def test_a_group_of_the_url_is_drawn_and_tabled_and_let_go(app, finished_run):
     opened = visit(app, "forecast", data=finished_run[0], group="1-3")
     assert "Mean of the 3 chosen sensors" in words(opened)
     tables = [frame.value for frame in opened.dataframe if "Name" in frame.value.columns or "Sensor" in frame.value.columns]
@@ -238,7 +238,7 @@ def test_the_page_says_how_much_wider_the_band_of_a_place_is(forecast):
     np.testing.assert_allclose(table["Forecast, km/h"], here.median[:, 0])
 
 
-def test_a_place_of_the_url_is_forecast_and_one_out_of_reach_is_refused(app, finished_run, small_series):  # noqa: F811
+def test_a_place_of_the_url_is_forecast_and_one_out_of_reach_is_refused(app, finished_run, small_series):
     lat, lon = small_series.network.lat.mean(), small_series.network.lon.mean()
     opened = visit(app, "forecast", data=finished_run[0], place=f"{lat:.5f},{lon:.5f}")
     said = words(opened).replace("\\", "")
@@ -250,7 +250,7 @@ def test_a_place_of_the_url_is_forecast_and_one_out_of_reach_is_refused(app, fin
     assert "Choose a place nearer to the sensors" in far.warning[0].value
 
 
-def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series):  # noqa: F811
+def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series):
     end = str(small_series.times[-1] + (small_series.times[1] - small_series.times[0]))
     opened = visit(app, "forecast", data=finished_run[0], cutoff=end, show="off")
     assert "Nothing has been measured yet for these times" in words(opened)
@@ -263,6 +263,6 @@ def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
     assert page.belief_sentence({"believed": gate | {"mae": None}}) == page.belief_sentence({}) == ""
 
 
-def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):  # noqa: F811
+def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):
     app = visit(app, "forecast", data=IRISH, model="zero-shot")
     assert "was trained on many sensor networks, this one among them" in words(app)

@@ -8,12 +8,12 @@ from string import Formatter
 import pytest
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
-from test_pages import NEEDS_A_NETWORK, app, visit  # noqa: F401  the fixture starts the app
 
 from stvlm.evaluation.ablation import ABLATIONS, verdict
 from stvlm.modalities.image.views import VIEWS
 from stvlm.ui.services import networks
 from stvlm.ui.shell import i18n, layout
+from tests.support.pages import NEEDS_A_NETWORK, visit
 
 GIVEN = "sample:irish_wind"
 NO_WORDS = ("id", "icon", "page", "query_string", "url")  # fields of messages
@@ -67,12 +67,12 @@ def left_over(page: AppTest) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", list(layout.PAGES))
-def test_a_german_page_has_no_english_sentence_left(app, name):  # noqa: F811
+def test_a_german_page_has_no_english_sentence_left(app, name):
     page = visit(app, name, data=GIVEN, lang="de", lesson="2")
     assert {key: piece for key, piece in left_over(page).items() if key not in BROUGHT.get(name, ())} == {}
 
 
-def test_a_german_page_without_a_network_says_in_german_how_to_get_one(app):  # noqa: F811
+def test_a_german_page_without_a_network_says_in_german_how_to_get_one(app):
     for name in NEEDS_A_NETWORK:
         page = visit(app, name, lang="de")
         assert left_over(page) == {}

@@ -3,7 +3,6 @@
 import ast
 import re
 from dataclasses import fields
-from pathlib import Path
 from string import Formatter
 
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 
 from stvlm.charts.labels import Wording
 from stvlm.ui.shell import i18n, layout
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 
 def gaps(sentence: str) -> set[str]:

@@ -7,8 +7,7 @@ import pytest
 
 from stvlm.modalities.image.views import VIEWS
 from stvlm.ui.services import networks
-from tests.test_data_page import upload
-from tests.test_pages import app, param, visit, words  # noqa: F401  app is a fixture
+from tests.support.pages import param, upload, visit, words
 
 SENSORS = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 READINGS = "timestamp,S1,S2,S3\n" + "".join(
@@ -19,7 +18,7 @@ HEIGHT = "ncols 2\nnrows 2\nxllcorner -6.3\nyllcorner 53.3\ncellsize 0.05\n1 2\n
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_channel_of_a_view_opens(app, view):  # noqa: F811
+def test_every_channel_of_a_view_opens(app, view):
     for channel, what in enumerate(VIEWS[view].channels):
         opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel=f"{view} {channel + 1}")
         assert not opened.error
@@ -32,7 +31,7 @@ def test_every_channel_of_a_view_opens(app, view):  # noqa: F811
         assert "These pixels have no place on the map" in words(opened)
 
 
-def test_sensors_dropped_in_the_url_are_named_and_taken_back(app):  # noqa: F811
+def test_sensors_dropped_in_the_url_are_named_and_taken_back(app):
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel="field 1", dropped="6")
     said = words(opened).replace("\\", "")
     assert "Dropped: Dublin (DUB). Without them a pixel changes by" in said
@@ -45,7 +44,7 @@ def test_sensors_dropped_in_the_url_are_named_and_taken_back(app):  # noqa: F811
 
 
 @pytest.mark.parametrize("channel", ["field 1", "relations 1"])
-def test_two_moments_are_compared(app, channel):  # noqa: F811
+def test_two_moments_are_compared(app, channel):
     first = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel)
     n_pictures = [len(first.get(kind)) for kind in ("component_instance", "plotly_chart")]
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel, other="1978-06-01T00:00:00")
@@ -58,7 +57,7 @@ def test_two_moments_are_compared(app, channel):  # noqa: F811
 
 
 @pytest.mark.parametrize("channel", ["field 1", "space-time 1"])
-def test_the_moments_before_are_played(app, channel):  # noqa: F811
+def test_the_moments_before_are_played(app, channel):
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel=channel)
     opened.toggle(key="play").set_value(True).run()
     assert not opened.exception
@@ -69,14 +68,14 @@ def test_the_moments_before_are_played(app, channel):  # noqa: F811
         assert len(figure["frames"]) == 12
 
 
-def test_another_image_is_chosen_by_its_name(app):  # noqa: F811
+def test_another_image_is_chosen_by_its_name(app):
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel="field 2")
     opened.session_state["tied-view"] = "relations"
     control = opened.get("button_group")[0]
     assert [option.content for option in control.proto.options] == [view.title for view in VIEWS.values()]
 
 
-def test_the_page_says_which_images_the_forecaster_reads(app, small_series):  # noqa: F811
+def test_the_page_says_which_images_the_forecaster_reads(app, small_series):
     data = networks.add(small_series, "Fresh", ["a.csv"], ())
     opened = visit(app, "images", data=data, channel="field 1")
     assert param(opened, "model") == "zero-shot"
@@ -88,14 +87,14 @@ def test_the_page_says_which_images_the_forecaster_reads(app, small_series):  # 
         assert "6 × 3 × 32 × 32" in words(opened)
 
 
-def test_space_time_is_shown_in_the_unit_of_the_readings(app):  # noqa: F811
+def test_space_time_is_shown_in_the_unit_of_the_readings(app):
     opened = visit(app, "images", data="sample:irish_wind", model="anchor", channel="space-time 1")
     figure = json.loads(opened.get("plotly_chart")[0].proto.spec)
     assert figure["layout"]["title"]["text"] == "wind speed, reading, knots"
     assert figure["layout"]["yaxis"]["ticktext"][0] == "Valentia (VAL)"
 
 
-def test_a_base_layer_and_a_grid_are_uploaded_and_painted(app):  # noqa: F811
+def test_a_base_layer_and_a_grid_are_uploaded_and_painted(app):
     files = ("roads.geojson", json.dumps(ROADS)), ("height.asc", HEIGHT)
     opened = upload(app, ("sensors.csv", SENSORS), ("readings.csv", READINGS), *files)
     assert not opened.error

@@ -1,7 +1,5 @@
 """The Learn page: each step shows its tensors, and tells a right answer from a wrong one by the model itself."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,15 +7,9 @@ from streamlit.testing.v1 import AppTest
 from stvlm.datasets.samples import load_sample
 from stvlm.inference.trace import quiz_options
 from stvlm.ui.learn import STEPS
-from tests.test_pages import param, visit, words
+from tests.support.pages import param, visit, words
 
-ROOT = Path(__file__).resolve().parents[1]
 CITY = "sample:synthetic_city"
-
-
-@pytest.fixture
-def app(home) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=90).run()
 
 
 def at_step(app: AppTest, step: str, **query: str) -> AppTest:

@@ -1,46 +1,15 @@
 """The pages, driven without a browser: empty, with a sample, with files that are wrong, by a link."""
 
 import json
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from stvlm.jobs.run import DataSource, RunSpec, make_run_id, run_folder
-from stvlm.runtime.atomic import write_atomic
+from stvlm.jobs.run import run_folder
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs, view_state
 from stvlm.ui.shell import layout as frame
-
-ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 60
-INSIDE = [name for name in frame.PAGES if name != "home"]
-NEEDS_A_NETWORK = [name for name in INSIDE if name != "compare"]
-
-
-@pytest.fixture
-def app(home) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run()
-
-
-def visit(app: AppTest, name: str, **query: str) -> AppTest:
-    for key, value in query.items():
-        app.query_params[key] = value
-    app = app.switch_page(frame.PAGES[name].path).run()
-    assert not app.exception, app.exception
-    return app
-
-
-def param(app: AppTest, name: str) -> str:
-    value = app.query_params.get(name, "")
-    return value if isinstance(value, str) else value[0]
-
-
-def words(app: AppTest) -> str:
-    """Everything that the page says, as one text."""
-    kinds = ("markdown", "caption", "info", "warning", "error", "success", "title", "subheader", "text")
-    return "\n".join(str(element.value) for kind in kinds for element in app.main.get(kind))
+from tests.support.pages import INSIDE, NEEDS_A_NETWORK, param, visit, words
 
 
 def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
@@ -114,22 +83,6 @@ def test_what_belonged_to_one_network_is_forgotten_with_it(app):
     assert param(app, "data") == "sample:germany_pm10_daily"
     assert app.selectbox(key="tied-sensor").value != "DUB"
     assert "sensor" in view_state.VIEW
-
-
-@pytest.fixture
-def finished_run(home, small_series) -> tuple[str, str]:
-    """(id of an uploaded network, id of a run that ended with a model): untrained, so its forecast is the anchor's."""
-    from stvlm.training.fit import FitConfig, fit
-
-    data, run = networks.add(small_series, "Small [town]", ["readings.csv"], ()), make_run_id()
-    config = {"lookback": 12, "horizon": 4, "max_steps": 0, "device": "cpu"}
-    *_, last = fit(small_series, FitConfig(**config))
-    last.model.save(run_folder(run) / "model", last.model.manifest)
-    write_atomic(run_folder(run) / "spec.json", RunSpec(title="a *small* run", data=DataSource(dataset=data), config=config))
-    write_atomic(
-        run_folder(run) / "status.json", {"state": "done", "created": 1.0, "queued": 1.0, "step": 0, "total": 0, "val_mae": 1.5}
-    )
-    return data, run
 
 
 def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):

@@ -1,23 +1,19 @@
 """The Prompts page without a browser: tokens and numbers, a template with its error in place, saved templates, two windows."""
 
 import re
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from stvlm.ui import prompts
-from tests.test_pages import param, visit, words
+from tests.support.pages import param, start, visit, words
 
-ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 240  # the first visit imports the libraries of the model
 
 
 @pytest.fixture
 def app(home) -> AppTest:
-    return visit(
-        AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS).run(), "prompts", data="sample:irish_wind", model="anchor"
-    )
+    return visit(start(), "prompts", data="sample:irish_wind", model="anchor")
 
 
 def edit(app: AppTest, template: str) -> AppTest:

@@ -10,8 +10,6 @@ import time
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from test_jobs import HERE, _end_all, spec, wait  # noqa: F401  the fixture ends all workers
-from test_pages import SECONDS, app, finished_run, visit, words  # noqa: F401  fixtures: the app, a run with a model
 
 from stvlm.jobs import api
 from stvlm.jobs.run import run_folder
@@ -19,10 +17,14 @@ from stvlm.serving.request_queue import Resident
 from stvlm.ui import train
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs
+from tests.support.pages import SECONDS, visit, words
+from tests.support.runs import LOCAL, spec, wait
+
+pytestmark = pytest.mark.usefixtures("end_workers")
 
 
-def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is_lost(app: AppTest):  # noqa: F811
-    first, second = HERE.submit(spec(400, title="First")), HERE.submit(spec(1, title="Second"))
+def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is_lost(app: AppTest):
+    first, second = LOCAL.submit(spec(400, title="First")), LOCAL.submit(spec(1, title="Second"))
     wait(first, "running", step=1)
     while api.status(second).ahead is None:
         time.sleep(0.05)
@@ -41,10 +43,10 @@ def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is
 
 
 def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is_cut_short(
-    app: AppTest,  # noqa: F811
+    app: AppTest,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    run = HERE.submit(spec(400))
+    run = LOCAL.submit(spec(400))
     wait(run, "running", step=1)
     app = visit(app, "train", data="sample:irish_wind", run=run)
     assert "left" in app.get("progress")[0].proto.text
@@ -56,7 +58,7 @@ def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is
     assert {"Resume", "Delete this run"} <= {button.label for button in app.button}
 
 
-def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(forecasters, "forecaster", Resident(places=0))
     forecasters._forecast.clear()
     app = visit(app, "forecast", data="sample:irish_wind")
@@ -64,7 +66,7 @@ def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, m
     assert [warning.value for warning in app.warning] == [inputs.plain(told)]
 
 
-def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_chosen(app, monkeypatch, tmp_path):  # noqa: F811
+def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_chosen(app, monkeypatch, tmp_path):
     shutil.copytree(forecasters.CHECKPOINTS / "irish_wind", tmp_path / "irish_wind")
     (tmp_path / "irish_wind" / "model.safetensors").write_bytes(b"half")
     monkeypatch.setattr(forecasters, "CHECKPOINTS", tmp_path)
@@ -75,8 +77,8 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_
     assert len(chooser.options) > 1
 
 
-def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app: AppTest):  # noqa: F811
-    ids = [HERE.submit(spec(steps, title=f"Run of {steps}")) for steps in (1, 2)]
+def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app: AppTest):
+    ids = [LOCAL.submit(spec(steps, title=f"Run of {steps}")) for steps in (1, 2)]
     for run in ids:
         wait(run, "done")
     app = visit(app, "train", data="sample:irish_wind", run=ids[0])
@@ -94,15 +96,15 @@ def test_runs_are_filtered_renamed_compared_and_say_how_they_are_made_again(app:
     assert not app.exception
 
 
-def test_a_finished_run_shows_its_manifest(app: AppTest, finished_run: tuple[str, str]):  # noqa: F811
+def test_a_finished_run_shows_its_manifest(app: AppTest, finished_run: tuple[str, str]):
     data, run = finished_run
     app = visit(app, "train", data=data, run=run)
     assert json.loads(app.json[0].value)["fit"]["max_steps"] == 0
     assert "were: readings.csv" in app.code[0].value
 
 
-def test_several_runs_are_told_apart_by_what_differs(app: AppTest, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
-    ids = [HERE.submit(spec(steps, title="Twin")) for steps in (1, 2)]
+def test_several_runs_are_told_apart_by_what_differs(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    ids = [LOCAL.submit(spec(steps, title="Twin")) for steps in (1, 2)]
     for run in ids:
         wait(run, "done")
 

@@ -1,21 +1,14 @@
 """The What if page: news in the text slow traffic there, the URL holds the change, nonsense in it does no harm."""
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from stvlm.inference.scenario import Scenario
-from tests.test_pages import param, visit, words
+from tests.support.pages import param, visit, words
 
-ROOT = Path(__file__).resolve().parents[1]
 CITY = "sample:synthetic_city"
-
-
-@pytest.fixture
-def app(home) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=90).run()
 
 
 def moved(app: AppTest) -> list[float]:

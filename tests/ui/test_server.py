@@ -6,12 +6,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
