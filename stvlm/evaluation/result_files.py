@@ -12,9 +12,14 @@ import numpy as np
 import pandas as pd
 
 from stvlm.core.network import SensorNetwork
-from stvlm.io.source import InputError, show
+from stvlm.io.source import InputError, check_json, show
 
 LONGEST_FILE = 16_000_000  # bytes
+MOST_VALUES = 500_000  # of JSON in one file
+MOST_ROWS, MOST_VARIANTS, MOST_SENSORS, LONGEST_HORIZON, MOST_PARTS = 200, 200, 20_000, 10_000, 10
+LARGEST_NUMBER = 1e15
+LONGEST_SETTING = 20_000  # characters of JSON
+DRAWS, DRAWN_AT_ONCE = 2000, 1_000_000  # samples of a bootstrap; sensors of them held at one time
 PARTIAL = ".ablations.json"  # ending of the files with what is finished of a panel
 OF_OTHER_KINDS = ("benchmark", "levels", "shared", "unseen")  # files beside those of backtests begin so
 NUMBERS = ("mae", "rmse")
@@ -76,9 +81,10 @@ def read_result(name: str, content: bytes) -> Result:
     if len(content) > LONGEST_FILE:
         raise InputError(f"{show(name)}: holds more than {LONGEST_FILE // 1_000_000} MB, which no result does.")
     try:
-        raw = json.loads(content.decode("utf-8"))
-        return _result(name, raw)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        text = content.decode("utf-8")
+        check_json(content, name, MOST_VALUES)
+        return _result(name, json.loads(text))
+    except (UnicodeDecodeError, json.JSONDecodeError):
         raise InputError(f"{show(name)}: is no JSON. Give a file that `python -m stvlm backtest --json` wrote.") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
@@ -88,7 +94,8 @@ def read_result(name: str, content: bytes) -> Result:
 
 
 def _result(name: str, raw: dict[str, Any]) -> Result:
-    horizon = int(raw["horizon"])
+    horizon = _count(raw["horizon"], LONGEST_HORIZON)
+    _check_sizes(raw)
     means = {row["model"] for row in raw["scores"] if "seeds" in row}
     rows = [row for row in raw["scores"] if "seed" not in row or row["model"].removesuffix(f" seed {row['seed']}") not in means]
     scores = tuple(_score_row(row, horizon) for row in rows)
@@ -103,16 +110,27 @@ def _result(name: str, raw: dict[str, Any]) -> Result:
         str(raw.get("title") or name.removesuffix(".json"))[:80],
         str(raw.get("quantity") or "reading")[:60],
         str(raw.get("unit") or "")[:20],
-        int(raw["lookback"]),
+        _count(raw["lookback"]),
         horizon,
         None if few_shot is None else str(few_shot)[:20],
         None if step is None else _finite(step),
-        {str(part): int(count) for part, count in raw["windows"].items()},
+        {str(part)[:20]: _count(count) for part, count in raw["windows"].items()},
         scores,
         _network(raw.get("network"), max(len(row["mae_per_sensor"]) for row in scores)),
         tuple(_ablation_row(row) for row in raw.get("ablations", ())),
         dict(raw.get("ablation_setting", {})),
     )
+
+
+def _check_sizes(raw: dict[str, Any]) -> None:
+    """Refuse what no backtest writes, and what pages and charts are not made for."""
+    for key, most in (("scores", MOST_ROWS), ("ablations", MOST_VARIANTS), ("windows", MOST_PARTS)):
+        if len(raw.get(key, ())) > most:
+            raise ValueError(f"more than {most:,} {key}")
+    if max((len(row.get("mae_per_sensor", ())) for row in raw["scores"]), default=0) > MOST_SENSORS:
+        raise ValueError(f"more than {MOST_SENSORS:,} sensors")
+    if len(json.dumps(raw.get("ablation_setting", {}))) > LONGEST_SETTING:
+        raise ValueError("a setting without end")
 
 
 def _score_row(row: dict[str, Any], horizon: int) -> dict[str, Any]:
@@ -131,8 +149,8 @@ def _ablation_row(row: dict[str, Any]) -> dict[str, Any]:
     costs = ("seconds_per_epoch", "peak_mb", "peak_gpu_mb", "ms_per_window")
     spread = (row.get("spread") or {}).get("mae_network")
     return (
-        {"variant": str(row["variant"])[:60], "verdict": str(row["verdict"])[:500], "seeds": int(row["seeds"])}
-        | {"taken": int(row["taken"]), "same_as": None if row.get("same_as") is None else str(row["same_as"])[:60]}
+        {"variant": str(row["variant"])[:60], "verdict": str(row["verdict"])[:500], "seeds": _count(row["seeds"])}
+        | {"taken": _count(row["taken"]), "same_as": None if row.get("same_as") is None else str(row["same_as"])[:60]}
         | numbers
         | {key: _number(row.get(key)) for key in costs}
         | {"spread": _number(spread), "is_sure": bool(gap["is_sure"])}
@@ -147,15 +165,21 @@ def _network(raw: dict[str, Any] | None, n: int) -> SensorNetwork | None:
     return SensorNetwork(tuple(str(i)[:200] for i in raw["ids"]), lat, lon)
 
 
+def _count(value: Any, most: float = LARGEST_NUMBER) -> int:
+    if not 0 <= int(value) <= most:
+        raise ValueError(f"{show(value, 20)} is not from 0 to {most:,.0f}")
+    return int(value)
+
+
 def _number(value: Any) -> float:
-    """NaN for what is not there, or not finite."""
+    """NaN for what is not there, or out of all bounds."""
     number = float("nan") if value is None else float(value)
-    return number if math.isfinite(number) else float("nan")
+    return number if abs(number) <= LARGEST_NUMBER else float("nan")
 
 
 def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
+    number = _number(value)
+    if math.isnan(number):
         raise ValueError("a number is missing")
     return number
 
@@ -228,10 +252,9 @@ class SensorGap:
     """How the errors of two models differ from sensor to sensor.
 
     Attributes:
-        gaps: (N,) MAE of the first minus that of the second, in the unit; NaN where a sensor was never observed. same: all are 0,
-            but for rounding.
+        gaps: (N,) MAE of the first minus that of the second, in the unit; NaN where a sensor was never observed.
         mean, low, high: over the sensors, with a 95 % interval. better: sensors at which the first has the smaller error.
-        n: sensors that count.
+        n: sensors that count. same: whether all gaps are 0, but for rounding.
     """
 
     gaps: np.ndarray
@@ -249,12 +272,28 @@ def sensor_gap(result: Result, first: str, second: str) -> SensorGap:
     Raises:
         ValueError: rows without errors by sensor, or of different sensors.
     """
+    gaps, same = _gaps(result, first, second)
+    known = gaps[np.isfinite(gaps)]
+    random, n = np.random.default_rng(0), len(known)
+    at_once = max(DRAWN_AT_ONCE // n, 1)
+    means = [
+        known[random.integers(0, n, (min(at_once, DRAWS - done), n))].mean(axis=1) for done in range(0, DRAWS, at_once)
+    ]  # in pieces, so that the memory does not grow with the network
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return SensorGap(gaps, float(known.mean()), float(low), float(high), int((known < 0).sum()), n, same)
+
+
+def are_same(result: Result, first: str, second: str) -> bool:
+    """Whether two rows err alike at every sensor, but for rounding.
+
+    Raises:
+        ValueError: as `sensor_gap`.
+    """
+    return _gaps(result, first, second)[1]
+
+
+def _gaps(result: Result, first: str, second: str) -> tuple[np.ndarray, bool]:
     a, b = (next(row["mae_per_sensor"] for row in result.scores if row["model"] == name) for name in (first, second))
     if len(a) != len(b) or not np.isfinite(a - b).any():
         raise ValueError("These rows have no errors of the same sensors.")
-    gaps = a - b
-    known = gaps[np.isfinite(gaps)]
-    drawn = known[np.random.default_rng(0).integers(0, len(known), (2000, len(known)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    same = bool(np.abs(known).max() <= 1e-6 * np.abs(a[np.isfinite(gaps)]).max())
-    return SensorGap(gaps, float(known.mean()), float(low), float(high), int((known < 0).sum()), len(known), same)
+    return a - b, bool(np.nanmax(np.abs(a - b)) <= 1e-6 * np.abs(a[np.isfinite(a - b)]).max())

@@ -275,6 +275,22 @@ def read_json(file: SourceFile) -> Any:
         InputError: nested too deep, too many values, or not JSON.
     """
     data, _ = read_text(file)
+    check_json(data, file.name, file.limits.json_values)
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise InputError(f"{file.name}: not valid JSON ({show(str(error), 80)}). Export it again.") from None
+
+
+def check_json(data: bytes, name: str, most_values: int) -> None:
+    """Refuse JSON that would become many objects in memory, before it is parsed.
+
+    Args:
+        data: the text; it need not be JSON. name: of the file, for messages. most_values: numbers, texts, lists and objects.
+
+    Raises:
+        InputError: nested too deep, or too many values.
+    """
     bare = re.sub(rb'"(?:[^"\\]++|\\.)*+"?', b"", data, flags=re.DOTALL)  # the signs outside of texts; nothing is looked at twice
     depth, values = 0, 0
     for start in range(0, len(bare), CHUNK):
@@ -283,15 +299,9 @@ def read_json(file: SourceFile) -> Any:
         levels = depth + np.cumsum(opens.astype("int8") - np.isin(signs, list(b"}]")).astype("int8"), dtype="int32")
         depth, values = int(levels[-1]), values + int(opens.sum() + (signs == ord(",")).sum())
         if levels.max() > JSON_DEPTH:
-            raise InputError(f"{file.name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON.")
-        if values > file.limits.json_values:
-            raise InputError(
-                f"{file.name}: more than {file.limits.json_values:,} values. Leave out what is not needed, or use CSV."
-            )
-    try:
-        return json.loads(data, parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise InputError(f"{file.name}: not valid JSON ({show(str(error), 80)}). Export it again.") from None
+            raise InputError(f"{name}: nested more than {JSON_DEPTH} levels deep. Export plain GeoJSON.")
+        if values > most_values:
+            raise InputError(f"{name}: more than {most_values:,} values. Leave out what is not needed, or use CSV.")
 
 
 def _refuse_constant(word: str) -> None:

@@ -106,7 +106,9 @@ def score_windows(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, devi
         inputs = builder.build(block).to(device)
         made = model.quantiles(model(inputs), inputs).float().cpu().numpy()
         truth, anchor = inputs.target.cpu().numpy(), inputs.anchor.cpu().numpy()
-        bands = np.stack([tracker.calibrate(int(cutoff), row) for cutoff, row in zip(block, made.swapaxes(0, 1), strict=True)], axis=1)
+        bands = np.stack(
+            [tracker.calibrate(int(cutoff), row) for cutoff, row in zip(block, made.swapaxes(0, 1), strict=True)], axis=1
+        )
         cells += int(np.isfinite(truth).sum())
         errors = [np.nansum(np.abs(forecast - truth), dtype="f8") for forecast in (bands[MEDIAN], anchor)]
         held = [((bands[i] <= truth) & (truth <= bands[-1 - i])).sum() for i in range(MEDIAN)]

@@ -15,6 +15,7 @@ from stvlm.evaluation.result_files import (
     Result,
     SensorGap,
     ablation_table,
+    are_same,
     few_shot_points,
     horizon_steps,
     read_result,
@@ -240,7 +241,7 @@ def _shipped(stamp: tuple[tuple[str, float], ...]) -> tuple[Result, ...]:
 def _differ(one: Result, first: str, second: str) -> bool:
     """Whether two rows can be compared and do not forecast the same."""
     try:
-        return not sensor_gap(one, first, second).same
+        return not are_same(one, first, second)
     except ValueError:
         return False
 

@@ -1,6 +1,7 @@
 """Results read again: hostile ones are refused in words; tables and exports say what the file says and run nothing."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from bench.ablation_table import PAGE, ROOT, page
 from stvlm.charts.figures import comparison
 from stvlm.evaluation.result_files import (
     ablation_table,
+    are_same,
     few_shot_points,
     horizon_steps,
     read_result,
@@ -44,6 +46,16 @@ def read(**changes):
         json.dumps(content(ablations=[{"variant": "no image"}])).encode(),
         json.dumps(content(ablations="all")).encode(),
         json.dumps(content(windows=3)).encode(),
+        json.dumps(content(windows={"train": 10**400})).encode(),
+        json.dumps(content(windows={str(i): i for i in range(11)})).encode(),
+        json.dumps(content(lookback=-1)).encode(),
+        json.dumps(content(horizon=10_001, scores=[score_row("x", 1.0, []) | {"mae_per_step": [1.0] * 10_001}])).encode(),
+        json.dumps(content(scores=[score_row(str(i), 1.0, []) for i in range(201)])).encode(),
+        json.dumps(content(scores=[score_row(str(i), 1.0, [1.0] * 20_001) for i in range(2)])).encode(),
+        json.dumps(content(scores=[score_row("x", 1e300, [])])).encode(),
+        json.dumps(content(ablations=[ablation_row(str(i), 1.0) for i in range(201)])).encode(),
+        json.dumps(content(ablation_setting={"interval": "x" * 20_001})).encode(),
+        b'{"a": [' + b"[]," * 500_000 + b"[]]}",
         json.dumps(content(scores=[score_row("x", 1.0, [1.0]), score_row("y", 1.0, [1.0, 2.0])])).encode(),
     ],
 )
@@ -82,7 +94,9 @@ def test_single_seeds_give_way_to_their_mean():
 def test_models_that_forecast_the_same_are_said_to():
     twins = [score_row(name, 3.0, [3.0, 3.0, 2.0]) for name in ("anchor", "stvlm")]
     assert sensor_gap(read(scores=twins), "anchor", "stvlm").same
+    assert are_same(read(scores=twins), "anchor", "stvlm")
     assert not sensor_gap(read(), "=stvlm_x", "ridge").same
+    assert not are_same(read(), "=stvlm_x", "ridge")
 
 
 def test_results_of_unlike_horizons_share_first_middle_and_last_step():
@@ -104,6 +118,19 @@ def test_two_models_are_compared_at_each_sensor_that_was_observed():
     assert gap.low <= gap.mean <= gap.high
     with pytest.raises(ValueError, match="no errors of the same sensors"):
         sensor_gap(read(scores=[score_row("a", 1.0, []), score_row("b", 1.0, [1.0])]), "a", "b")
+
+
+def test_the_interval_of_a_large_network_takes_no_more_memory_than_that_of_a_small_one():
+    n = 20_000
+    a, b = np.random.default_rng(7).gamma(2.0, 1.0, (2, n)).round(3)
+    result = read(scores=[score_row("a", 2.0, list(a)), score_row("b", 2.0, list(b))], network=None)
+    tracemalloc.start()
+    gap = sensor_gap(result, "a", "b")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64e6  # in one piece: 640 MB
+    drawn = [(a - b)[rows].mean() for rows in np.random.default_rng(0).integers(0, n, (2000, n))]
+    np.testing.assert_allclose((gap.low, gap.high), np.quantile(drawn, [0.025, 0.975]), rtol=1e-9)
 
 
 def test_few_shot_curves_need_one_network_learnt_with_more_and_less():

@@ -29,6 +29,13 @@ for _name, _content, _words in (
     ("a score that is a text", json.dumps(FILE | {"scores": [ROW | {"mae": "<b>"}]}).encode(), "is no result of a backtest"),
     ("scores that are a text", json.dumps(FILE | {"scores": "many"}).encode(), "is no result of a backtest"),
     ("no scores", json.dumps(FILE | {"scores": []}).encode(), "is no result of a backtest"),
+    (
+        "120,000 sensors",
+        json.dumps(FILE | {"scores": [ROW | {"mae_per_sensor": [1] * 120_000}] * 2}).encode(),
+        "more than 20,000 sensors",
+    ),
+    ("5 million lists", b"[" + b"[]," * 5_000_000 + b"[]]", "more than 500,000 values"),
+    ("a count of 400 digits", json.dumps(FILE | {"lookback": 10**400}).encode(), "is not from 0 to"),
     ("a pickle", b"\x80\x04K\x01.", "is no JSON"),
 ):
     add("refused", f"result: {_name}", _words, lambda content=_content: {"content": content}, compare)
