@@ -67,7 +67,7 @@ class ModelInputs:
     """
 
     series: torch.Tensor
-    location_features: torch.Tensor
+    places: torch.Tensor
     anchor: torch.Tensor
     centre: torch.Tensor
     base: torch.Tensor

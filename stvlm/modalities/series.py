@@ -174,7 +174,7 @@ class SeriesConfig:
     columns: tuple[str, ...] = ()
     column_mean: tuple[float, ...] = ()
     column_std: tuple[float, ...] = ()
-    network_descriptors: tuple[float, ...] | None = None
+    character: tuple[float, ...] | None = None
 
     @classmethod
     def fit(cls, series: SensorSeries, start: int, stop: int) -> SeriesConfig:
