@@ -21,7 +21,7 @@ from stvlm.evaluation.result_files import (
 )
 from stvlm.io.source import InputError
 from stvlm.io.write import table_csv, table_latex, table_markdown
-from tests.support.results import content, score_row
+from tests.support.results import ablation_row, content, score_row
 
 
 def read(**changes):
