@@ -37,6 +37,7 @@ CHARTS_KNOW = ("stvlm.core", "stvlm.charts")
 DOORS = {
     "streamlit": ("app.py", "pages/", "stvlm/ui/"),
     "streamlit_folium": ("stvlm/ui/",),
+    "starlette": ("stvlm/ui/shell/server.py",),
     "folium": ("stvlm/charts/",),
     "plotly": ("stvlm/charts/",),
     "transformers": ("stvlm/model/backbone/",),

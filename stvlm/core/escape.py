@@ -9,7 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a spreadsheet would run a cell that starts so
+_SIGNS = r"=+\-@＝＋－＠"  # a spreadsheet takes a cell that begins with one of these for a formula
+_SKIPPED = r"""(?:[^\S\t\r\n]|['"])*"""  # and may pass over these before it
+_FORMULA = re.compile(rf"^(?={_SKIPPED}[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])(?={_SKIPPED}[{_SIGNS}])")
+_DEFUSED = re.compile(rf"^'(?={_SKIPPED}[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])'(?={_SKIPPED}[{_SIGNS}])")
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "*": "{*}", "\n": " ",
@@ -58,9 +61,28 @@ def latex(text: object) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in str(text))
 
 
-def cells(column: pd.Series) -> pd.Series:
-    """Text in a CSV that no spreadsheet takes for a formula: an apostrophe stands before a first = + - @, tab or line break."""
-    return column.where(~column.str.startswith(FORMULA), "'" + column)
+def cell(text: str) -> str:
+    """Text in a cell that no spreadsheet takes for a formula, whichever sign it takes for the end of a cell.
+
+    An apostrophe goes before what would begin as a formula, at the start and behind a semicolon, tab or line break: at these a spreadsheet
+    of another country begins a new cell, and so does pasting. `read_cell` takes it away again.
+    """
+    return _FORMULA.sub("'", text)
+
+
+def read_cell(text: str) -> str:
+    """The text that `cell` made this of."""
+    return _DEFUSED.sub("", text)
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts and column names are written by `cell`; its numbers and times are what they were."""
+    out = table.copy(deep=False)
+    for place, kind in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
+            column = table.iloc[:, place]
+            out.isetitem(place, column.map(lambda value: cell(value) if isinstance(value, str) else value))
+    return out.set_axis([cell(name) if isinstance(name, str) else name for name in table.columns], axis="columns")
 
 
 def file_name(text: object, ending: str = "") -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stvlm.core.escape import FORMULA, latex, table_cell
 from stvlm.core.escape import cells as cells_of_csv
+from stvlm.core.escape import latex, read_cell, table_cell
 from stvlm.core.forecast import Forecast
 from stvlm.io.source import InputError, open_source, show
 from stvlm.io.table import open_table
@@ -59,9 +59,8 @@ def write_forecast(forecast: Forecast, path: Path | str) -> None:
 
 def _write_csv(forecast: Forecast, path: Path) -> None:
     table = forecast_table(forecast)
-    table["sensor_id"] = cells_of_csv(table["sensor_id"])
     table["timestamp"] = _iso(table["timestamp"])
-    table.to_csv(path, index=False)
+    path.write_text(table_csv(table), encoding="utf-8", newline="")
 
 
 def _write_parquet(forecast: Forecast, path: Path) -> None:
@@ -105,21 +104,16 @@ def read_forecast(path: Path | str) -> pd.DataFrame:
     times = pd.DatetimeIndex(clock.times)
     cells["timestamp"] = times.tz_localize("UTC") if clock.zoned else times
     if file.kind == "text":
-        armed = cells["sensor_id"].str.startswith(tuple("'" + sign for sign in FORMULA))
-        cells["sensor_id"] = cells["sensor_id"].where(~armed, cells["sensor_id"].str.slice(1))
+        cells["sensor_id"] = cells["sensor_id"].map({name: read_cell(name) for name in cells["sensor_id"].unique()})
     return cells[list(COLUMNS)]
 
 
 # Tables as text for other programs: CSV, LaTeX, Markdown. Nothing in a cell is taken for a formula or a command.
 
 
-def table_csv(table: pd.DataFrame) -> str:
-    """A table as CSV; an apostrophe stands before texts and column names that a spreadsheet would run."""
-    out = table.copy()
-    for column in out.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in out.dtypes]]:
-        out[column] = cells_of_csv(out[column].astype("str"))
-    out.columns = cells_of_csv(pd.Series([str(column) for column in out.columns], dtype="str")).tolist()
-    return out.to_csv(index=False)
+def table_csv(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """A table as CSV, the only one of this program that others open; no text or column name in it is taken for a formula."""
+    return cells_of_csv(table).to_csv(index=False, float_format=float_format)
 
 
 def table_latex(table: pd.DataFrame, decimals: int = 3) -> str:

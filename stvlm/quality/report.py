@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from stvlm.core.escape import cells
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.io.adjacency import to_matrix
 from stvlm.io.read import RawTables, read_tables
 from stvlm.io.source import InputError, Source, show
+from stvlm.io.write import table_csv
 from stvlm.quality.errors import Problem, find_errors, usual_step, words_for
 from stvlm.quality.fixes import FIXES, Fix, apply_fixes
 from stvlm.quality.warnings import Columns, find_oddities, measure, summary
@@ -76,13 +76,11 @@ class QualityReport:
         keys = ("severity", "code", "where", "what", "why", "fix", "sensors")
         rows = [[p.severity, p.code, p.where, p.what, p.why, p.fix or "", " ".join(p.sensors)] for p in self.problems]
         table = pd.DataFrame(rows, columns=list(keys), dtype="str")
-        return table.apply(cells).to_csv(index=False)
+        return table_csv(table)
 
     def sensors_csv(self) -> str:
         """The figures of each sensor as CSV, one row each."""
-        table = self.per_sensor.reset_index()
-        texts = {c: cells(table[c].astype("str")) for c in ("sensor_id", "findings")}
-        return table.assign(**texts).to_csv(index=False, float_format="%.6g")
+        return table_csv(self.per_sensor.reset_index(), "%.6g")
 
 
 def inspect(raw: RawTables) -> QualityReport:

@@ -14,10 +14,10 @@ from stvlm.charts.figures import fusion
 from stvlm.charts.figures.fusion import triangle_html
 from stvlm.charts.maps import sensor_map
 from stvlm.charts.scale import with_unit
-from stvlm.core.escape import cells
 from stvlm.core.forecast import MODALITIES, FusionExplanation
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.core.windows import Window
+from stvlm.io.write import table_csv
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
 from stvlm.ui.shell.i18n import brief, moments, number, say
@@ -44,10 +44,10 @@ def download(explanation: FusionExplanation, suffix: str, label: str, words: str
 def as_csv(explanation: FusionExplanation) -> str:
     """A row for each sensor: id, place, shares, mean absolute change of the forecast without each modality."""
     network = explanation.network
-    found: dict[str, object] = {"sensor_id": cells(pd.Series(network.ids, dtype="object")), "lat": network.lat, "lon": network.lon}
+    found: dict[str, object] = {"sensor_id": network.ids, "lat": network.lat, "lon": network.lon}
     found |= {f"share_{name}": explanation.modality_weights[:, place] for place, name in enumerate(MODALITIES)}
     found |= {f"change_without_{name}": np.abs(change).mean(axis=0) for name, change in explanation.deletion.items()}
-    return pd.DataFrame(found).to_csv(index=False)
+    return table_csv(pd.DataFrame(found))
 
 
 def as_json(explanation: FusionExplanation) -> str:

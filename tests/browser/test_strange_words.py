@@ -1,5 +1,6 @@
 """Words of strangers in a real browser: in files, forms, runs, templates and addresses; they are shown, and nothing else comes of them."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -174,3 +175,31 @@ def test_hostile_words_in_the_address_are_nothing(page, app_url):
         page.goto(f"{app_url}/{name}?data=sample:irish_wind&{every}#{word}")
         map_frame(page) if name != "train" else page.get_by_role("button", name="Start").wait_for(timeout=SLOW)
         watch.look()
+
+
+def test_what_the_toolbar_of_a_table_saves_holds_no_formula(page, app_url, tmp_path):
+    ids = ("=1+1", "a;=cmd|' /C calc'!A0", "x;+1+1", "-plain")
+    hours = pd.date_range("2024-03-04", periods=120, freq="h").astype("str")
+    waves = 40 + np.sin(np.arange(120) / 4)[:, None] + np.random.default_rng(3).normal(0, 1, (120, len(ids)))
+    tables = {
+        "sensors.csv": {"sensor_id": ids, "lat": 52.5 + np.arange(4) / 100, "lon": [13.4, 13.5, 13.42, 13.46]},
+        "readings.csv": {"timestamp": hours, **dict(zip(ids, waves.round(2).T, strict=True))},
+    }
+    as_csv = {name: pd.DataFrame(columns).to_csv(index=False).encode() for name, columns in tables.items()}
+    page.add_init_script("delete window.showSaveFilePicker")  # its dialog is not part of the page
+    page.goto(f"{app_url}/data?source=own")
+    page.locator("input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "text/csv", "buffer": content} for name, content in as_csv.items()]
+    )
+    table = page.get_by_test_id("stDataFrame").last
+    table.wait_for(timeout=SLOW)
+    table.hover()
+    with page.expect_download(timeout=SLOW) as told:
+        page.get_by_role("button", name="Download as CSV").last.click()
+    told.value.save_as(tmp_path / "table.csv")
+    content = (tmp_path / "table.csv").read_text("utf-8-sig")
+    for end in ",;\t":
+        cells = [cell.strip('"') for row in csv.reader(content.splitlines(), delimiter=end) for cell in row]
+        assert [cell for cell in cells if cell.startswith(("=", "+", "@", "-p"))] == []
+    assert "'=1+1" in content
+    assert "a;'=cmd" in content

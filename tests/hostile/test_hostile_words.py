@@ -1,6 +1,7 @@
 """Text of strangers stays text wherever it goes: HTML, scripts, markdown, LaTeX, CSV, names of files. One function each, used by all."""
 
 import ast
+import csv
 import io
 import json
 import re
@@ -91,15 +92,62 @@ def test_latex_acts_on_nothing_in_a_text(text):
     assert not set("\\&%$#_{}~^[*\n") & set(written)
 
 
+FORMULA = re.compile(r"""[\s"]*[=+\-@＝＋－＠]""")
+
+
+def cells_of(text: str, end: str) -> list[str]:
+    """What a spreadsheet that ends a cell at this sign makes of a CSV; quotes inside a cell are letters."""
+    return [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=end) for cell in row]
+
+
 @quick
 @given(st.lists(texts, min_size=1, max_size=4))
-@example(["=1", "'=1"])
-def test_no_cell_of_a_csv_starts_as_a_formula(cells):
-    text = table_csv(pd.DataFrame({"=name": cells, "n": 1.5}))
-    read = pd.read_csv(io.StringIO(text, newline=""), keep_default_na=False, dtype="str", lineterminator="\n")
-    assert not str(read.columns[0]).startswith(escape.FORMULA)
-    for cell in escape.cells(pd.Series(cells, dtype="str")):
-        assert not cell.startswith(escape.FORMULA)
+@example(["=1", "'=1", " =1", '"=1"', "\t=1", "\u00a0＝1"])
+@example(["a;=cmd|' /C calc'!A0", "x;+1+1", "x;+1+1;", "x\t=1", "x\n=1", "x\r\n@SUM(1)", 'x; "=1"', 'x;""=1', "x;'=1"])
+def test_no_cell_of_a_csv_starts_as_a_formula_wherever_a_spreadsheet_ends_a_cell(names):
+    text = table_csv(pd.DataFrame({"time": "2024-03-04 00:00:00", "=name;=name": names, "n": 1.5}))
+    for end in ",;\t":
+        assert [cell for cell in cells_of(text, end) if FORMULA.match(cell)] == []
+    assert [escape.read_cell(escape.cell(name)) for name in names] == names
+
+
+def test_numbers_and_times_of_a_table_stay_what_they_are_and_texts_without_formulas_too():
+    table = pd.DataFrame(
+        {
+            "below zero": [-1.5, float("nan")],
+            "count": [-1, 2],
+            "time": pd.to_datetime(["2024-03-04", None]),
+            "mixed": [-1, "-1"],
+            "text": ["A-1; B, C 'D'", None],
+            "kind": pd.Categorical(["=a", "b"]),
+        }
+    )
+    defused = escape.cells(table)
+    same = ["below zero", "count", "time", "text"]
+    pd.testing.assert_frame_equal(defused[same], table[same])
+    assert defused["mixed"].tolist() == [-1, "'-1"]
+    assert defused["kind"].tolist() == ["'=a", "b"]
+
+
+def test_tables_reach_people_through_one_door_each():
+    shown = {
+        "dataframe",
+        "data_editor",
+        "line_chart",
+        "bar_chart",
+        "area_chart",
+        "scatter_chart",
+        "altair_chart",
+        "vega_lite_chart",
+    }
+    hashed = {ROOT / "stvlm/core/network.py", ROOT / "stvlm/core/series.py"}
+    for path in SOURCES:
+        for line, name, call in calls(path):
+            last = name.split(".")[-1]
+            where = f"{path.relative_to(ROOT)}:{line}"
+            assert last not in shown or path.name == "inputs.py", f"{where} {name}: its toolbar saves formulas; use inputs.table"
+            written = last == "to_csv" and path not in hashed
+            assert not written or path == ROOT / "stvlm/io/write.py", f"{where} {name}: use write.table_csv"
 
 
 @quick

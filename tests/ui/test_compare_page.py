@@ -33,7 +33,7 @@ def test_without_a_result_the_page_says_how_to_make_one(app):
 
 def test_a_result_of_ones_own_is_compared_mapped_and_put_in_words(app):
     app = with_results(app, ("wind.json", content()))
-    assert app.dataframe[0].value["Model"].tolist() == ["=stvlm_x", "ridge"]
+    assert app.dataframe[0].value["Model"].tolist() == ["'=stvlm_x", "ridge"]
     assert "has the smaller error at 1 of 2 sensors; its mean error is −0\\.5 m/s" in words(app)
     assert len(app.get("component_instance")) == 1
     assert "no image moves it by 0\\.3 %\\." in words(app)
@@ -64,4 +64,4 @@ def test_a_result_stays_when_one_comes_back_to_the_page(app):
     app = with_results(app, ("wind.json", content()))
     app = visit(app, "data", data="sample:irish_wind")
     app = visit(app, "compare")
-    assert app.dataframe[0].value["Model"].tolist() == ["=stvlm_x", "ridge"]
+    assert app.dataframe[0].value["Model"].tolist() == ["'=stvlm_x", "ridge"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from stvlm.core.escape import markdown
+from stvlm.core.escape import cells, markdown
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.ui.services import networks
@@ -133,12 +133,13 @@ def span(minutes: float) -> str:
 
 
 def table(rows: pd.DataFrame, alt: str, decimals: int = 2, **kwargs: object) -> object:
-    """A table without row numbers.
+    """A table without row numbers, the only door to `st.dataframe`: what its toolbar saves and what is copied from it holds no formula.
 
     Args:
         rows: to show. alt: the table in words. decimals: digits after the point of all numbers that are not whole by kind.
         kwargs: for `st.dataframe`; its `column_config` goes before ours.
     """
+    rows = cells(rows.reset_index(drop=True))
     number = st.column_config.NumberColumn(format=f"%.{decimals}f")
     ours = dict.fromkeys(rows.select_dtypes("floating").columns, number)
     return st.dataframe(rows, hide_index=True, alt=alt, column_config=ours | kwargs.pop("column_config", {}), **kwargs)
