@@ -70,6 +70,20 @@ def test_swapped_places_are_mended_by_a_button_and_the_fix_is_recorded(app):
     assert "Fixes applied: Swap latitude and longitude" in words(app)
 
 
+def test_a_fix_that_is_applied_again_stands_once_and_with_its_last_parameter():
+    def again() -> None:
+        from stvlm.ui.data import findings
+        from stvlm.ui.shell import view_state
+
+        for fix in ("resample:60", "sort-times", "resample:30", "resample:30"):
+            findings._apply(fix, view_state.kept("fixes", ()))
+        findings.undo_buttons(view_state.kept("fixes"))
+
+    shown = AppTest.from_function(again, default_timeout=SECONDS).run()
+    assert not shown.exception
+    assert [button.key for button in shown.button] == ["undo-sort-times", "undo-resample:30"]
+
+
 def test_from_a_network_one_goes_back_to_its_files_and_fixes(app):
     lines = ["sensor_id,lat,lon", "A,-110.1,45.2", "B,-110.2,45.3", "C,-110.3,45.1"]
     readings = "timestamp,A,B,C\n" + "".join(f"2025-01-{d:02} 00:00,{d},2,3\n" for d in range(1, 20))

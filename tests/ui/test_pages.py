@@ -1,9 +1,11 @@
 """The pages, driven without a browser: empty, with a sample, with files that are wrong, by a link."""
 
 import json
+import re
 from urllib.parse import parse_qs
 
 import pytest
+from streamlit.testing.v1 import AppTest, element_tree
 
 from stvlm.jobs.run import run_folder
 from stvlm.ui.services import networks
@@ -38,6 +40,61 @@ def test_a_page_opens_with_a_sample(app, name):
     app = visit(app, name, data="sample:irish_wind")
     assert not app.error, [e.value for e in app.error]
     assert frame.PAGES[name].title in words(app)
+
+
+class Label(str):
+    """A choice as the browser sends it: by what stands on it."""
+
+
+@pytest.fixture
+def by_label(monkeypatch) -> None:
+    """Widgets of AppTest can be set to a `Label`; by itself it knows them by their values alone, which it does not list."""
+    by_value = element_tree._format_value_for_widget
+
+    def text(to_label, value):
+        return str(value) if isinstance(value, Label) else by_value(to_label, value)
+
+    monkeypatch.setattr(element_tree, "_format_value_for_widget", text)
+
+
+def choices(app: AppTest) -> list[tuple[str, str, bool | Label]]:
+    """What can be switched on or chosen: kind and key of each widget in view, and what it may be set to; of a long list its last."""
+    switches = [(kind, widget.key, True) for kind in ("toggle", "checkbox") for widget in app.main.get(kind)]
+    rows = [
+        (kind, row.key, Label(text)) for kind in ("button_group", "radio") for row in app.main.get(kind) for text in row.options
+    ]
+    lists = [
+        ("selectbox", box.key, Label(box.options[-1]))
+        for box in app.main.get("selectbox")
+        if box.options and box.key != "tied-model"
+    ]
+    return lists + switches + rows
+
+
+@pytest.mark.usefixtures("by_label")
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("data", {"tied-source", "tied-measure", "tied-sensor"}),
+        ("forecast", {"tied-show", "tied-alarm-side", "rivals"}),
+        ("images", {"play", "clicks", "tied-channel", "tied-compare"}),
+        ("prompts", {"tied-reading", "token-borders"}),
+        ("fusion", {"tied-modality", "tied-head", "over-time"}),
+        ("whatif", {"tied-change-without", "tied-change-spoilt", "tied-change-moved"}),
+        ("compare", {"tied-result", "first-synthetic_city.json", "second-synthetic_city.json"}),
+        ("train", {"new-few_shot-sample:irish_wind", "new-tuning-sample:irish_wind"}),
+        ("learn", {"tied-lesson", "learn-sensor", "learn-image", "learn-fusion"}),
+    ],
+)
+def test_every_switch_and_every_choice_of_a_page_can_be_taken(app, name, seen):
+    app, taken = visit(app, name, data="sample:irish_wind"), []
+    while untaken := [choice for choice in choices(app) if choice not in taken]:
+        kind, key, value = untaken[-1]  # from below: what is chosen above decides what is below
+        taken.append(untaken[-1])
+        widget = getattr(app, kind)(key=key)
+        (widget.select if kind == "button_group" else widget.set_value)(value).run()
+        assert not app.exception, (taken[-1], [error.value for error in app.exception])
+    assert {re.sub(r"-+\d+$", "", key) for _, key, _ in taken} >= seen
 
 
 @pytest.mark.parametrize("data", ["sample:nothing", "0123456789abcdef", "../../etc", "<img src=x>"])

@@ -203,7 +203,9 @@ def _tried(code: str | None, bench: Bench) -> None:
 
 
 def _apply(name: str, fixes: tuple[str, ...]) -> None:
-    view_state.keep("fixes", (*fixes, name))
+    """Callback: a fix that was applied before, perhaps with another parameter, is replaced."""
+    others = (fix for fix in fixes if fix.partition(":")[0] != name.partition(":")[0])
+    view_state.keep("fixes", (*others, name))
     view_state.keep("tried", None)
 
 

@@ -51,6 +51,7 @@ def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callab
         figure: what the charts made. key: one per figure of a page. alt: the figure in words. height: in pixels.
         on_click: is given the point (x, y ...) that was clicked.
     """
+    key = f"figure-{key}"  # a widget of the same page may have the name
     figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"}, separators=say("format.separators"))
     if on_click is None:
         st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
