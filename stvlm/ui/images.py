@@ -319,12 +319,12 @@ def _linked(choice: forecasters.Choice, window: Window) -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         channel = _pick_channel(name, views[name])
-    on_map = views[name].is_georeferenced
+    is_georeferenced = views[name].is_georeferenced
     with right:
-        sensor = inputs.pick_sensor(network, say("common.sensor_or_map" if on_map else "common.sensor"))
+        sensor = inputs.pick_sensor(network, say("common.sensor_or_map" if is_georeferenced else "common.sensor"))
     place = names.index(name)
     # the names beside a matrix take room: it gets the whole width
-    left, right = st.columns([3, 2]) if on_map else (st.container(), st.columns([2, 3])[0])
+    left, right = st.columns([3, 2]) if is_georeferenced else (st.container(), st.columns([2, 3])[0])
     with left:
         other = pick_other(window)
         look = Look(window, seen.raster, views[name], channel, seen.images[place], silent, sensor)
@@ -333,7 +333,7 @@ def _linked(choice: forecasters.Choice, window: Window) -> None:
             return forecasters.seen(choice, look.at(cutoff).window, silent).images[place]
 
         beside = None if other is None else look.at(other, image_at(other))
-        if on_map:
+        if is_georeferenced:
             on_map(look, beside)
         else:
             on_axes(look, beside, image_at)

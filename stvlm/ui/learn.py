@@ -400,7 +400,7 @@ def forecast_step(lesson: Lesson) -> None:
     )  # fmt: skip
     st.markdown(say("learn.forecast.what", name=lesson.name))
     past = lesson.window.past[:, node]
-    labels = comparison.Labels(
+    labels = comparison.VersusLabels(
         past=say("whatif.past"),
         seen="",
         came=say("whatif.came"),

@@ -10,7 +10,6 @@ import pandas as pd
 import streamlit as st
 
 from stvlm.charts.figures import comparison, lines
-from stvlm.charts.figures import comparison as ranks
 from stvlm.core import windows
 from stvlm.core.series import SensorSeries
 from stvlm.jobs import api
@@ -192,11 +191,11 @@ def _watch(run_id: str, was_live: bool) -> None:
 def _ranks(rows: list[dict]) -> None:
     """Where the ranks of the low-rank adapters went, as a picture and as a table."""
     st.markdown(f"**{say('train.capacity')}**")
-    labels = render.drawn(ranks.Labels, "train")
-    figure = ranks.rank_lines(rows, layout.theme(), labels, lambda name: told("column", name))
+    labels = render.drawn(comparison.RankLabels, "train")
+    figure = comparison.rank_lines(rows, layout.theme(), labels, lambda name: told("column", name))
     render.plot(figure, "ranks", say("train.ranks_alt"), 320)
     with st.expander(say("format.table")):
-        table = ranks.rank_table(rows).rename(columns=lambda name: told("column", name))
+        table = comparison.rank_table(rows).rename(columns=lambda name: told("column", name))
         inputs.table(table, say("train.rank_table_alt", n=len(table)), key="rank-table")
 
 

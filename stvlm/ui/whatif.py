@@ -277,7 +277,7 @@ def pick_step(forecast: Forecast) -> int:
 def versus_figure(window: Window, before: Forecast, after: ScenarioResult, sensor: int, step: int | None) -> object:
     """Both forecasts of a sensor over time, in the language in view."""
     forecast = after.forecast
-    labels = comparison.Labels(
+    labels = comparison.VersusLabels(
         past=say("whatif.past"),
         seen=say("whatif.seen"),
         came=say("whatif.came"),

@@ -76,7 +76,7 @@ class Cluster:
         Raises:
             ClusterError: there is no job, or nobody knows whether there is one.
         """
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         left = [f"/{path.name}" for path in root.iterdir() if path.name not in SENT]
         sent = {"working_dir": str(root), "excludes": [*left, "__pycache__"]}
         environment = settings.runtime_env if "working_dir" in settings.runtime_env else sent | settings.runtime_env
