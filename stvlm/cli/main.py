@@ -31,7 +31,6 @@ from stvlm.cli.inputs import (
 )
 from stvlm.cli.outputs import Progress, Stage, write_json
 from stvlm.cli.parser import parse
-from stvlm.evaluation.ablation import ABLATIONS
 from stvlm.io.source import InputError
 from stvlm.runtime.settings import SettingsError, settings
 
@@ -41,16 +40,6 @@ if TYPE_CHECKING:
 
 
 # The ablation panel on the command line.
-
-HELP = (
-    "take things from the model, spoil or exchange them one at a time, train each variant anew, and say what it does to the "
-    f"error: all, or some of {', '.join(name.replace(' ', '-') for name in ABLATIONS)}. Each finished training is kept beside "
-    "OUT in a file that ends in .ablations.json, and the same command goes on from there"
-)
-STEPS_HELP = (
-    "of each training of stvlm, of every variant and of the deep baselines, so that all do equal work; --max-minutes does not bound "
-    "the variants, for on a busy machine equal time is not equal work"
-)
 
 
 def run_panel(options: argparse.Namespace, series: SensorSeries, fit_options: dict[str, Any], stage: Report) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stvlm import __version__
-from stvlm.cli import main
+from stvlm.evaluation.ablation import ABLATIONS
 
 VERBS = {
     "validate": "name what is wrong with the data, where, and which fix is offered",
@@ -23,6 +23,15 @@ VERBS = {
 MODELS_HELP = (
     "by default persistence,seasonal-naive,historical-average,ridge,zero-shot,anchor,stvlm; beside them anchor-lookback and, "
     "minutes more, boosting,dlinear,stid,graph-wavenet"
+)
+ABLATIONS_HELP = (
+    "take things from the model, spoil or exchange them one at a time, train each variant anew, and say what it does to the "
+    f"error: all, or some of {', '.join(name.replace(' ', '-') for name in ABLATIONS)}. Each finished training is kept beside "
+    "OUT in a file that ends in .ablations.json, and the same command goes on from there"
+)
+STEPS_HELP = (
+    "of each training of stvlm, of every variant and of the deep baselines, so that all do equal work; --max-minutes does not bound "
+    "the variants, for on a busy machine equal time is not equal work"
 )
 PRESET_HELP = "usual files and terms of metr-la, pems-bay, pems03, pems04, pems07 or pems08; --adjacency takes their distances"
 SHARED_HELP = (
@@ -169,8 +178,8 @@ def _add_backtest(parser: Parser) -> None:
         metavar="P",
         help="this share of the sensors falls silent before the test part; all are scored",
     )
-    parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=main.HELP)
-    parser.add_argument("--max-steps", type=_positive, metavar="N", help=main.STEPS_HELP)
+    parser.add_argument("--ablations", type=_words, metavar="NAME,…", help=ABLATIONS_HELP)
+    parser.add_argument("--max-steps", type=_positive, metavar="N", help=STEPS_HELP)
     parser.add_argument("--backbone", metavar="NAME", help="of stvlm, as in fit")
     parser.add_argument("--device", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")

@@ -4,13 +4,14 @@ import io
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from stvlm.io.read import InputError, read_tables
 from stvlm.quality import report
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.services import uploads as folders
 from stvlm.ui.shell import view_state
-from tests.support.pages import param, start, upload, visit, words
+from tests.support.pages import SECONDS, param, start, upload, visit, words
 
 
 def test_a_file_without_places_is_refused_with_its_cure(app):
