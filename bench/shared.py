@@ -28,7 +28,7 @@ HEAD = """# Weights that networks share
 
 Made by `python -m bench.shared --page` from what `python -m bench.shared --data FOLDER --groups …` measured.
 
-`checkpoints/stvlm-tiny` holds one set of weights for any network: `python -m stvlm pretrain` trains it on many networks together (no
+`stvlm/assets/checkpoints/stvlm-tiny` holds one set of weights for any network: `python -m stvlm pretrain` trains it on many networks together (no
 reading of their test parts) and on made-up fields that obey known physics. Nothing in it belongs to a sensor, a step or a unit. On a new
 network its forecast is added to that of the anchor that nothing was fitted for, as far as replaying the network's own recent past says
 (the share, 0 for not at all). Nothing is trained on the network.
