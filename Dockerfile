@@ -9,16 +9,16 @@ FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
-COPY requirements.txt .
-RUN python -m pip install -r requirements.txt
+# What it runs on, without the tests' tools; this layer is built again only when the lists change.
+COPY pyproject.toml ./
+COPY tools/requirements.py tools/
+RUN python tools/requirements.py core app > /tmp/requirements.txt && python -m pip install -r /tmp/requirements.txt
 
 COPY .streamlit .streamlit
-COPY app.py ./
+COPY app.py README.md LICENSE ./
 COPY pages pages
 COPY stvlm stvlm
-COPY checkpoints checkpoints
-COPY sample_data sample_data
-COPY docs/results docs/results
+RUN python -m pip install --no-deps . && rm -r /app/*
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin stvlm && mkdir /workspace && chown stvlm /workspace
 USER 10001
 
@@ -30,4 +30,4 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", 
   "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4).read()"]
 
 # Inside a container every interface is its own; outside, publish the port on the loopback of the host only, as above.
-ENTRYPOINT ["python", "-m", "streamlit", "run", "app.py", "--server.address", "0.0.0.0"]
+ENTRYPOINT ["stvlm", "serve", "--server.address", "0.0.0.0"]

@@ -40,6 +40,7 @@ DOORS = {
     "starlette": ("stvlm/ui/shell/server.py",),
     "folium": ("stvlm/charts/",),
     "plotly": ("stvlm/charts/",),
+    "geopandas": ("stvlm/core/", "stvlm/io/"),
     "transformers": ("stvlm/model/backbone/",),
     "tokenizers": ("stvlm/model/backbone/",),
     "gguf": ("stvlm/model/backbone/",),

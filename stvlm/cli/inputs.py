@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stvlm.io.source import InputError
+from stvlm.runtime.assets import shipped
 
 if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.core.series import SensorSeries
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.io.read import RawTables
     from stvlm.model.stvlm import STVLM
 
-ROOT = Path(__file__).resolve().parents[2]
 ZERO_SHOT = "zero-shot"
 STEPS_AHEAD = 12  # of a forecast for which nobody says how far
 
@@ -139,6 +139,7 @@ def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
     from stvlm.model.stvlm import STVLM
 
     is_zero_shot = str(options.model) == ZERO_SHOT
+    options.model = shipped(options.model, "checkpoints")
     if not is_zero_shot and not (options.model / "config.json").is_file():
         raise InputError(f"--model {options.model}: is no model folder (it has no config.json). Name a folder that `fit` wrote.")
     series = load_series(options)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stvlm import __version__
 from stvlm.cli.inputs import (
-    ROOT,
     about_input,
     check_out,
     check_training,
@@ -32,6 +31,7 @@ from stvlm.cli.inputs import (
 from stvlm.cli.outputs import Progress, Stage, write_json
 from stvlm.cli.parser import parse
 from stvlm.io.source import InputError
+from stvlm.runtime.assets import app_script
 from stvlm.runtime.settings import SettingsError, settings
 
 if TYPE_CHECKING:
@@ -446,7 +446,7 @@ def backbones(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Start the app: the same as `streamlit run app.py`."""
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *options.streamlit]
+    command = [sys.executable, "-m", "streamlit", "run", str(app_script()), *options.streamlit]
     os.execv(sys.executable, command)  # noqa: S606  no shell; the options are the caller's own
 
 

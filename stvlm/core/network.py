@@ -13,8 +13,11 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
+    import geopandas
+
     from stvlm.core.base_layer import BaseLayer
 
+WGS84 = 4326  # its EPSG code
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 
 
@@ -170,6 +173,37 @@ class SensorNetwork:
             facts=None if self.facts is None else self.facts.iloc[nodes].reset_index(drop=True),
             base_layer=self.base_layer,
         )
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """The sensors as N points in WGS84: the column sensor_id, then the facts; without adjacency and base layer."""
+        import geopandas  # takes a moment, and few ask for it
+
+        facts = pd.DataFrame(index=range(self.n_sensors)) if self.facts is None else self.facts.reset_index(drop=True)
+        facts = facts.rename(columns={name: f"fact {name}" for name in ("sensor_id", "geometry")})
+        table = pd.concat([pd.Series(self.ids, name="sensor_id", dtype="str"), facts], axis=1)
+        return geopandas.GeoDataFrame(table, geometry=geopandas.points_from_xy(self.lon, self.lat), crs=WGS84)
+
+    @classmethod
+    def from_geodataframe(cls, frame: geopandas.GeoDataFrame, sensor_id: str = "sensor_id") -> SensorNetwork:
+        """A network of points in any coordinate system.
+
+        Args:
+            frame: N rows with a point each; the other columns become facts.
+            sensor_id: the column with the ids.
+
+        Raises:
+            ValueError: no such column, no coordinate system, a row without a point, or what `SensorNetwork` refuses.
+        """
+        if sensor_id not in frame.columns:
+            raise ValueError(f"There is no column {sensor_id!r}; there are {', '.join(map(str, frame.columns))}.")
+        if frame.crs is None:
+            raise ValueError("The table states no coordinate system. Set it first: frame.set_crs(4326).")
+        points = frame.geometry.to_crs(WGS84)
+        if not (points.geom_type == "Point").all() or points.is_empty.any():
+            raise ValueError("Every row must have a point.")
+        facts = pd.DataFrame(frame.drop(columns=[sensor_id, frame.geometry.name])).reset_index(drop=True)
+        ids = tuple(frame[sensor_id].astype("str"))
+        return cls(ids, points.y.to_numpy(), points.x.to_numpy(), facts=facts if len(facts.columns) else None)
 
     @cached_property
     def fingerprint(self) -> str:

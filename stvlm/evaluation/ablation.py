@@ -22,6 +22,7 @@ from stvlm.core.series import SensorSeries
 from stvlm.evaluation.backtest import lay_course
 from stvlm.evaluation.methods import Course, Report
 from stvlm.evaluation.metrics import SOURCE, Interval, paired_interval
+from stvlm.runtime.assets import PACKAGE
 from stvlm.runtime.subprocess import run_apart
 
 # One training of a variant: its errors on every test window, and what it cost.
@@ -402,7 +403,6 @@ def _percent(value: float, low: float, high: float) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
-ROOT = Path(__file__).resolve().parents[1]
 __all__ = ["ABLATIONS", "ablation_names", "run_ablations"]
 
 
@@ -464,8 +464,8 @@ def run_ablations(
 
 def code_digest() -> str:
     """Names the code that a training runs: another one than before makes a panel that was stopped and resumed a mixed one."""
-    files = [p for room in ("anchor", "modalities", "model") for p in sorted((ROOT / room).rglob("*.py"))]
-    contents = [p.read_bytes() for p in (*files, *sorted((ROOT / "training").glob("*.py")))]
+    files = [p for room in ("anchor", "modalities", "model") for p in sorted((PACKAGE / room).rglob("*.py"))]
+    contents = [p.read_bytes() for p in (*files, *sorted((PACKAGE / "training").glob("*.py")))]
     return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 

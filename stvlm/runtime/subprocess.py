@@ -8,8 +8,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
+
+from stvlm.runtime.assets import PACKAGE
 
 Report = Callable[[str, float], None]
 LOADED = ["stvlm.training.fit", "stvlm.inference.predict"]  # once, by the process from which the others are forked
@@ -63,7 +64,7 @@ def _work(pipe: Connection, function: Callable[..., Any], arguments: tuple) -> N
 
 # A process that is this program again.
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = PACKAGE.parent
 
 
 def child_environment(**more: str) -> dict[str, str]:

@@ -120,3 +120,30 @@ def test_the_fingerprint_changes_with_everything_that_matters():
     ]
     assert len({net.fingerprint, *(o.fingerprint for o in others)}) == 5
     assert network([1, 2], [1, 2]).fingerprint == net.fingerprint
+
+
+def test_a_network_becomes_a_table_of_points_and_comes_back_from_any_coordinate_system():
+    facts = pd.DataFrame({"road": ["B1", "B2"], "geometry": ["straight", "bend"]})
+    network = SensorNetwork(("01", "2"), np.array([48.1, 48.2]), np.array([11.5, 11.6]), facts=facts)
+    table = network.to_geodataframe()
+    assert list(table.columns) == ["sensor_id", "road", "fact geometry", "geometry"]
+    assert (table.crs.to_epsg(), table.geometry[0].coords[0]) == (4326, (11.5, 48.1))
+    back = SensorNetwork.from_geodataframe(table.to_crs(25832))
+    assert back.ids == ("01", "2")
+    assert list(back.facts["fact geometry"]) == ["straight", "bend"]
+    np.testing.assert_allclose([back.lat, back.lon], [network.lat, network.lon], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda table: table.drop(columns="sensor_id"), "no column 'sensor_id'"),
+        (lambda table: table.set_crs(None, allow_override=True), "no coordinate system"),
+        (lambda table: table.set_geometry(table.to_crs(3857).buffer(1).to_crs(4326)), "must have a point"),
+        (lambda table: pd.concat([table, table]), "must be unique"),
+    ],
+)
+def test_a_table_that_is_no_network_is_refused(change, expected):
+    table = SensorNetwork(("a",), np.zeros(1), np.zeros(1)).to_geodataframe()
+    with pytest.raises(ValueError, match=expected):
+        SensorNetwork.from_geodataframe(change(table))

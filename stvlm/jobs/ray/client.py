@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from stvlm.jobs.run import RunError
+from stvlm.runtime.assets import PACKAGE
 from stvlm.runtime.settings import RaySettings, settings
 from stvlm.workspace.paths import workspace
 
@@ -76,7 +76,7 @@ class Cluster:
         Raises:
             ClusterError: there is no job, or nobody knows whether there is one.
         """
-        root = Path(__file__).resolve().parents[3]
+        root = PACKAGE.parent
         left = [f"/{path.name}" for path in root.iterdir() if path.name not in SENT]
         sent = {"working_dir": str(root), "excludes": [*left, "__pycache__"]}
         environment = settings.runtime_env if "working_dir" in settings.runtime_env else sent | settings.runtime_env
