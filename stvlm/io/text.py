@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
 from stvlm.io.source import InputError, show
+from stvlm.runtime.assets import asset
 
 LONGEST_NAME = 200  # characters of an id or a column name
 LONGEST_TEXT = 500  # characters of a fact
 _SPACES = re.compile(r"[\s\u2028\u2029]+")
-_TWINS = str.maketrans(  # letters of other alphabets that look Latin
-    "АВЕЅІЈКМНОРСТУХасеіјорѕухΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ", "ABESIJKMHOPCTYXaceijopsyxABEZHIKMNOPTYXovp"
-)
 
 
 def tidy(text: str) -> str:
-    """A name as one line of composed letters (NFC) without signs that nobody sees: controls, direction marks, zero-width signs."""
+    """A name as one line of composed letters (NFC) without characters that are not seen.
+
+    These are controls, direction marks, zero-width characters and all others that Unicode has drawn as nothing.
+    """
     if text.isascii() and text.isprintable():
         return text
-    text = unicodedata.normalize("NFC", _SPACES.sub(" ", text))
+    text = unicodedata.normalize("NFC", _SPACES.sub(" ", text)).translate(_invisible())
     return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Cn")).strip()
 
 
@@ -80,11 +84,43 @@ def cut_texts(facts: pd.Series) -> tuple[pd.Series, int]:
 
 
 def look_alike(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Pairs of names that differ, but hardly to the eye."""
+    """Pairs of names that differ, but hardly to the eye, as they stand or in capitals.
+
+    Names that differ in ASCII alone, such as S1 and Sl, or in upper and lower case, are those of people and no pair.
+    """
+    if all(map(str.isascii, names)):
+        return ()
     seen: dict[str, str] = {}
     pairs = []
     for name in names:
-        shape = unicodedata.normalize("NFKC", name).translate(_TWINS)
-        if seen.setdefault(shape, name) != name:
-            pairs.append((seen[shape], name))
+        for shape in (skeleton(name), skeleton(name.upper())):
+            other = seen.setdefault(shape, name)
+            if _beyond_ascii(other) != _beyond_ascii(name):
+                pairs.append((other, name))
+                break
     return tuple(pairs)
+
+
+def skeleton(text: str) -> str:
+    """What a text looks like: the same for two that can be confused by UTS 39, compared by their compatible forms (NFKC)."""
+    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text)).translate(_invisible())
+    return unicodedata.normalize("NFD", text.translate(_prototypes()))
+
+
+def _beyond_ascii(text: str) -> list[str]:
+    return sorted(letter for letter in text.casefold() if not letter.isascii())
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, Any]:
+    return json.loads(asset("unicode", "confusables.json").read_text("utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _invisible() -> dict[int, None]:
+    return {point: None for first, last in _tables()["invisible"] for point in range(first, last + 1)}
+
+
+@lru_cache(maxsize=1)
+def _prototypes() -> dict[int, str]:
+    return {ord(letter): shape for shape, letters in _tables()["prototypes"].items() for letter in letters}

@@ -23,6 +23,11 @@ read("a right-to-left override", "invisible", lambda: named("S1", "S\u202e2"))
 read("a soft hyphen", "invisible", lambda: named("S1", "S\u00ad2"))
 read("letters of another alphabet that look alike", "look alike", lambda: named("ABC", "\u0410BC"))
 read("full-width digits that look alike", "look alike", lambda: named("S1", "S\uff11"))
+for _sign in "\ufe0f\u034f\u3164\u2800\U000e0100\u180b\u115f\u17b4\u2062\uffa0\U000e0041\U0001d159":
+    read(f"an id with the unseen U+{ord(_sign):04X}", "invisible", lambda sign=_sign: named("S1", f"S2{sign}"))
+for _twin, _letter in zip("\u04bb\u0501\u04cf\u051d\u051b\u0475\u03b9\u03ba\u03b3\u0570\u13da\ua4d2", "hdIwqvikyhSd", strict=True):
+    read(f"an id with U+{ord(_twin):04X} for {_letter}", "look alike", lambda a=_twin, b=_letter: named(f"A{b}1", f"A{a}1"))
+refused("two ids that differ by a variation selector", "more than once", lambda: named("S1", "S1\ufe0f"))
 refused("two ids that differ by what cannot be seen", "more than once", lambda: named("S1", "S\u200b1"))
 refused("two ids that differ by the spelling of an accent", "more than once", lambda: named("Caf\u00e9", "Cafe\u0301"))
 refused("an id of invisible signs alone", "the sensor id is missing", lambda: named("S1", "\u200b\u200d"))
