@@ -5,19 +5,19 @@ import streamlit as st
 if __name__ == "__main__":
     from stvlm.ui import home
     from stvlm.ui.shell import layout
-    from stvlm.ui.shell.i18n import say
+    from stvlm.ui.shell.i18n import t
 
     layout.page("home")
     st.title("ST-VLM", anchor=False)
-    st.markdown(say("home.intro"))
+    st.markdown(t("home.intro"))
     home.flow()
     home.go_on()
-    st.subheader(say("home.try_sample"), anchor=False)
+    st.subheader(t("home.try_sample"), anchor=False)
     home.samples()
-    st.subheader(say("home.own"), anchor=False)
-    st.markdown(say("home.own_files"))
-    layout.page_link("data", say("common.upload"), source="own")
-    layout.warm_up()
+    st.subheader(t("home.own"), anchor=False)
+    st.markdown(t("home.own_files"))
+    layout.page_link("data", t("common.upload"), source="own")
+    layout.preload_libraries()
 else:  # imported by the server
     from stvlm.ui.shell.server import middleware
 

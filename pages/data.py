@@ -5,7 +5,7 @@ from stvlm.ui.shell import inputs, layout
 
 layout.page("data")
 if page.own_files():
-    upload_form.take()
+    upload_form.render()
 else:
     page.choose()
     series = inputs.need_series()

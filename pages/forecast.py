@@ -3,12 +3,12 @@
 from stvlm.ui.forecast import page
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout
-from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.i18n import t
 
 layout.page("forecast")
 series = inputs.need_series()
-choice, window = forecasters.pick(series)
+choice, window = forecasters.pick_forecast(series)
 forecast = forecasters.forecast(choice, window)
 page.about(choice, window, forecast)
-page.linked_views(choice, window, forecast, forecasters.forecasts(window))
-layout.page_link("fusion", say("forecast.to_fusion"))
+page.linked_views(choice, window, forecast, forecasters.baseline_forecasts(window))
+layout.page_link("fusion", t("forecast.to_fusion"))

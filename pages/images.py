@@ -6,5 +6,5 @@ from stvlm.ui.shell import inputs, layout
 
 layout.page("images")
 series = inputs.need_series()
-choice, window = forecasters.pick(series)
+choice, window = forecasters.pick_forecast(series)
 images.pictures(choice, window)

@@ -7,6 +7,6 @@ from stvlm.ui.shell import inputs, layout
 layout.page("learn")
 learn.begin()
 series = inputs.need_series()
-choice, window = forecasters.pick(series, explains=True)
+choice, window = forecasters.pick_forecast(series, explains=True)
 learn.lesson(choice, window)
 learn.glossary()

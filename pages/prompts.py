@@ -6,5 +6,5 @@ from stvlm.ui.shell import inputs, layout
 
 layout.page("prompts")
 series = inputs.need_series()
-choice, window = forecasters.pick(series)
+choice, window = forecasters.pick_forecast(series)
 prompts.prompt_and_template(choice, window)

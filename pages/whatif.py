@@ -6,6 +6,6 @@ from stvlm.ui.shell import inputs, layout
 
 layout.page("whatif")
 series = inputs.need_series()
-choice, window = forecasters.pick(series)
+choice, window = forecasters.pick_forecast(series)
 whatif.linked_views(choice, window)
 compare.panel_of_network()

@@ -29,7 +29,7 @@ from stvlm.runtime.assets import asset
 from stvlm.ui.data import findings
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import brief, number, say, told
+from stvlm.ui.shell.i18n import format_number, format_short, t, told
 
 SHIPPED = asset("results")
 MOST_UPLOADS = 12
@@ -42,63 +42,68 @@ def pick() -> tuple[tuple[Result, ...], Result]:
     Returns:
         Those chosen, and the one looked at closely.
     """
-    is_empty = not _shipped(_stamp()) and not view_state.kept("results")
-    with st.expander(say("compare.add"), icon=":material/upload_file:", expanded=is_empty):
+    is_empty = not _shipped(_stamp()) and not view_state.load("results")
+    with st.expander(t("compare.add"), icon=":material/upload_file:", expanded=is_empty):
         _upload()
-    found = {r.name: replace(r, title=told("sample", r.title)) for r in (*_shipped(_stamp()), *view_state.kept("results", ()))}
+    found = {r.name: replace(r, title=told("sample", r.title)) for r in (*_shipped(_stamp()), *view_state.load("results", ()))}
     if not found:
-        st.info(say("compare.none"))
+        st.info(t("compare.none"))
         command()
         st.stop()
     names = list(found)
     labels = _labels(found)
-    chosen = st.multiselect(say("compare.results"), names, names, format_func=labels.get, key="results", persist_state="session")
+    chosen = st.multiselect(t("compare.results"), names, names, format_func=labels.get, key="results", persist_state="session")
     if not chosen:
-        st.info(say("compare.choose"))
+        st.info(t("compare.choose"))
         st.stop()
-    one = view_state.chosen("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
+    one = view_state.param_in("result", chosen, next((name for name in chosen if found[name].ablations), chosen[0]))
     if len(chosen) > 1:
-        key = view_state.tied("result", one)
+        key = view_state.bind("result", one)
         st.selectbox(
-            say("compare.closely"), chosen, key=key, format_func=labels.get, on_change=view_state.taken, args=("result", key, str)
+            t("compare.closely"),
+            chosen,
+            key=key,
+            format_func=labels.get,
+            on_change=view_state.sync_to_url,
+            args=("result", key, str),
         )
     return tuple(found[name] for name in chosen), found[one]
 
 
 def errors(results: tuple[Result, ...], one: Result) -> None:
     """Models × data × horizons, and the error of the result in view by step."""
-    st.subheader(say("compare.errors"), anchor=False)
+    st.subheader(t("compare.errors"), anchor=False)
     table = score_tables(results)
     if table["Unit"].nunique() == 1:
         table = table.drop(columns="Unit")
     if len(results) == 1:
         table = table.drop(columns="Data")
     table = _headed(table.dropna(axis=1, how="all"))
-    inputs.table(table, say("compare.errors_alt", n=len(table)), decimals=3)
-    unit = inputs.plain(one.unit) or say("compare.no_unit")
-    windows = {part: number(one.windows.get(part, 0), 0) for part in ("test", "train")}
-    st.caption(say("compare.errors_note", unit=unit, **windows))
+    inputs.table(table, t("compare.errors_alt", n=len(table)), decimals=3)
+    unit = inputs.plain(one.unit) or t("compare.no_unit")
+    windows = {part: format_number(one.windows.get(part, 0), 0) for part in ("test", "train")}
+    st.caption(t("compare.errors_note", unit=unit, **windows))
     _downloads(table, "errors")
     lines = {row["model"]: row["mae_per_step"] for row in sorted(one.scores, key=lambda row: row["mae"])[:MOST_LINES]}
     figure = comparison.step_lines(lines, one.unit, layout.theme(), one.step_minutes, _drawn())
     shown = ", ".join(str(step) for step in horizon_steps(one.horizon))
-    render.plot(figure, "by-step", say("compare.step_alt", title=one.title, n=len(lines), steps=shown))
+    render.plot(figure, "by-step", t("compare.step_alt", title=one.title, n=len(lines), steps=shown))
 
 
 def by_sensor(one: Result) -> None:
     """Where one model beats another."""
-    st.subheader(say("compare.where"), anchor=False)
+    st.subheader(t("compare.where"), anchor=False)
     placed = [row["model"] for row in one.scores if np.isfinite(row["mae_per_sensor"]).any()]
     if len(placed) < 2:
-        st.info(say("compare.no_sensors"))
+        st.info(t("compare.no_sensors"))
         return
     ranked = sorted(placed, key=lambda name: next(row["mae"] for row in one.scores if row["model"] == name))
     left, right = st.columns(2)
-    first = left.selectbox(say("compare.this"), ranked, 0, key=f"first-{one.name}")
+    first = left.selectbox(t("compare.this"), ranked, 0, key=f"first-{one.name}")
     other = next((i for i, name in enumerate(ranked) if i and _differ(one, ranked[0], name)), 1)
-    second = right.selectbox(say("compare.against"), ranked, other, key=f"second-{one.name}")
+    second = right.selectbox(t("compare.against"), ranked, other, key=f"second-{one.name}")
     if first == second:
-        st.info(say("compare.two"))
+        st.info(t("compare.two"))
         return
     try:
         gap = sensor_gap(one, first, second)
@@ -106,54 +111,52 @@ def by_sensor(one: Result) -> None:
         st.info(told("below", str(error)))
         return
     st.markdown(inputs.plain(_gap_words(gap, first, second, one.unit)))
-    label = say("compare.gap_label", first=first, second=second)
+    label = t("compare.gap_label", first=first, second=second)
     if one.network is None:
-        st.caption(say("compare.no_places"))
+        st.caption(t("compare.no_places"))
     else:
         span = float(np.nanquantile(np.abs(gap.gaps), 0.96)) or 1.0
         view = sensor_map.sensor_map(
             one.network, gap.gaps, one.unit, label, layout.theme(), limits=(-span, span), kind="diverging", words=render.wording()
         )  # fmt: skip
-        alt = say("compare.gap_alt", label=label, first=first, second=second)
+        alt = t("compare.gap_alt", label=label, first=first, second=second)
         render.show_map(view, one.network, f"gap-{one.name}", alt)
-    with st.expander(say("format.as_table")):
+    with st.expander(t("format.as_table")):
         ids = one.network.ids if one.network else [str(i + 1) for i in range(len(gap.gaps))]
         columns = {name: next(r["mae_per_sensor"] for r in one.scores if r["model"] == name) for name in (first, second)}
-        columns = {with_unit(say("compare.mae_of", name=name), one.unit): values for name, values in columns.items()}
-        difference = with_unit(say("compare.difference"), one.unit)
-        table = pd.DataFrame({say("common.sensor"): ids, **columns, difference: gap.gaps})
-        inputs.table(table, say("compare.gap_table_alt", n=len(table)), decimals=3)
+        columns = {with_unit(t("compare.mae_of", name=name), one.unit): values for name, values in columns.items()}
+        difference = with_unit(t("compare.difference"), one.unit)
+        table = pd.DataFrame({t("common.sensor"): ids, **columns, difference: gap.gaps})
+        inputs.table(table, t("compare.gap_table_alt", n=len(table)), decimals=3)
         _downloads(table, "by-sensor")
 
 
 def panel(one: Result) -> None:
     """The ablation panel: dots with intervals, the same as a table, and in words."""
-    st.subheader(say("whatif.panel"), anchor=False)
+    st.subheader(t("whatif.panel"), anchor=False)
     if not one.ablations:
-        st.info(say("compare.no_panel"))
+        st.info(t("compare.no_panel"))
         return
     if one.is_mixed:
-        st.warning(say("compare.mixed"))
+        st.warning(t("compare.mixed"))
     full, *variants = one.ablations
     st.markdown(inputs.plain(told("verdict", full["verdict"])))
     if variants:
         values = {key: np.array([row[key] for row in variants]) for key in ("percent", "percent_low", "percent_high", "is_sure")}
         names = [row["variant"] for row in variants]
         figure = comparison.ablation_dots(names, *values.values(), layout.theme(), _drawn())
-        render.plot(figure, "ablations", say("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
-    words, numbers = st.tabs([say("compare.in_words"), say("format.table")])
+        render.plot(figure, "ablations", t("compare.dots_alt", n=len(variants)), height=120 + 28 * len(variants))
+    words, numbers = st.tabs([t("compare.in_words"), t("format.table")])
     with words:
-        st.markdown(
-            "\n".join(f"- {inputs.plain(told('verdict', row['verdict']))}" for row in variants) or say("compare.no_variant")
-        )
+        st.markdown("\n".join(f"- {inputs.plain(told('verdict', row['verdict']))}" for row in variants) or t("compare.no_variant"))
     with numbers:
         table = _headed(ablation_table(one))
-        inputs.table(table, say("compare.panel_alt", n=len(table)), decimals=3)
+        inputs.table(table, t("compare.panel_alt", n=len(table)), decimals=3)
         _downloads(table, "ablations")
-    seeds = say("compare.one_seed") if full["seeds"] == 1 else say("compare.seeds", n=full["seeds"])
-    counts = {"n": len(variants), "chance": number(0.05 * len(variants))}
+    seeds = t("compare.one_seed") if full["seeds"] == 1 else t("compare.seeds", n=full["seeds"])
+    counts = {"n": len(variants), "chance": format_number(0.05 * len(variants))}
     interval = inputs.plain(told("verdict", str(one.setting.get("interval", ""))[:400]))
-    st.caption(say("compare.panel_note", seeds=seeds, interval=interval, **counts))
+    st.caption(t("compare.panel_note", seeds=seeds, interval=interval, **counts))
 
 
 def panel_of_network() -> None:
@@ -164,8 +167,8 @@ def panel_of_network() -> None:
     if found is not None:
         panel(found)
         return
-    st.subheader(say("whatif.panel"), anchor=False)
-    st.info(say("whatif.no_panel"))
+    st.subheader(t("whatif.panel"), anchor=False)
+    st.info(t("whatif.no_panel"))
     command()
 
 
@@ -174,14 +177,14 @@ def few_shot(results: tuple[Result, ...]) -> None:
     points = few_shot_points(results)
     if points.empty:
         return
-    st.subheader(say("compare.few"), anchor=False)
+    st.subheader(t("compare.few"), anchor=False)
     for place, (title, mine) in enumerate(points.groupby("title", sort=False)):
         st.markdown(f"**{inputs.plain(str(title))}**")
         figure = comparison.few_shot_lines(mine, str(mine["unit"].iloc[0]), layout.theme(), _drawn())
-        render.plot(figure, f"few-shot-{place}", say("compare.few_alt", title=title))
+        render.plot(figure, f"few-shot-{place}", t("compare.few_alt", title=title))
         table = mine.drop(columns=["title", "unit"]).pivot_table("mae", "model", "windows").rename_axis(columns=None).reset_index()
-        table.columns = [say("compare.model"), *(say("compare.few_column", n=number(c, 0)) for c in table.columns[1:])]
-        inputs.table(table, say("compare.few_table_alt", n=len(table)), decimals=3)
+        table.columns = [t("compare.model"), *(t("compare.few_column", n=format_number(c, 0)) for c in table.columns[1:])]
+        inputs.table(table, t("compare.few_table_alt", n=len(table)), decimals=3)
         _downloads(table, f"few-shot-{place}")
 
 
@@ -189,7 +192,7 @@ def command() -> None:
     """The command line that makes such a result for the network in view."""
     data = view_state.data_id()
     sample = networks.sample(data) if data else None
-    st.markdown(say("compare.own"))
+    st.markdown(t("compare.own"))
     if sample:
         source = f"--sample {sample.name}"
         sizes = f"--lookback {sample.lookback} --horizon {sample.horizon} --split {','.join(f'{s:g}' for s in sample.split)}"
@@ -202,14 +205,14 @@ def command() -> None:
 
 def _upload() -> None:
     """Take result files and hold them for this session."""
-    files = st.file_uploader(say("compare.files"), type=["json"], accept_multiple_files=True, key="result-files")
-    held = {r.name: r for r in view_state.kept("results", ())}
+    files = st.file_uploader(t("compare.files"), type=["json"], accept_multiple_files=True, key="result-files")
+    held = {r.name: r for r in view_state.load("results", ())}
     before = dict(held)
     for file in files or ():
         if f"own: {file.name}" in held:
             continue
         if len(held) >= MOST_UPLOADS:
-            st.warning(say("compare.too_many", n=MOST_UPLOADS))
+            st.warning(t("compare.too_many", n=MOST_UPLOADS))
             break
         try:
             result = read_result(file.name, file.getvalue())
@@ -219,7 +222,7 @@ def _upload() -> None:
         name = f"own: {file.name}"
         held[name] = Result(**(vars(result) | {"name": name}))
     if held != before:
-        view_state.keep("results", tuple(held.values()))
+        view_state.store("results", tuple(held.values()))
 
 
 def _labels(found: dict[str, Result]) -> dict[str, str]:
@@ -250,11 +253,11 @@ def _gap_words(gap: SensorGap, first: str, second: str, unit: str) -> str:
     """Who is better, by how much, at how many sensors, and whether that could be chance."""
     names = {"first": first, "second": second}
     if gap.same:
-        return say("compare.same", **names)
+        return t("compare.same", **names)
     sure = gap.low > 0 or gap.high < 0
-    judged = say("compare.better", name=first if gap.mean < 0 else second) if sure else say("compare.unsure")
-    size = {"mean": f"{brief(gap.mean, sign=True)} {unit}".rstrip(), "low": brief(gap.low, sign=True)}
-    return say("compare.gap", **names, better=gap.better, n=gap.n, **size, high=brief(gap.high, sign=True), judged=judged)
+    judged = t("compare.better", name=first if gap.mean < 0 else second) if sure else t("compare.unsure")
+    size = {"mean": f"{format_short(gap.mean, sign=True)} {unit}".rstrip(), "low": format_short(gap.low, sign=True)}
+    return t("compare.gap", **names, better=gap.better, n=gap.n, **size, high=format_short(gap.high, sign=True), judged=judged)
 
 
 def _headed(table: pd.DataFrame) -> pd.DataFrame:
@@ -264,7 +267,7 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn() -> comparison.Labels:
     """What the figures say."""
-    return render.drawn(comparison.Labels, "compare")
+    return render.figure_labels(comparison.Labels, "compare")
 
 
 def _downloads(table: pd.DataFrame, name: str) -> None:

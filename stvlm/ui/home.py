@@ -9,7 +9,7 @@ from stvlm.charts.scale import Scale, fit_scale
 from stvlm.core.series import SensorSeries
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs, layout, view_state
-from stvlm.ui.shell.i18n import number, say, told
+from stvlm.ui.shell.i18n import format_number, t, told
 
 _INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#24231f", "#4b5563")}
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -17,7 +17,7 @@ _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
 
 def flow() -> None:
     """The picture of what the app does, with the same in words for those who cannot see it."""
-    st.image(_flow_svg(layout.theme()), width="stretch", alt=say("home.flow"))
+    st.image(_flow_svg(layout.theme()), width="stretch", alt=t("home.flow"))
 
 
 def samples() -> None:
@@ -33,15 +33,19 @@ def _card(name: str) -> None:
     sample = networks.SAMPLES[name]
     data = networks.SAMPLE + name
     series, title = networks.load(data), networks.title(data)
-    size = {"n": number(series.network.n_sensors, 0), "step": inputs.span(series.step_minutes), "period": inputs.period(series)}
-    st.markdown(f"**{title}**" + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
+    size = {
+        "n": format_number(series.network.n_sensors, 0),
+        "step": inputs.span(series.step_minutes),
+        "period": inputs.period(series),
+    }
+    st.markdown(f"**{title}**" + (f"  :orange-badge[{t('data.synthetic')}]" if sample.synthetic else ""))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.image(_thumbnail(data, layout.theme(), series), width=112, alt=say("home.map_alt", title=title))
+        st.image(_thumbnail(data, layout.theme(), series), width=112, alt=t("home.map_alt", title=title))
         with st.container(width=200):  # below the map where the window is narrow
-            st.caption(say("home.size", **size))
+            st.caption(t("home.size", **size))
     st.caption(told("sample", sample.description))
     with st.container(key=f"open-{name}"):
-        layout.page_link("forecast", f":primary[**{say('home.open')}**]", data=data)
+        layout.page_link("forecast", f":primary[**{t('home.open')}**]", data=data)
 
 
 def go_on() -> None:
@@ -49,7 +53,7 @@ def go_on() -> None:
     recent = [i for i in dict.fromkeys([view_state.data_id(), *networks.uploaded()[:4]]) if i]
     if not recent:
         return
-    st.subheader(say("home.go_on"), anchor=False)
+    st.subheader(t("home.go_on"), anchor=False)
     for data in recent:
         with st.container(key=f"on-{data.replace(':', '-')}"):
             layout.page_link("forecast", inputs.plain(networks.title(data)), data=data)
@@ -107,7 +111,7 @@ def _box(x: int, y: int, w: int, h: int, name: str, art: str, ink: str, grey: st
     at, text_x, text_y = (x + 10, x + 82, y + 30) if row else (x + w / 2 - 30, x + w / 2, y + h - 28)
     art_y = y + 13 if row else y + 10
     anchor = "start" if row else "middle"
-    title, line = say(f"home.box_{name}"), say(f"home.box_{name}_line")
+    title, line = t(f"home.box_{name}"), t(f"home.box_{name}_line")
     return (
         f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="8" fill="{paper}" stroke="{edge}" stroke-width="1.3"/>'
         f'<g transform="translate({at} {art_y})">{art}</g>'

@@ -23,7 +23,7 @@ from stvlm.modalities.image.units import DEPARTURES, ChannelReading, needs_image
 from stvlm.modalities.image.views import View
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import brief, calendar, number, say, told
+from stvlm.ui.shell.i18n import format_number, format_short, t, told, translate_calendar
 
 if TYPE_CHECKING:
     from stvlm.modalities.image.views import View
@@ -34,7 +34,7 @@ CLICKS = ("choose", "drop")  # what a click on a sensor does
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ChannelSelection:
     """What is looked at: a channel (0 .. 2) of a view of a window, its image (3, G, G) as the model gets it, the sensors left out."""
 
     window: Window
@@ -61,7 +61,7 @@ class Look:
         past = past_without(self.window, self.silent)
         return read_channel(past, self.window.series, self.raster, self.view, self.channel, self.image)
 
-    def at(self, cutoff: int, image: np.ndarray | None = None) -> Look:
+    def at(self, cutoff: int, image: np.ndarray | None = None) -> ChannelSelection:
         """The same at another moment; with the image of that moment, where the channel needs one."""
         return replace(self, window=replace(self.window, cutoff=cutoff), image=self.image if image is None else image)
 
@@ -71,7 +71,7 @@ def when(window: Window) -> str:
     return inputs.clock(window.series, window.cutoff - 1)
 
 
-def on_map(look: Look, other: Look | None) -> None:
+def channel_map(look: ChannelSelection, other: ChannelSelection | None) -> None:
     """One channel on the map.
 
     Args:
@@ -79,22 +79,22 @@ def on_map(look: Look, other: Look | None) -> None:
     """
     reading = look.read()
     if not np.isfinite(reading.array).any():
-        st.info(inputs.plain(say("images.nothing", label=look.channel_label)))
+        st.info(inputs.plain(t("images.nothing", label=look.channel_label)))
         return
     moments = _moments(look)
-    playing = len(moments) > 1 and st.toggle(say("images.play"), key="play", help=say("images.play_help", n=len(moments)))
+    playing = len(moments) > 1 and st.toggle(t("images.play"), key="play", help=t("images.play_help", n=len(moments)))
     left, right = st.columns(2, vertical_alignment="bottom")
-    opacity = left.slider(say("images.opacity"), 10, 100, 85, 5, key="opacity", persist_state="session") / 100
+    opacity = left.slider(t("images.opacity"), 10, 100, 85, 5, key="opacity", persist_state="session") / 100
     with right:
         clicks = st.segmented_control(
-            say("images.clicks"),
+            t("images.clicks"),
             CLICKS,
             default="choose",
-            format_func={"choose": say("images.choose"), "drop": say("images.drop")}.get,
+            format_func={"choose": t("images.choose"), "drop": t("images.drop")}.get,
             key="clicks",
             required=True,
             wrap=True,
-            help=say("images.clicks_help"),
+            help=t("images.clicks_help"),
         )
     if playing:
         _played(look, moments, opacity)
@@ -104,13 +104,13 @@ def on_map(look: Look, other: Look | None) -> None:
         _dropped(look, reading)
     if other is not None:
         _compared(look, other, opacity)
-    with st.expander(say("format.as_table")):
+    with st.expander(t("format.as_table")):
         rows = sensor_rows(look, reading, None if other is None else other.read())
-        inputs.table(rows, say("images.table_alt", label=look.label), decimals=fit_scale(reading.array).decimals)
+        inputs.table(rows, t("images.table_alt", label=look.label), decimals=fit_scale(reading.array).decimals)
     _download(look, reading)
 
 
-def _moments(look: Look) -> list[int]:
+def _moments(look: ChannelSelection) -> list[int]:
     """The cutoffs that can be played: this one and those just before it; one alone where the picture never changes."""
     if needs_image(look.view, look.channel):
         return [look.window.cutoff]
@@ -118,19 +118,19 @@ def _moments(look: Look) -> list[int]:
     return list(range(first, look.window.cutoff + 1))
 
 
-def _still(look: Look, reading: ChannelReading, opacity: float, drops: bool, beside: ChannelReading | None) -> None:
+def _still(look: ChannelSelection, reading: ChannelReading, opacity: float, drops: bool, beside: ChannelReading | None) -> None:
     network, theme = look.window.series.network, layout.theme()
     view = _view(look, reading, opacity, _shared_limits(reading, beside))
     known = reading.array[np.isfinite(reading.array)]
-    ends = {"low": brief(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
-    alt = say("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
+    ends = {"low": format_short(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
+    alt = t("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
     take = (lambda nodes: _turn(look.silent, nodes)) if drops else None
     render.show_map(lasso.with_lasso(view, theme, render.wording()), network, "image", alt, height=470, on_pick=take)
     if look.view.title == "Geography":
         st.caption(_ground_words(look))
 
 
-def _played(look: Look, moments: list[int], opacity: float) -> None:
+def _played(look: ChannelSelection, moments: list[int], opacity: float) -> None:
     network = look.window.series.network
     readings = [look.at(cutoff).read() for cutoff in moments]
     values = None if readings[0].values is None else np.stack([reading.values for reading in readings])
@@ -148,12 +148,12 @@ def _played(look: Look, moments: list[int], opacity: float) -> None:
         opacity,
         render.wording(),
     )
-    alt = say("images.played_alt", label=look.label, first=times[0], last=times[-1])
+    alt = t("images.played_alt", label=look.label, first=times[0], last=times[-1])
     render.show_map(view, network, "images", alt, height=470)
 
 
 def _view(
-    look: Look, reading: ChannelReading, opacity: float, limits: tuple[float, float] | None, label: str = ""
+    look: ChannelSelection, reading: ChannelReading, opacity: float, limits: tuple[float, float] | None, label: str = ""
 ) -> sensor_map.MapView:
     """The map of a reading; `label` is that of its legend, where it is not the channel's own."""
     return sensor_map.image_map(
@@ -190,96 +190,96 @@ def _turn(silent: Sequence[int], nodes: Sequence[int]) -> None:
     inputs.choose(sorted(set(silent) ^ set(nodes)), "dropped")
 
 
-def _dropped(look: Look, reading: ChannelReading) -> None:
+def _dropped(look: ChannelSelection, reading: ChannelReading) -> None:
     """What the sensors dropped by hand take from the picture."""
     whole = replace(look, silent=()).read()
     change = np.abs(reading.array - whole.array)
     names = ", ".join(inputs.sensor_label(look.window.series.network, node) for node in look.silent[:6])
     if len(look.silent) > 6:
-        names = say("images.more", names=names, n=len(look.silent) - 6)
+        names = t("images.more", names=names, n=len(look.silent) - 6)
     lost = int((np.isfinite(whole.array) & ~np.isfinite(reading.array)).sum())
     known = change[np.isfinite(change)]
-    words = [say("images.dropped", names=names)]
+    words = [t("images.dropped", names=names)]
     if known.size:
-        size = {"mean": _measured(known.mean(), reading.unit), "most": brief(known.max())}
-        words.append(say("images.dropped_change", **size))
+        size = {"mean": _measured(known.mean(), reading.unit), "most": format_short(known.max())}
+        words.append(t("images.dropped_change", **size))
     if lost:
-        words.append(say("images.dropped_lost", n=number(lost, 0)))
+        words.append(t("images.dropped_lost", n=format_number(lost, 0)))
     st.caption(inputs.plain(" ".join(words)))
-    inputs.clear_button(look.silent, "dropped", say("images.take_back"))
+    inputs.clear_button(look.silent, "dropped", t("images.take_back"))
 
 
-def _compared(look: Look, other: Look, opacity: float) -> None:
+def _compared(look: ChannelSelection, other: ChannelSelection, opacity: float) -> None:
     """The other moment in the same colours, and what changed since."""
     network, mine, theirs = look.window.series.network, look.read(), other.read()
     left, right = st.columns(2)
     with left:
         st.markdown(f"**{inputs.plain(when(other.window))}**")
         view = _view(other, theirs, opacity, _shared_limits(mine, theirs))
-        render.show_map(view, network, "other", say("images.other_alt", when=when(other.window)), height=320)
+        render.show_map(view, network, "other", t("images.other_alt", when=when(other.window)), height=320)
     with right:
-        st.markdown(f"**{say('images.difference')}**")
+        st.markdown(f"**{t('images.difference')}**")
         values = None if mine.values is None else mine.values - theirs.values
         off = ChannelReading(mine.array - theirs.array, values, mine.unit, True)
         known = np.abs(off.array[np.isfinite(off.array)])
-        alt = {"minus": say("images.minus", first=when(look.window), second=when(other.window))}
+        alt = {"minus": t("images.minus", first=when(look.window), second=when(other.window))}
         if known.size:
-            size = {"mean": _measured(known.mean(), mine.unit), "most": brief(known.max())}
-            alt = say("images.difference_alt", **alt, **size)
+            size = {"mean": _measured(known.mean(), mine.unit), "most": format_short(known.max())}
+            alt = t("images.difference_alt", **alt, **size)
         else:
-            alt = say("images.difference_unknown", **alt)
-        label = say("images.change_of", label=look.label)
+            alt = t("images.difference_unknown", **alt)
+        label = t("images.change_of", label=look.label)
         render.show_map(_view(look, off, opacity, None, label), network, "difference", alt, height=320)
 
 
 def _measured(value: float, unit: str, digits: int = 3) -> str:
-    return f"{brief(value, digits)} {unit}".rstrip()
+    return f"{format_short(value, digits)} {unit}".rstrip()
 
 
-def sensor_rows(look: Look, reading: ChannelReading, other: ChannelReading | None) -> pd.DataFrame:
+def sensor_rows(look: ChannelSelection, reading: ChannelReading, other: ChannelReading | None) -> pd.DataFrame:
     """Each sensor with its reading and its pixel; with those of the other moment and the difference, where there is one."""
     network = look.window.series.network
     row, column = look.raster.pixel_of(network.lat, network.lon)
-    columns = {say("common.sensor"): [inputs.sensor_label(network, node) for node in range(network.n_sensors)]}
+    columns = {t("common.sensor"): [inputs.sensor_label(network, node) for node in range(network.n_sensors)]}
     if reading.values is not None:
-        columns[with_unit(say("images.reading"), reading.unit)] = np.asarray(reading.values, "f8")
-    columns[with_unit(say("images.pixel"), reading.unit)] = reading.array[row, column].astype("f8")
+        columns[with_unit(t("images.reading"), reading.unit)] = np.asarray(reading.values, "f8")
+    columns[with_unit(t("images.pixel"), reading.unit)] = reading.array[row, column].astype("f8")
     if other is not None:
-        columns[with_unit(say("images.pixel_then"), reading.unit)] = other.array[row, column].astype("f8")
-        columns[with_unit(say("images.difference"), reading.unit)] = (reading.array - other.array)[row, column].astype("f8")
+        columns[with_unit(t("images.pixel_then"), reading.unit)] = other.array[row, column].astype("f8")
+        columns[with_unit(t("images.difference"), reading.unit)] = (reading.array - other.array)[row, column].astype("f8")
     return pd.DataFrame(columns)
 
 
-def _ground_words(look: Look) -> str:
+def _ground_words(look: ChannelSelection) -> str:
     """What to know of the ground: it does not change, and where the coast is too coarse."""
     network, raster = look.window.series.network, look.raster
     row, column = raster.pixel_of(network.lat, network.lon)
     wet = int((raster.ground.land[row, column] < 0.5).sum())
-    coarse = say("images.ground_wet", wet=wet, n=network.n_sensors) if wet else ""
-    return f"{say('images.ground')} {coarse}".rstrip()
+    coarse = t("images.ground_wet", wet=wet, n=network.n_sensors) if wet else ""
+    return f"{t('images.ground')} {coarse}".rstrip()
 
 
-def _download(look: Look, reading: ChannelReading) -> None:
+def _download(look: ChannelSelection, reading: ChannelReading) -> None:
     stamp = str(look.window.past_times[-1]).replace(":", "")
     name = f"{look.view.title.lower()}_{look.channel + 1}_{stamp}"
     scale = fit_scale(reading.array, kind=_colours(reading))
-    about = say("images.about", label=with_unit(look.label, reading.unit), when=when(look.window))
+    about = t("images.about", label=with_unit(look.label, reading.unit), when=when(look.window))
     st.download_button(
-        say("images.get_world"),
+        t("images.get_world"),
         lambda: georeferenced_zip(reading.array, look.raster.bounds, scale, name, about),
         f"{name}.zip",
         "application/zip",
         icon=":material/download:",
         on_click="ignore",
         key="get-world",
-        help=say("images.get_world_help"),
+        help=t("images.get_world_help"),
     )
 
 
 def pick_other(window: Window) -> int | None:
     """Choose another moment to compare with; None for none."""
-    asked = bool(view_state.get("other"))
-    key = view_state.tied("compare", asked)
+    asked = bool(view_state.get_param("other"))
+    key = view_state.bind("compare", asked)
     first, last = window.lookback, window.series.n_steps
     if first >= last:
         return None
@@ -288,11 +288,11 @@ def pick_other(window: Window) -> int | None:
 
     def take() -> None:
         moment = str(series.times_after(start, 1)[0])
-        view_state.put("other", moment if st.session_state[key] else "")
+        view_state.set_param("other", moment if st.session_state[key] else "")
 
-    if not st.toggle(say("images.compare"), key=key, on_change=take):
+    if not st.toggle(t("images.compare"), key=key, on_change=take):
         return None
-    return inputs.pick_time(series, "other", first, last, start, say("images.other"))
+    return inputs.pick_time(series, "other", first, last, start, t("images.other"))
 
 
 # The Spatial images page: every channel of every view, large, in the unit of the readings and as the model gets it.
@@ -300,8 +300,8 @@ def pick_other(window: Window) -> int | None:
 
 def pictures(choice: forecasters.Choice, window: Window) -> None:
     """One channel large in its unit, on the map where its pixels are places; beside it the very tensor that the model gets."""
-    if forecasters.seen(choice, window).images is None:
-        st.info(say("images.no_image"))
+    if forecasters.model_inputs(choice, window).images is None:
+        st.info(t("images.no_image"))
         return
     _linked(choice, window)
 
@@ -312,7 +312,7 @@ def _linked(choice: forecasters.Choice, window: Window) -> None:
 
     network = window.series.network
     silent = inputs.chosen(network, "dropped")
-    seen = forecasters.seen(choice, window, silent)
+    seen = forecasters.model_inputs(choice, window, silent)
     names = forecasters.view_names(choice, window.series)
     views = dict(zip(names, legend(ImageConfig(views=names), seen.raster), strict=True))
     name = _pick_view(views)
@@ -321,22 +321,22 @@ def _linked(choice: forecasters.Choice, window: Window) -> None:
         channel = _pick_channel(name, views[name])
     is_georeferenced = views[name].is_georeferenced
     with right:
-        sensor = inputs.pick_sensor(network, say("common.sensor_or_map" if is_georeferenced else "common.sensor"))
+        sensor = inputs.pick_sensor(network, t("common.sensor_or_map" if is_georeferenced else "common.sensor"))
     place = names.index(name)
     # the names beside a matrix take room: it gets the whole width
     left, right = st.columns([3, 2]) if is_georeferenced else (st.container(), st.columns([2, 3])[0])
     with left:
         other = pick_other(window)
-        look = Look(window, seen.raster, views[name], channel, seen.images[place], silent, sensor)
+        look = ChannelSelection(window, seen.raster, views[name], channel, seen.images[place], silent, sensor)
 
         def image_at(cutoff: int) -> np.ndarray:
-            return forecasters.seen(choice, look.at(cutoff).window, silent).images[place]
+            return forecasters.model_inputs(choice, look.at(cutoff).window, silent).images[place]
 
         beside = None if other is None else look.at(other, image_at(other))
         if is_georeferenced:
-            on_map(look, beside)
+            channel_map(look, beside)
         else:
-            on_axes(look, beside, image_at)
+            channel_matrix(look, beside, image_at)
     with right:
         read = forecasters.views_read(choice, window.series)
         given = [names.index(other) for other in (read if name in read else names)]
@@ -346,17 +346,17 @@ def _linked(choice: forecasters.Choice, window: Window) -> None:
 def _pick_view(views: dict[str, View]) -> str:
     """Choose one of the images of a window; the URL says which by its channel."""
     options = [f"{name} {channel + 1}" for name in views for channel in range(3)]
-    name = view_state.chosen("channel", options, options[0]).rsplit(" ", 1)[0]
+    name = view_state.param_in("channel", options, options[0]).rsplit(" ", 1)[0]
     if len(views) > 1:
-        key = view_state.tied("view", name)
+        key = view_state.bind("view", name)
         st.segmented_control(
-            say("images.image"),
+            t("images.image"),
             list(views),
             key=key,
             format_func=lambda other: told("view", views[other].title),
             wrap=True,
             required=True,
-            on_change=view_state.taken,
+            on_change=view_state.sync_to_url,
             args=("channel", key, lambda other: f"{other} 1"),
         )
     return name
@@ -366,7 +366,7 @@ def _pick_channel(name: str, view: View) -> int:
     """Choose one of the three channels, 0 .. 2, of the view in the URL."""
     options = [f"{name} {channel + 1}" for channel in range(3)]
     labels = {word: told("view", channel.label) for word, channel in zip(options, view.channels, strict=True)}
-    return options.index(view_state.segmented("channel", say("images.what"), options, labels.get, wrap=True))
+    return options.index(view_state.segmented_control("channel", t("images.what"), options, labels.get, wrap=True))
 
 
 def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: bool) -> None:
@@ -376,19 +376,19 @@ def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: 
         images: (V, 3, G, G), those that the model reads, else all that can be painted. view: the one in view. is_read: by the model.
     """
     image = np.asarray(images[view])
-    colours = (say("images.red"), say("images.green"), say("images.blue"))
-    st.markdown(f"**{say('images.tensor' if is_read else 'images.tensor_unread')}**")
-    st.image(image_png(image, 480), width="stretch", alt=say("images.colours_alt", title=told("view", kind.title)))
+    colours = (t("images.red"), t("images.green"), t("images.blue"))
+    st.markdown(f"**{t('images.tensor' if is_read else 'images.tensor_unread')}**")
+    st.image(image_png(image, 480), width="stretch", alt=t("images.colours_alt", title=told("view", kind.title)))
     for column, colour, channel in zip(st.columns(3), colours, image, strict=True):
-        column.image(image_png(channel, 160), width="stretch", alt=say("images.channel_alt", colour=colour), caption=colour)
+        column.image(image_png(channel, 160), width="stretch", alt=t("images.channel_alt", colour=colour), caption=colour)
     shape = " × ".join(str(n) for n in images.shape)
     meaning = ", ".join(f"{colour}: {told('view', what.label)}" for colour, what in zip(colours, kind.channels, strict=True))
-    said = say("images.shape", shape=shape, low=number(image.min(), 3), high=number(image.max(), 3), meaning=meaning)
+    said = t("images.shape", shape=shape, low=format_number(image.min(), 3), high=format_number(image.max(), 3), meaning=meaning)
     st.caption(inputs.plain(f"{said} {_grey_words(kind)}"))
     stamp = str(window.future_times[0]).replace(":", "")
     with st.container(horizontal=True):
         st.download_button(
-            say("images.get_tensor"),
+            t("images.get_tensor"),
             lambda: _npy(images),
             f"images_{stamp}.npy",
             "application/octet-stream",
@@ -397,7 +397,7 @@ def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: 
             key="get-tensor",
         )
         st.download_button(
-            say("images.get_colours"),
+            t("images.get_colours"),
             lambda: image_png(image, 1),
             f"{kind.title.lower()}_{stamp}.png",
             "image/png",
@@ -410,9 +410,9 @@ def _tensor(window: Window, images: np.ndarray, view: int, kind: View, is_read: 
 def _grey_words(kind: View) -> str:
     kinds = {channel.kind for channel in kind.channels}
     if "correlation" in kinds:
-        return say("images.grey_correlation")
+        return t("images.grey_correlation")
     usual = {"level", "change", "spread"}
-    return say("images.grey_usual" if kinds & usual else "images.grey_share")
+    return t("images.grey_usual" if kinds & usual else "images.grey_share")
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -426,20 +426,20 @@ def _npy(array: np.ndarray) -> bytes:
 MATRICES_PLAYED = 12  # moments
 
 
-def on_axes(look: Look, other: Look | None, image_at: Callable[[int], np.ndarray]) -> None:
+def channel_matrix(look: ChannelSelection, other: ChannelSelection | None, image_at: Callable[[int], np.ndarray]) -> None:
     """One channel as a matrix with names on both sides.
 
     Args:
         look: what is shown. other: the same at another moment, to be compared; None for none. image_at: the image of a cutoff.
     """
     moments = list(range(max(look.window.lookback, look.window.cutoff - MATRICES_PLAYED + 1), look.window.cutoff + 1))
-    playing = len(moments) > 1 and st.toggle(say("images.play"), key="play", help=say("images.play_help", n=len(moments)))
+    playing = len(moments) > 1 and st.toggle(t("images.play"), key="play", help=t("images.play_help", n=len(moments)))
     reading = look.read()
     rows, columns, places = _axes(look, reading.array)
     array, kind = reading.array[places], "diverging" if reading.about_zero else "sequential"
     limits, theme = _limits(look), layout.theme()
     if playing:
-        with st.spinner(say("wait.painting")):
+        with st.spinner(t("wait.painting")):
             arrays = np.stack([look.at(cutoff, image_at(cutoff)).read().array[places] for cutoff in moments])
         times = [when(look.at(cutoff).window) for cutoff in moments]
         figure = matrix_player(arrays, times, rows, columns, look.label, reading.unit, theme, kind, limits)
@@ -447,42 +447,42 @@ def on_axes(look: Look, other: Look | None, image_at: Callable[[int], np.ndarray
         figure = matrix_picture(array, rows, columns, look.label, reading.unit, theme, kind, limits)
     render.plot(figure, "matrix", look.label, height=620 if playing else 520)
     known = array[np.isfinite(array)]
-    span = say("images.unobserved")
+    span = t("images.unobserved")
     if known.size:
-        span = say("images.span", low=brief(known.min()), high=f"{brief(known.max())} {reading.unit}".rstrip())
+        span = t("images.span", low=format_short(known.min()), high=f"{format_short(known.max())} {reading.unit}".rstrip())
     name = inputs.sensor_label(look.window.series.network, look.sensor)
     sides = {"rows": told("view", look.view.rows), "columns": told("view", look.view.columns)}
-    st.caption(inputs.plain(say("images.matrix", label=look.channel_label, span=span, **sides, name=name)))
+    st.caption(inputs.plain(t("images.matrix", label=look.channel_label, span=span, **sides, name=name)))
     if other is not None:
         off = array - other.read().array[places]
-        title = f"{look.label}: {say('images.minus', first=when(look.window), second=when(other.window))}"
+        title = f"{look.label}: {t('images.minus', first=when(look.window), second=when(other.window))}"
         render.plot(matrix_picture(off, rows, columns, title, reading.unit, theme, "diverging"), "difference", title, height=480)
-    with st.expander(say("format.as_table")):
+    with st.expander(t("format.as_table")):
         table = pd.DataFrame(array, columns=_distinct(columns.names))
-        table.insert(0, say("images.row"), rows.names)
-        inputs.table(table, say("images.matrix_alt", label=look.label))
+        table.insert(0, t("images.row"), rows.names)
+        inputs.table(table, t("images.matrix_alt", label=look.label))
 
 
-def _limits(look: Look) -> tuple[float, float] | None:
+def _limits(look: ChannelSelection) -> tuple[float, float] | None:
     """The ends of the colours where they are known beforehand."""
     if look.view.title == "Relations" and look.channel == 0:
         return -1.0, 1.0
     return {"value": (0.0, 1.0), "share": (0.0, 100.0)}.get(look.view.channels[look.channel].kind)
 
 
-def _axes(look: Look, array: np.ndarray) -> tuple[Axis, Axis, tuple[np.ndarray, np.ndarray]]:
+def _axes(look: ChannelSelection, array: np.ndarray) -> tuple[Axis, Axis, tuple[np.ndarray, np.ndarray]]:
     """Names of rows and columns, and the pixels to show of each."""
     curve, series, window = look.raster.curve, look.window.series, look.window
     names = [inputs.sensor_label(series.network, int(node)) for node in curve.order]
     pixels, shown = along(curve.pool.numpy()[:, curve.order], names)
     marked = int(np.abs(pixels - curve.pixel_of(look.sensor)).argmin())
-    rows = Axis(told("view", look.view.rows), shown, marked, say("images.hover_row"))
+    rows = Axis(told("view", look.view.rows), shown, marked, t("images.hover_row"))
     if look.view.title != "Space-time":
-        return rows, replace(rows, title=told("view", look.view.columns), one=say("images.hover_column")), np.ix_(pixels, pixels)
+        return rows, replace(rows, title=told("view", look.view.columns), one=t("images.hover_column")), np.ix_(pixels, pixels)
     times = pd.DatetimeIndex(series.local_times[window.cutoff - window.lookback : window.cutoff])
-    times = [calendar(time) for time in times.strftime("%-d %b %Y" if inputs.is_daily(series) else "%-d %b %H:%M")]
+    times = [translate_calendar(time) for time in times.strftime("%-d %b %Y" if inputs.is_daily(series) else "%-d %b %H:%M")]
     across, shown = along(overlaps(window.lookback, len(array)), times)
-    return rows, Axis(told("view", look.view.columns), shown, one=say("images.hover_column")), np.ix_(pixels, across)
+    return rows, Axis(told("view", look.view.columns), shown, one=t("images.hover_column")), np.ix_(pixels, across)
 
 
 def along(share: np.ndarray, names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -497,7 +497,7 @@ def along(share: np.ndarray, names: list[str]) -> tuple[np.ndarray, tuple[str, .
     if share.shape[1] <= share.shape[0]:
         return share.argmax(axis=0), tuple(names)
     ends = [np.flatnonzero(row)[[0, -1]] for row in share]
-    return np.arange(len(share)), tuple(say("images.more", names=names[a], n=b - a) if b > a else names[a] for a, b in ends)
+    return np.arange(len(share)), tuple(t("images.more", names=names[a], n=b - a) if b > a else names[a] for a, b in ends)
 
 
 def _distinct(names: tuple[str, ...]) -> list[str]:

@@ -21,7 +21,7 @@ from stvlm.core.windows import Window
 from stvlm.ui import whatif
 from stvlm.ui.services import forecasters, networks, scenarios
 from stvlm.ui.shell import i18n, inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import say, told
+from stvlm.ui.shell.i18n import t, told
 
 if TYPE_CHECKING:
     from stvlm.core.forecast import Forecast
@@ -67,7 +67,7 @@ class Lesson:
 
     def imagine(self, change: Scenario) -> ScenarioResult:
         """The forecast with a change."""
-        return scenarios.imagined(self.choice, self.window, change)
+        return scenarios.scenario_forecast(self.choice, self.window, change)
 
     def moved(self, change: Scenario, everywhere: bool = False) -> float:
         """Mean absolute change of the forecast by a change, in the unit: of the sensor in view, or of all."""
@@ -85,7 +85,7 @@ class Lesson:
     def amount(self, value: float) -> str:
         """A number in the unit, as text."""
         digits = fit_scale(self.forecast.median).decimals + 1
-        return f"{i18n.number(value, digits)} {self.unit}".rstrip()
+        return f"{i18n.format_number(value, digits)} {self.unit}".rstrip()
 
     def key(self, name: str) -> str:
         """A widget's key that changes with what the lesson looks at, so that no answer outlives its question."""
@@ -99,29 +99,29 @@ def shape(*sizes: int) -> str:
 
 def think(step: str) -> None:
     """The question of a step, and an answer behind a click."""
-    st.markdown(f"**{say('learn.think')}** {say(f'learn.{step}.think')}")
-    with st.expander(say("learn.an_answer")):
-        st.markdown(say(f"learn.{step}.answer"))
+    st.markdown(f"**{t('learn.think')}** {t(f'learn.{step}.think')}")
+    with st.expander(t("learn.an_answer")):
+        st.markdown(t(f"learn.{step}.answer"))
 
 
 def task(step: str, **fields: object) -> None:
     """What is to be broken in a step."""
-    st.subheader(say("learn.break"), anchor=False)
-    st.markdown(say(f"learn.{step}.task", **fields))
+    st.subheader(t("learn.break"), anchor=False)
+    st.markdown(t(f"learn.{step}.task", **fields))
 
 
 def verdict(step: str, is_right: bool, **fields: object) -> None:
     """Say whether an answer or an action is right, with the numbers of the real model; a step solved stays solved."""
     if is_right:
-        st.success(say(f"learn.{step}.right", **fields), icon=":material/check_circle:")
-        view_state.keep("lesson.solved", view_state.kept("lesson.solved", frozenset()) | {(view_state.data_id(), step)})
+        st.success(t(f"learn.{step}.right", **fields), icon=":material/check_circle:")
+        view_state.store("lesson.solved", view_state.load("lesson.solved", frozenset()) | {(view_state.data_id(), step)})
     else:
-        st.info(say(f"learn.{step}.wrong", **fields), icon=":material/lightbulb:")
+        st.info(t(f"learn.{step}.wrong", **fields), icon=":material/lightbulb:")
 
 
 def solved() -> frozenset[str]:
     """The steps of this network that were solved in this session."""
-    return frozenset(step for data, step in view_state.kept("lesson.solved", frozenset()) if data == view_state.data_id())
+    return frozenset(step for data, step in view_state.load("lesson.solved", frozenset()) if data == view_state.data_id())
 
 
 # Learn, steps one to three: the sensor, the image, the prompt.
@@ -134,7 +134,7 @@ ENOUGH = 0.1  # the same, from which an effect of news counts
 def sensor_step(lesson: Lesson) -> None:
     """Readings, and the departures that the model gets of them; exercise: who matters most to this sensor?"""
     inside, series, node = lesson.inside, lesson.window.series, lesson.sensor
-    st.markdown(say("learn.sensor.what", name=lesson.name))
+    st.markdown(t("learn.sensor.what", name=lesson.name))
     left, right = st.columns([3, 2])
     with left:
         figure = figures.past_lines(
@@ -142,19 +142,19 @@ def sensor_step(lesson: Lesson) -> None:
             inside.scaled[:, node],
             to_local(lesson.window.past_times, series.timezone),
             with_unit(series.quantity, series.unit),
-            say("learn.sensor.departure"),
-            say("whatif.time", zone=series.timezone).strip(),
+            t("learn.sensor.departure"),
+            t("whatif.time", zone=series.timezone).strip(),
             layout.theme(),
         )
-        render.plot(figure, "learn-past", say("learn.sensor.alt"), height=340)
+        render.plot(figure, "learn-past", t("learn.sensor.alt"), height=340)
     with right:
         rows = {
-            say("whatif.when"): i18n.moments(lesson.window.past_times, series.timezone),
-            with_unit(say("learn.sensor.reading"), series.unit): inside.past[:, node],
-            say("learn.sensor.departure"): inside.scaled[:, node],
+            t("whatif.when"): i18n.format_times(lesson.window.past_times, series.timezone),
+            with_unit(t("learn.sensor.reading"), series.unit): inside.past[:, node],
+            t("learn.sensor.departure"): inside.scaled[:, node],
         }
-        inputs.table(pd.DataFrame(rows), say("learn.sensor.alt"), height=300)
-        st.caption(say("learn.sensor.shape", shape=shape(*inside.past.shape)))
+        inputs.table(pd.DataFrame(rows), t("learn.sensor.alt"), height=300)
+        st.caption(t("learn.sensor.shape", shape=shape(*inside.past.shape)))
     think("sensor")
     task("sensor", name=lesson.name)
     _silence(lesson)
@@ -167,7 +167,7 @@ def _silence(lesson: Lesson) -> None:
     network = lesson.window.series.network
     labels = {node: inputs.sensor_label(network, node) for node in quiz_options(network, lesson.sensor)}
     answer = st.radio(
-        say("learn.sensor.pick"), list(labels), None, format_func=lambda n: inputs.plain(labels[n]), key=lesson.key("sensor")
+        t("learn.sensor.pick"), list(labels), None, format_func=lambda n: inputs.plain(labels[n]), key=lesson.key("sensor")
     )
     if answer is None:
         return
@@ -175,16 +175,16 @@ def _silence(lesson: Lesson) -> None:
     right = max(effects, key=lambda node: np.nan_to_num(effects[node]))
     verdict("sensor", answer == right, name=inputs.plain(labels[answer]), amount=lesson.amount(effects[answer]))
     if answer == right:
-        heads = (say("learn.sensor.silent"), with_unit(say("learn.sensor.moved"), lesson.window.series.unit))
+        heads = (t("learn.sensor.silent"), with_unit(t("learn.sensor.moved"), lesson.window.series.unit))
         rows = pd.DataFrame(dict(zip(heads, (labels.values(), effects.values()), strict=True)))
-        inputs.table(rows, say("learn.sensor.moved"), 3)
+        inputs.table(rows, t("learn.sensor.moved"), 3)
 
 
 def image_step(lesson: Lesson) -> None:
     """The image tensor; exercise: what happens to the forecast when it is noise?"""
     images = lesson.before.images
     if images is None:
-        st.info(say("learn.image.none"))
+        st.info(t("learn.image.none"))
         return
     from stvlm.modalities.image.views import ImageConfig, legend
 
@@ -192,24 +192,24 @@ def image_step(lesson: Lesson) -> None:
     view = legend(ImageConfig(views=(name,)))[0]
     labels = [told("view", channel.label) for channel in view.channels]
     row, column = (int(places[lesson.sensor]) for places in lesson.inside.pixel)
-    st.markdown(say("learn.image.what", title=told("view", view.title), name=lesson.name, row=row + 1, column=column + 1))
+    st.markdown(t("learn.image.what", title=told("view", view.title), name=lesson.name, row=row + 1, column=column + 1))
     left, right = st.columns([3, 2])
     names = tuple(str(i + 1) for i in range(images.shape[-1]))
     with left:
         marked = (row, column) if view.is_georeferenced else (None, None)
-        axes = (Axis(say("learn.image.rows"), names, marked[0]), Axis(say("learn.image.columns"), names, marked[1]))
+        axes = (Axis(t("learn.image.rows"), names, marked[0]), Axis(t("learn.image.columns"), names, marked[1]))
         figure = matrix_picture(images[0, 0], *axes, labels[0], "", layout.theme())
-        render.plot(figure, "learn-image", say("learn.image.alt"), height=430)
-        st.caption(say("learn.image.first", label=labels[0]))
+        render.plot(figure, "learn-image", t("learn.image.alt"), height=430)
+        st.caption(t("learn.image.first", label=labels[0]))
     with right:
-        st.image(image_png(images[0], 256), width=200, alt=say("whatif.image_alt"))
-        st.caption(say("learn.image.colours", labels="; ".join(labels)))
-        st.caption(say("learn.image.shape", shape=shape(*images.shape)))
-    with st.expander(say("learn.image.numbers")):
+        st.image(image_png(images[0], 256), width=200, alt=t("whatif.image_alt"))
+        st.caption(t("learn.image.colours", labels="; ".join(labels)))
+        st.caption(t("learn.image.shape", shape=shape(*images.shape)))
+    with st.expander(t("learn.image.numbers")):
         rows, columns = (slice(max(0, at - AROUND), at + AROUND + 1) for at in (row, column))
         table = pd.DataFrame(images[0, 0, rows, columns], columns=names[columns])
-        table.insert(0, say("learn.image.row"), names[rows])
-        inputs.table(table, say("learn.image.numbers"), 3)
+        table.insert(0, t("learn.image.row"), names[rows])
+        inputs.table(table, t("learn.image.numbers"), 3)
     think("image")
     task("image")
     _guess_noise(lesson)
@@ -220,39 +220,39 @@ def _guess_noise(lesson: Lesson) -> None:
 
     usual = float(np.mean(typical_spread(lesson.window)))
     low, high = (lesson.amount(share * usual) for share in SHARES)
-    options = {"little": say("learn.image.little", low=low), "some": say("learn.image.some", low=low, high=high)}
-    options["much"] = say("learn.image.much", high=high)
-    answer = st.radio(say("learn.image.pick"), list(options), None, format_func=options.get, key=lesson.key("image"))
+    options = {"little": t("learn.image.little", low=low), "some": t("learn.image.some", low=low, high=high)}
+    options["much"] = t("learn.image.much", high=high)
+    answer = st.radio(t("learn.image.pick"), list(options), None, format_func=options.get, key=lesson.key("image"))
     if answer is None:
         return
     moved = lesson.moved(Scenario(spoilt="noise image"), everywhere=True)
     right = ("little", "some", "much")[int(np.searchsorted(np.array(SHARES) * usual, np.nan_to_num(moved)))]
     verdict("image", answer == right, amount=lesson.amount(moved))
     if answer == right:
-        layout.page_link("whatif", say("learn.image.more"))
+        layout.page_link("whatif", t("learn.image.more"))
 
 
 def prompt_step(lesson: Lesson) -> None:
     """The prompt and its sentences; exercise: news that move the forecast."""
     if not lesson.before.prompt:
-        st.info(say("learn.prompt.none"))
+        st.info(t("learn.prompt.none"))
         return
     from stvlm.modalities.text.prompt import describe_window
 
     count, config = forecasters.text_side(lesson.choice, lesson.window.series)
     prompt = describe_window(lesson.window, config, count)
-    st.markdown(say("learn.prompt.what"))
+    st.markdown(t("learn.prompt.what"))
     left, right = st.columns([2, 3])
     with left:
         st.code(lesson.before.prompt, language=None, wrap_lines=True)
-        st.caption(say("learn.prompt.shape", used=prompt.tokens_used, budget=prompt.budget))
+        st.caption(t("learn.prompt.shape", used=prompt.tokens_used, budget=prompt.budget))
     with right:
         rows = {
-            say("learn.prompt.kind"): [s.kind for s in prompt.sentences],
-            say("learn.prompt.sentence"): [s.text for s in prompt.sentences],
-            say("learn.prompt.kept"): [s.kept for s in prompt.sentences],
+            t("learn.prompt.kind"): [s.kind for s in prompt.sentences],
+            t("learn.prompt.sentence"): [s.text for s in prompt.sentences],
+            t("learn.prompt.kept"): [s.kept for s in prompt.sentences],
         }
-        inputs.table(pd.DataFrame(rows), say("learn.prompt.alt"))
+        inputs.table(pd.DataFrame(rows), t("learn.prompt.alt"))
     think("prompt")
     goal = ENOUGH * lesson.spread
     task("prompt", name=lesson.name, goal=lesson.amount(goal), example=inputs.plain(_calm(lesson)))
@@ -267,17 +267,17 @@ def _write_news(lesson: Lesson, goal: float) -> None:
     from stvlm.inference.scenario import LONGEST_EVENT, Scenario
 
     example = whatif.incident(lesson.window, lesson.window.series.network.ids[lesson.sensor])
-    text = st.text_input(say("whatif.event"), key=lesson.key("prompt"), max_chars=LONGEST_EVENT, placeholder=example).strip()
+    text = st.text_input(t("whatif.event"), key=lesson.key("prompt"), max_chars=LONGEST_EVENT, placeholder=example).strip()
     if not text:
         return
     outcome = lesson.imagine(Scenario(event=text))
     moved = lesson.moved(Scenario(event=text))
     calm = lesson.moved(Scenario(event=_calm(lesson)))
     if lesson.can.is_anchor:
-        st.warning(say("whatif.is_anchor"), icon=":material/warning:")
+        st.warning(t("whatif.is_anchor"), icon=":material/warning:")
     verdict("prompt", moved >= goal > 0, amount=lesson.amount(moved), goal=lesson.amount(goal), calm=lesson.amount(calm))
     change = float(np.nanmean((outcome.forecast.median - lesson.forecast.median)[:, lesson.sensor]))
-    st.caption(say("learn.prompt.effect", amount=lesson.amount(change)))
+    st.caption(t("learn.prompt.effect", amount=lesson.amount(change)))
 
 
 # Learn, steps four to six: the tokens, their fusion, the forecast.
@@ -292,25 +292,25 @@ def tokens_step(lesson: Lesson) -> None:
     inside, network = lesson.inside, lesson.window.series.network
     counts = dict(zip(MODALITIES, map(len, (inside.image_tokens, inside.text_tokens, inside.series_tokens)), strict=True))
     width = inside.series_tokens.shape[1] if len(inside.series_tokens) else 0
-    st.markdown(say("learn.tokens.what", width=width))
-    names = [say(f"learn.tokens.{m}") for m in MODALITIES]
+    st.markdown(t("learn.tokens.what", width=width))
+    names = [t(f"learn.tokens.{m}") for m in MODALITIES]
     figure = figures.bars(
-        names, list(counts.values()), [str(n) for n in counts.values()], say("learn.tokens.count"),
+        names, list(counts.values()), [str(n) for n in counts.values()], t("learn.tokens.count"),
         [MODALITY_COLOURS[m] for m in MODALITIES], layout.theme(),
     )  # fmt: skip
-    render.plot(figure, "learn-tokens", say("learn.tokens.alt"), height=210)
+    render.plot(figure, "learn-tokens", t("learn.tokens.alt"), height=210)
     if width:
         labels = tuple(inputs.sensor_label(network, n) for n in range(network.n_sensors))
         axes = (
-            Axis(say("learn.tokens.rows"), labels, lesson.sensor),
-            Axis(say("learn.tokens.columns"), tuple(map(str, range(1, width + 1)))),
+            Axis(t("learn.tokens.rows"), labels, lesson.sensor),
+            Axis(t("learn.tokens.columns"), tuple(map(str, range(1, width + 1)))),
         )
-        figure = matrix_picture(inside.series_tokens, *axes, say("learn.tokens.series"), "", layout.theme(), "diverging")
-        render.plot(figure, "learn-series-tokens", say("learn.tokens.alt_series"), height=360)
-    with st.expander(say("learn.tokens.numbers")):
-        inputs.table(_token_rows(lesson), say("learn.tokens.numbers"), 3)
+        figure = matrix_picture(inside.series_tokens, *axes, t("learn.tokens.series"), "", layout.theme(), "diverging")
+        render.plot(figure, "learn-series-tokens", t("learn.tokens.alt_series"), height=360)
+    with st.expander(t("learn.tokens.numbers")):
+        inputs.table(_token_rows(lesson), t("learn.tokens.numbers"), 3)
     st.caption(
-        say("learn.tokens.shape", shapes=", ".join(f"{n}: {shape(c, width)}" for n, c in zip(names, counts.values(), strict=True)))
+        t("learn.tokens.shape", shapes=", ".join(f"{n}: {shape(c, width)}" for n, c in zip(names, counts.values(), strict=True)))
     )
     think("tokens")
     if lesson.before.prompt:
@@ -326,7 +326,7 @@ def _token_rows(lesson: Lesson) -> pd.DataFrame:
     tokens = np.concatenate([inside.text_tokens[: len(texts)], inside.series_tokens])[:, :NUMBERS_SHOWN]
     texts += list(inputs.sensor_labels(lesson.window.series.network).values())[: len(inside.series_tokens)]
     table = pd.DataFrame(tokens, columns=[str(i + 1) for i in range(tokens.shape[1])])
-    table.insert(0, say("learn.tokens.token"), texts)
+    table.insert(0, t("learn.tokens.token"), texts)
     return table
 
 
@@ -336,13 +336,13 @@ def _hide_name(lesson: Lesson) -> None:
 
     network = lesson.window.series.network
     right = whatif.incident(lesson.window, network.ids[lesson.sensor])
-    text = st.text_input(say("learn.tokens.pick"), right, key=lesson.key("tokens"), max_chars=LONGEST_EVENT).strip()
+    text = st.text_input(t("learn.tokens.pick"), right, key=lesson.key("tokens"), max_chars=LONGEST_EVENT).strip()
     if not text or text == right:
         return
     is_hidden = lesson.sensor not in named_in(network, text)
     first, second = (lesson.amount(lesson.moved(Scenario(event=news))) for news in (right, text))
     if is_hidden and not is_misspelt(text, right):
-        st.info(say("learn.tokens.too_far"), icon=":material/lightbulb:")
+        st.info(t("learn.tokens.too_far"), icon=":material/lightbulb:")
     else:
         verdict("tokens", is_hidden, first=first, second=second)
 
@@ -351,32 +351,30 @@ def fusion_step(lesson: Lesson) -> None:
     """Shares and attention of the sensor in view; exercise: whose deletion moves the forecast most?"""
     explanation = forecasters.explanation(lesson.choice, lesson.window)
     shares = 100 * explanation.modality_weights[lesson.sensor]
-    st.markdown(say("learn.fusion.what", name=lesson.name))
-    names = [say(f"learn.fusion.{m}") for m in MODALITIES]
+    st.markdown(t("learn.fusion.what", name=lesson.name))
+    names = [t(f"learn.fusion.{m}") for m in MODALITIES]
     figure = figures.bars(
-        names, shares, [f"{i18n.number(s)} %" for s in shares], say("learn.fusion.share"),
+        names, shares, [f"{i18n.format_number(s)} %" for s in shares], t("learn.fusion.share"),
         [MODALITY_COLOURS[m] for m in MODALITIES], layout.theme(),
     )  # fmt: skip
-    render.plot(figure, "learn-shares", say("learn.fusion.alt"), height=210)
-    st.caption(say("learn.fusion.shape", shape=shape(*lesson.inside.fused.shape)))
+    render.plot(figure, "learn-shares", t("learn.fusion.alt"), height=210)
+    st.caption(t("learn.fusion.shape", shape=shape(*lesson.inside.fused.shape)))
     left, right = st.columns(2)
-    share = say("learn.fusion.share")
+    share = t("learn.fusion.share")
     with left:
         top = np.argsort(-explanation.text_attention[lesson.sensor])[:DRAWN]
-        rows = {say("learn.fusion.word"): [explanation.tokens[int(i)].strip() for i in top]}
+        rows = {t("learn.fusion.word"): [explanation.tokens[int(i)].strip() for i in top]}
         rows[share] = 100 * explanation.text_attention[lesson.sensor][top]
-        inputs.table(pd.DataFrame(rows), say("learn.fusion.word"), 1)
+        inputs.table(pd.DataFrame(rows), t("learn.fusion.word"), 1)
     with right:
         top = np.argsort(-explanation.sensor_attention[lesson.sensor])[:DRAWN]
-        rows = {say("common.sensor"): [inputs.sensor_label(explanation.network, int(n)) for n in top]}
+        rows = {t("common.sensor"): [inputs.sensor_label(explanation.network, int(n)) for n in top]}
         rows[share] = 100 * explanation.sensor_attention[lesson.sensor][top]
-        inputs.table(pd.DataFrame(rows), say("common.sensor"), 1)
+        inputs.table(pd.DataFrame(rows), t("common.sensor"), 1)
     think("fusion")
     task("fusion", name=lesson.name)
-    labels = {m: say(f"modality.{m}") for m in MODALITIES if m in explanation.deletion}
-    answer = st.radio(
-        say("learn.fusion.pick"), list(labels), None, format_func=labels.get, key=lesson.key("fusion"), horizontal=True
-    )
+    labels = {m: t(f"modality.{m}") for m in MODALITIES if m in explanation.deletion}
+    answer = st.radio(t("learn.fusion.pick"), list(labels), None, format_func=labels.get, key=lesson.key("fusion"), horizontal=True)
     if answer is None:
         return
     effects = {m: float(np.nanmean(np.abs(explanation.deletion[m][:, lesson.sensor]))) for m in labels}
@@ -386,9 +384,9 @@ def fusion_step(lesson: Lesson) -> None:
         answer == right_one,
         answer=labels[answer],
         effects=", ".join(f"{labels[m]}: {lesson.amount(effects[m])}" for m in labels),
-        largest=say(f"modality.{MODALITIES[int(shares.argmax())]}"),
+        largest=t(f"modality.{MODALITIES[int(shares.argmax())]}"),
     )
-    layout.page_link("fusion", say("learn.fusion.more"))
+    layout.page_link("fusion", t("learn.fusion.more"))
 
 
 def forecast_step(lesson: Lesson) -> None:
@@ -398,29 +396,29 @@ def forecast_step(lesson: Lesson) -> None:
         forecast.network, forecast.quantity, forecast.unit, "anchor", forecast.times, (0.5,),
         lesson.inside.anchor[None, : len(forecast.times)], forecast.timezone,
     )  # fmt: skip
-    st.markdown(say("learn.forecast.what", name=lesson.name))
+    st.markdown(t("learn.forecast.what", name=lesson.name))
     past = lesson.window.past[:, node]
     labels = comparison.VersusLabels(
-        past=say("whatif.past"),
+        past=t("whatif.past"),
         seen="",
-        came=say("whatif.came"),
-        first=say("learn.forecast.anchor"),
-        second=say("learn.forecast.model"),
+        came=t("whatif.came"),
+        first=t("learn.forecast.anchor"),
+        second=t("learn.forecast.model"),
         band="",
-        begins=say("whatif.begins"),
-        time=say("whatif.time", zone=forecast.timezone).strip(),
+        begins=t("whatif.begins"),
+        time=t("whatif.time", zone=forecast.timezone).strip(),
         quantity=forecast.quantity,
     )
     came = forecasters.truth(lesson.window)
     figure = comparison.versus_lines(
         past, past, lesson.window.past_times, came[:, node], anchor, forecast, node, labels, theme=layout.theme()
     )  # fmt: skip
-    render.plot(figure, "learn-forecast", say("learn.forecast.alt"), height=360)
-    rows = {say("whatif.when"): i18n.moments(forecast.times, forecast.timezone)}
-    rows[with_unit(say("learn.forecast.anchor"), forecast.unit)] = anchor.median[:, node]
+    render.plot(figure, "learn-forecast", t("learn.forecast.alt"), height=360)
+    rows = {t("whatif.when"): i18n.format_times(forecast.times, forecast.timezone)}
+    rows[with_unit(t("learn.forecast.anchor"), forecast.unit)] = anchor.median[:, node]
     rows |= {f"{100 * level:g} %": values[:, node] for level, values in zip(forecast.levels, forecast.values, strict=True)}
-    inputs.table(pd.DataFrame(rows), say("learn.forecast.alt"), fit_scale(forecast.median).decimals)
-    st.caption(say("learn.forecast.shape", shape=shape(*forecast.values.shape)))
+    inputs.table(pd.DataFrame(rows), t("learn.forecast.alt"), fit_scale(forecast.median).decimals)
+    st.caption(t("learn.forecast.shape", shape=shape(*forecast.values.shape)))
     think("forecast")
     _break_readings(lesson, came)
 
@@ -431,14 +429,14 @@ def _break_readings(lesson: Lesson, came: np.ndarray) -> None:
 
     goal = MOVED * float(np.mean(typical_spread(lesson.window)))
     task("forecast", goal=lesson.amount(goal))
-    noise = st.slider(say("whatif.noise"), 0, MOST_NOISE, 0, 10, format="%d %%", key=lesson.key("forecast"))
+    noise = st.slider(t("whatif.noise"), 0, MOST_NOISE, 0, 10, format="%d %%", key=lesson.key("forecast"))
     if not noise:
         return
     moved = lesson.moved(Scenario(noise=noise), everywhere=True)
     verdict("forecast", moved >= goal > 0, noise=noise, amount=lesson.amount(moved), goal=lesson.amount(goal))
     error, noisy = (mean_error(made, came) for made in (lesson.forecast, lesson.imagine(Scenario(noise=noise)).forecast))
     if np.isfinite(error):
-        st.caption(say("learn.forecast.error", before=lesson.amount(error), after=lesson.amount(noisy)))
+        st.caption(t("learn.forecast.error", before=lesson.amount(error), after=lesson.amount(noisy)))
 
 
 CITY = f"{networks.SAMPLE}synthetic_city"
@@ -460,9 +458,9 @@ _STEPS = dict(
 
 def begin() -> None:
     """What the lesson needs; a way to the sample on which every exercise has an effect."""
-    st.markdown(say("learn.begin"))
+    st.markdown(t("learn.begin"))
     if view_state.data_id() != CITY:
-        layout.page_link("learn", say("learn.open_city"), data=CITY)
+        layout.page_link("learn", t("learn.open_city"), data=CITY)
 
 
 @st.fragment
@@ -474,28 +472,35 @@ def lesson(choice: forecasters.Choice, window: Window) -> None:
     """
     from stvlm.inference.scenario import Scenario
 
-    place = int(view_state.chosen("lesson", [str(i + 1) for i in range(len(STEPS))], "1")) - 1
+    place = int(view_state.param_in("lesson", [str(i + 1) for i in range(len(STEPS))], "1")) - 1
     _navigation(place)
     sensor = inputs.pick_sensor(window.series.network)
     can = scenarios.abilities(choice, window.series)
     if can.is_anchor:
-        st.warning(say("learn.is_anchor"), icon=":material/warning:")
+        st.warning(t("learn.is_anchor"), icon=":material/warning:")
     step = STEPS[place]
-    st.subheader(f"{place + 1}. {say(f'learn.{step}.title')}", anchor=False)
+    st.subheader(f"{place + 1}. {t(f'learn.{step}.title')}", anchor=False)
     _STEPS[step](
-        Lesson(choice, window, sensor, can, scenarios.inside(choice, window), scenarios.imagined(choice, window, Scenario()))
+        Lesson(
+            choice,
+            window,
+            sensor,
+            can,
+            scenarios.forward_trace(choice, window),
+            scenarios.scenario_forecast(choice, window, Scenario()),
+        )
     )
     _neighbours(place)
     done = solved()
-    st.progress(len(done & set(STEPS)) / len(STEPS), text=say("learn.progress", done=len(done & set(STEPS)), all=len(STEPS)))
+    st.progress(len(done & set(STEPS)) / len(STEPS), text=t("learn.progress", done=len(done & set(STEPS)), all=len(STEPS)))
 
 
 def glossary() -> None:
     """Words of the lesson and what they mean."""
-    with st.expander(say("learn.glossary")):
+    with st.expander(t("learn.glossary")):
         keys = [key for key in i18n.sentences("en") if key.startswith("glossary.")]
         for key in keys:
-            word, meaning = say(key).split(": ", 1)
+            word, meaning = t(key).split(": ", 1)
             st.markdown(f"**{word}**: {meaning}")
 
 
@@ -503,17 +508,17 @@ def _navigation(place: int) -> None:
     """The six steps in a row; those that are solved bear a tick."""
     done = solved()
     labels = {
-        str(i): f"{i} {say(f'learn.{step}.title')}" + (" \N{CHECK MARK}" if step in done else "") for i, step in enumerate(STEPS, 1)
+        str(i): f"{i} {t(f'learn.{step}.title')}" + (" \N{CHECK MARK}" if step in done else "") for i, step in enumerate(STEPS, 1)
     }
-    key = view_state.tied("lesson", str(place + 1))
+    key = view_state.bind("lesson", str(place + 1))
     st.segmented_control(
-        say("learn.steps"),
+        t("learn.steps"),
         list(labels),
         key=key,
         format_func=labels.get,
         required=True,
         wrap=True,
-        on_change=view_state.taken,
+        on_change=view_state.sync_to_url,
         args=("lesson", key, str),
     )
 
@@ -523,5 +528,5 @@ def _neighbours(place: int) -> None:
         for move, icon in ((-1, ":material/arrow_back:"), (1, ":material/arrow_forward:")):
             there = place + move
             if 0 <= there < len(STEPS):
-                label = f"{there + 1} {say(f'learn.{STEPS[there]}.title')}"
-                st.button(label, icon=icon, key=f"lesson{move}", on_click=view_state.put, args=("lesson", str(there + 1)))
+                label = f"{there + 1} {t(f'learn.{STEPS[there]}.title')}"
+                st.button(label, icon=icon, key=f"lesson{move}", on_click=view_state.set_param, args=("lesson", str(there + 1)))

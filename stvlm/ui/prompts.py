@@ -21,7 +21,7 @@ from stvlm.runtime.atomic import write_atomic
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, view_state
-from stvlm.ui.shell.i18n import number, say
+from stvlm.ui.shell.i18n import format_number, t
 from stvlm.workspace.paths import workspace
 
 if TYPE_CHECKING:
@@ -88,16 +88,16 @@ def edit(window: Window, config: PromptConfig, count: Callable[[str], int]) -> P
     """The user's template, and the prompt that it makes of the window; None where it cannot be used."""
     from stvlm.modalities.text.prompt import TemplateError, describe_window
 
-    st.caption(say("prompts.sandbox"))
-    key = view_state.tied("template", view_state.kept("template", config.template))
+    st.caption(t("prompts.sandbox"))
+    key = view_state.bind("template", view_state.load("template", config.template))
     st.text_area(
-        say("prompts.template"),
+        t("prompts.template"),
         key=key,
         height=280,
         max_chars=LONGEST,
-        on_change=lambda: view_state.keep("template", st.session_state[key]),
+        on_change=lambda: view_state.store("template", st.session_state[key]),
     )
-    template = view_state.kept("template", config.template)
+    template = view_state.load("template", config.template)
     try:
         prompt = describe_window(window, replace(config, template=template), count)
     except TemplateError as error:
@@ -114,10 +114,10 @@ def _show_error(error: TemplateError, template: str) -> None:
         st.html(_lines_html(template, error.line, error.field, layout.theme()))
     if error.near:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(say("prompts.meant"))
+            st.markdown(t("prompts.meant"))
             for name in error.near:
                 mended = _replace_in_line(template, error.line, error.field, name)
-                st.button(name, key=f"meant-{name}", on_click=view_state.keep, args=("template", mended))
+                st.button(name, key=f"meant-{name}", on_click=view_state.store, args=("template", mended))
 
 
 def _lines_html(template: str, line: int, field: str, theme: str) -> str:
@@ -133,7 +133,7 @@ def _lines_html(template: str, line: int, field: str, theme: str) -> str:
         mark = "▶" if place == line else " "
         rows.append(f"<div style='{look}'><span style='color:{colours.muted}'>{mark}{place:>3} </span>{shown}</div>")
     look = f"font:13px/1.6 monospace;white-space:pre-wrap;overflow-wrap:anywhere;color:{colours.text}"
-    return f"<div role='group' aria-label='{escape(say('prompts.error_alt', line=line), quote=True)}' style='{look}'>{''.join(rows)}</div>"
+    return f"<div role='group' aria-label='{escape(t('prompts.error_alt', line=line), quote=True)}' style='{look}'>{''.join(rows)}</div>"
 
 
 def _replace_in_line(template: str, line: int, old: str, new: str) -> str:
@@ -148,27 +148,27 @@ def _shelf(template: str, own: str, is_sound: bool) -> None:
     shelf = saved()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if template != own:
-            st.button(say("prompts.own"), icon=":material/undo:", on_click=view_state.keep, args=("template", own))
-        with st.popover(say("prompts.save"), icon=":material/save:", disabled=not is_sound):
-            name = st.text_input(say("prompts.name"), key="template-name", max_chars=LONGEST_NAME)
-            if st.button(say("prompts.save_as"), key="save-template", disabled=not name.strip()) and is_sound:
+            st.button(t("prompts.own"), icon=":material/undo:", on_click=view_state.store, args=("template", own))
+        with st.popover(t("prompts.save"), icon=":material/save:", disabled=not is_sound):
+            name = st.text_input(t("prompts.name"), key="template-name", max_chars=LONGEST_NAME)
+            if st.button(t("prompts.save_as"), key="save-template", disabled=not name.strip()) and is_sound:
                 try:
                     save(name, template)
                 except TooManyTemplatesError:
-                    st.error(say("prompts.too_many", n=MOST))
+                    st.error(t("prompts.too_many", n=MOST))
                 else:
                     st.rerun()
-        with st.popover(say("prompts.saved", n=len(shelf)), icon=":material/folder_open:", disabled=not shelf):
+        with st.popover(t("prompts.saved", n=len(shelf)), icon=":material/folder_open:", disabled=not shelf):
             for name, text in shelf.items():
                 left, right = st.columns([4, 1], vertical_alignment="center")
                 left.button(
                     inputs.plain(name),
                     key=f"take-{name}",
                     type="tertiary",
-                    on_click=view_state.keep,
+                    on_click=view_state.store,
                     args=("template", text[:LONGEST]),
                 )
-                label = say("prompts.delete", name=inputs.plain(name))
+                label = t("prompts.delete", name=inputs.plain(name))
                 right.button("", icon=":material/delete:", key=f"delete-{name}", help=label, on_click=delete, args=(name,))
 
 
@@ -201,8 +201,8 @@ def prompt_and_template(choice: forecasters.Choice, window: Window) -> None:
     count, config = forecasters.text_side(choice, window.series)
     from stvlm.modalities.text.prompt import describe_window
 
-    words = {name: say(f"prompts.view_{name}") for name in VIEWS}
-    view = view_state.segmented("reading", say("prompts.views"), VIEWS, words.get, label_visibility="collapsed")
+    words = {name: t(f"prompts.view_{name}") for name in VIEWS}
+    view = view_state.segmented_control("reading", t("prompts.views"), VIEWS, words.get, label_visibility="collapsed")
     cut = forecasters.token_texts(choice, window.series)
     if view == "window":
         show_prompt(describe_window(window, config, count), window, cut)
@@ -225,26 +225,26 @@ def show_prompt(prompt: Prompt, window: Window, cut: Callable[[str], tuple[str, 
     origins = trace_numbers(prompt)
     used = min(prompt.tokens_used / max(prompt.budget, 1), 1.0)
     left, right = st.columns([3, 2], vertical_alignment="center")
-    left.progress(used, text=say("prompts.used", used=prompt.tokens_used, budget=prompt.budget))
-    borders = right.toggle(say("prompts.borders"), value=True, key="token-borders", persist_state="session")
+    left.progress(used, text=t("prompts.used", used=prompt.tokens_used, budget=prompt.budget))
+    borders = right.toggle(t("prompts.borders"), value=True, key="token-borders", persist_state="session")
     if not prompt.text:
-        st.info(say("prompts.empty"))
+        st.info(t("prompts.empty"))
     else:
         _linked(prompt.text, cut(prompt.text) if borders else (), origins, window)
     dropped = [s for s in prompt.sentences if not s.kept]
     if dropped:
-        st.markdown(say("prompts.dropped"))
+        st.markdown(t("prompts.dropped"))
         st.markdown("\n".join(f"- ~~{inputs.plain(s.text)}~~ ({inputs.plain(s.kind)})" for s in dropped))
     else:
-        st.caption(say("prompts.none_dropped"))
-    with st.expander(say("prompts.numbers", n=len(origins)), icon=":material/table:"):
+        st.caption(t("prompts.none_dropped"))
+    with st.expander(t("prompts.numbers", n=len(origins)), icon=":material/table:"):
         _number_table(origins, window.series, window)
-    with st.expander(say("prompts.plain"), icon=":material/content_copy:"):
+    with st.expander(t("prompts.plain"), icon=":material/content_copy:"):
         st.code(prompt.text, language=None, wrap_lines=True)
-    with st.expander(say("prompts.facts"), icon=":material/data_object:"):
-        st.caption(say("prompts.facts_note"))
-        rows = [{say("prompts.fact"): name, say("prompts.value"): _in_words(value)} for name, value in prompt.facts.items()]
-        inputs.table(pd.DataFrame(rows), say("prompts.facts_alt", n=len(rows)))
+    with st.expander(t("prompts.facts"), icon=":material/data_object:"):
+        st.caption(t("prompts.facts_note"))
+        rows = [{t("prompts.fact"): name, t("prompts.value"): _in_words(value)} for name, value in prompt.facts.items()]
+        inputs.table(pd.DataFrame(rows), t("prompts.facts_alt", n=len(rows)))
 
 
 def _linked(text: str, tokens: tuple[str, ...], origins: tuple[Origin, ...], window: Window) -> None:
@@ -254,13 +254,13 @@ def _linked(text: str, tokens: tuple[str, ...], origins: tuple[Origin, ...], win
         for o in origins
     ]
     told = {
-        "hint": say("prompts.hint"),
-        "map": say("prompts.map_alt", n=network.n_sensors),
-        "text": say("prompts.text_alt"),
-        "token": say("prompts.token"),
+        "hint": t("prompts.hint"),
+        "map": t("prompts.map_alt", n=network.n_sensors),
+        "text": t("prompts.text_alt"),
+        "token": t("prompts.token"),
     }
     html = teaching.prompt_links_html(text, tokens, marks, network, told, layout.theme())
-    st.iframe(html, alt=say("prompts.text_alt"))
+    st.iframe(html, alt=t("prompts.text_alt"))
 
 
 def _meaning(origin: Origin, window: Window) -> str:
@@ -269,11 +269,11 @@ def _meaning(origin: Origin, window: Window) -> str:
     if origin.source != "reading":
         name = _sensor(origin, series)
         known = origin.source in SOURCES
-        return say(f"prompts.source_{origin.source}", name=name) if known else say("prompts.source_fact", name=origin.source)
+        return t(f"prompts.source_{origin.source}", name=name) if known else t("prompts.source_fact", name=origin.source)
     kind = origin.kind if origin.kind in READ_AS else "level" if not origin.sensor else "highest"
-    exactly = f"{number(origin.value, 3)} {series.unit}".strip()
-    what = say(f"prompts.read_{kind}", quantity=series.quantity, name=_sensor(origin, series))
-    return say("prompts.meaning", what=what, when=_when(origin, window), exactly=exactly)
+    exactly = f"{format_number(origin.value, 3)} {series.unit}".strip()
+    what = t(f"prompts.read_{kind}", quantity=series.quantity, name=_sensor(origin, series))
+    return t("prompts.meaning", what=what, when=_when(origin, window), exactly=exactly)
 
 
 def _sensor(origin: Origin, series: SensorSeries) -> str:
@@ -287,19 +287,19 @@ def _when(origin: Origin, window: Window) -> str:
     if origin.first is None:
         return ""
     times = window.past_times[[origin.first, origin.last]]
-    first, last = words.moments(times, window.series.timezone)
-    return last if origin.first == origin.last else say("prompts.from_to", first=first, last=last)
+    first, last = words.format_times(times, window.series.timezone)
+    return last if origin.first == origin.last else t("prompts.from_to", first=first, last=last)
 
 
 def _number_table(origins: tuple[Origin, ...], series: SensorSeries, window: Window) -> None:
     """The same as a table; a click on a row makes its sensor the one in view."""
     rows = [
         {
-            say("prompts.number"): o.text,
-            say("prompts.meaning_head"): _meaning(o, window),
-            say("common.sensor"): _sensor(o, series),
-            say("prompts.when"): _when(o, window),
-            say("prompts.exactly"): o.value,
+            t("prompts.number"): o.text,
+            t("prompts.meaning_head"): _meaning(o, window),
+            t("common.sensor"): _sensor(o, series),
+            t("prompts.when"): _when(o, window),
+            t("prompts.exactly"): o.value,
         }
         for o in origins
     ]
@@ -307,26 +307,26 @@ def _number_table(origins: tuple[Origin, ...], series: SensorSeries, window: Win
     def take() -> None:
         chosen = [origins[row].sensor for row in st.session_state["number-table"].selection.rows if origins[row].sensor]
         if chosen:
-            view_state.put("sensor", chosen[-1])
+            view_state.set_param("sensor", chosen[-1])
 
     if rows:
-        table = pd.DataFrame(rows).astype({say("prompts.exactly"): "float64"})
+        table = pd.DataFrame(rows).astype({t("prompts.exactly"): "float64"})
         inputs.table(
-            table, say("prompts.numbers_alt", n=len(rows)), 4, key="number-table", on_select=take, selection_mode="single-row"
+            table, t("prompts.numbers_alt", n=len(rows)), 4, key="number-table", on_select=take, selection_mode="single-row"
         )
-        st.caption(say("prompts.numbers_note"))
+        st.caption(t("prompts.numbers_note"))
 
 
 def _compare(window: Window, tell: Callable[[Window], Prompt]) -> None:
     """Two windows of one network, sentence by sentence."""
     series = window.series
     start = max(window.lookback, window.cutoff - max(window.horizon, 1))
-    cutoff = inputs.pick_time(series, "other", window.lookback, series.n_steps, start, say("prompts.other"))
+    cutoff = inputs.pick_time(series, "other", window.lookback, series.n_steps, start, t("prompts.other"))
     here, there = tell(window), tell(Window(series, cutoff, window.lookback, window.horizon))
     rows = teaching.align(*([(s.kind, s.text) for s in prompt.sentences if s.kept] for prompt in (here, there)))
     differ = sum(a != b for _, a, b in rows)
-    heads = (say("prompts.kind"), *(inputs.clock(series, w - 1) for w in (window.cutoff, cutoff)))
-    st.caption(say("prompts.differ", differ=differ, all=len(rows), here=here.tokens_used, there=there.tokens_used))
+    heads = (t("prompts.kind"), *(inputs.clock(series, w - 1) for w in (window.cutoff, cutoff)))
+    st.caption(t("prompts.differ", differ=differ, all=len(rows), here=here.tokens_used, there=there.tokens_used))
     st.html(teaching.prompt_diff_html(rows, heads, layout.theme()))
 
 

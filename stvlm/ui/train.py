@@ -17,7 +17,7 @@ from stvlm.jobs.ray.client import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import brief, number, say, told
+from stvlm.ui.shell.i18n import format_number, format_short, t, told
 from stvlm.workspace.paths import WorkspaceError
 
 # How a run was made: its title, to be changed; the command that makes it again; its manifest.
@@ -25,23 +25,23 @@ from stvlm.workspace.paths import WorkspaceError
 
 def about(run: RunStatus) -> None:
     """The title of a run, the line that repeats it, and what its model says of itself once there is one."""
-    with st.expander(say("train.making"), icon=":material/receipt_long:"):
-        key = view_state.tied(f"title-{run.run_id}", run.title)
-        st.text_input(say("train.title"), key=key, max_chars=200, on_change=_rename, args=(run.run_id, key))
+    with st.expander(t("train.making"), icon=":material/receipt_long:"):
+        key = view_state.bind(f"title-{run.run_id}", run.title)
+        st.text_input(t("train.title"), key=key, max_chars=200, on_change=_rename, args=(run.run_id, key))
         try:
             command = networks.fit_command(run.spec, networks.load(networks.of_run(run.spec.data)))
         except networks.UnknownNetworkError:
-            st.caption(say("train.no_network"))
+            st.caption(t("train.no_network"))
         else:
-            st.caption(say("train.command"))
+            st.caption(t("train.command"))
             st.code(command, language="bash", wrap_lines=True)
         manifest = run.model_folder / "manifest.json"
         if run.state == "done" and manifest.is_file():
             content = manifest.read_text("utf-8")
-            st.caption(say("train.manifest"))
+            st.caption(t("train.manifest"))
             st.json(content, expanded=False)
             name, icon = f"manifest_{run.run_id}.json", ":material/download:"
-            st.download_button(say("train.get_manifest"), content, name, "application/json", icon=icon, on_click="ignore")
+            st.download_button(t("train.get_manifest"), content, name, "application/json", icon=icon, on_click="ignore")
 
 
 def _rename(run_id: str, key: str) -> None:
@@ -52,7 +52,7 @@ def _rename(run_id: str, key: str) -> None:
     try:
         api.rename(run_id, title)
     except (RunError, WorkspaceError) as error:
-        view_state.keep("refused-change", str(error))
+        view_state.store("refused-change", str(error))
 
 
 _ICONS = {
@@ -65,15 +65,15 @@ _ICONS = {
 
 def in_view() -> None:
     """The run that the URL names: live until it ends."""
-    run_id = view_state.get("run")
+    run_id = view_state.get_param("run")
     if not run_id:
         return
-    view_state.put("run", run_id)
+    view_state.set_param("run", run_id)
     try:
         live = api.status(run_id).is_live
     except RunError as error:
         st.error(inputs.plain(told("below", str(error))))
-        view_state.put("run", "")
+        view_state.set_param("run", "")
         return
     st.fragment(_watch, run_every=1.0 if live else None)(run_id, live)
 
@@ -82,22 +82,22 @@ def every() -> None:
     """All runs of this workspace; a click on one opens it."""
     _adopt()
     runs = api.list_runs()
-    st.subheader(say("train.runs"), anchor=False)
+    st.subheader(t("train.runs"), anchor=False)
     if not runs:
-        st.caption(say("train.no_runs"))
+        st.caption(t("train.no_runs"))
         return
     if len(runs) > 1:
         runs = _filtered(runs)
-    started = say("train.started")
+    started = t("train.started")
     rows = [
         {
-            say("train.run"): run.title,
-            say("train.state"): _state(run),
+            t("train.run"): run.title,
+            t("train.state"): _state(run),
             started: datetime.fromtimestamp(run.created).astimezone(),
-            say("train.device"): run.device,
-            say("train.error"): _error(run.best_val_mae, _unit(run)),
-            say("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
-            say("train.spent"): _duration(run.seconds),
+            t("train.device"): run.device,
+            t("train.error"): _error(run.best_val_mae, _unit(run)),
+            t("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
+            t("train.spent"): _duration(run.seconds),
         }
         for run in runs
     ]
@@ -107,26 +107,26 @@ def every() -> None:
     def take() -> None:
         chosen = st.session_state[key].selection.rows
         if len(chosen) == 1:
-            view_state.put("run", ids[chosen[0]])
+            view_state.set_param("run", ids[chosen[0]])
 
     table = inputs.table(
         pd.DataFrame(rows),
-        say("train.runs_alt", n=len(rows)),
+        t("train.runs_alt", n=len(rows)),
         key=key,
         on_select=take,
         selection_mode="multi-row",
-        column_config={started: st.column_config.DatetimeColumn(format=say("format.moment"))},
+        column_config={started: st.column_config.DatetimeColumn(format=t("format.moment"))},
     )
     chosen = [runs[row] for row in table.selection.rows if row < len(runs)]
     if len(chosen) > 1:
         _beside(chosen)
     elif len(runs) > 1:
-        st.caption(say("train.choose_several"))
+        st.caption(t("train.choose_several"))
 
 
 def _filtered(runs: tuple[RunStatus, ...]) -> tuple[RunStatus, ...]:
     """Those whose title, state, device or network has every word that was typed."""
-    asked = st.text_input(say("train.filter"), key="filter-runs", max_chars=100, placeholder=say("train.filter_example"))
+    asked = st.text_input(t("train.filter"), key="filter-runs", max_chars=100, placeholder=t("train.filter_example"))
 
     def told_of(run: RunStatus) -> str:
         return f"{run.title} {_state(run)} {run.device} {networks.title(networks.of_run(run.spec.data))}".casefold()
@@ -136,39 +136,39 @@ def _filtered(runs: tuple[RunStatus, ...]) -> tuple[RunStatus, ...]:
 
 def _beside(runs: list[RunStatus]) -> None:
     """Several runs: their validation error over the steps, and the settings in which they differ."""
-    st.subheader(say("train.beside"), anchor=False)
+    st.subheader(t("train.beside"), anchor=False)
     names = {run.run_id: f"{place}. {run.title}" for place, run in enumerate(runs, 1)}
     units = {_unit(run) for run in runs}
     if len({networks.of_run(run.spec.data) for run in runs}) > 1:
-        st.warning(say("train.other_data"), icon=":material/warning:")
+        st.warning(t("train.other_data"), icon=":material/warning:")
     errors = {names[run.run_id]: [row for row in api.losses(run.run_id) if row.get("val_mae") is not None] for run in runs}
-    labels = comparison.Labels(step=say("train.draws_step"), error=say("train.draws_mae"), no_model=say("train.draws_nothing"))
+    labels = comparison.Labels(step=t("train.draws_step"), error=t("train.draws_mae"), no_model=t("train.draws_nothing"))
     figure = comparison.learning_lines(errors, units.pop() if len(units) == 1 else "", layout.theme(), labels)
-    render.plot(figure, "runs-beside", say("train.beside_alt", n=len(runs)), 320)
+    render.plot(figure, "runs-beside", t("train.beside_alt", n=len(runs)), 320)
     settings = {name for run in runs for name in run.spec.config}
     differ = sorted(name for name in settings if len({str(run.spec.config.get(name)) for run in runs}) > 1)
     rows = [
         {
-            say("train.run"): names[run.run_id],
-            say("train.error"): _error(run.best_val_mae, _unit(run)),
-            say("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
+            t("train.run"): names[run.run_id],
+            t("train.error"): _error(run.best_val_mae, _unit(run)),
+            t("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
         }
         | {name: str(run.spec.config.get(name, "")) for name in differ}
         for run in runs
     ]
-    inputs.table(pd.DataFrame(rows), say("train.beside_alt", n=len(runs)))
+    inputs.table(pd.DataFrame(rows), t("train.beside_alt", n=len(runs)))
 
 
 def refusal(name: str) -> None:
     """Say why the last action of this name could not be, once."""
-    why = view_state.kept(name, "")
+    why = view_state.load(name, "")
     if why:
-        view_state.keep(name, "")
+        view_state.store(name, "")
         st.error(inputs.plain(told("below", why)), icon=":material/error:")
 
 
 def _watch(run_id: str, was_live: bool) -> None:
-    if view_state.get("run") != run_id:  # it was deleted by its button
+    if view_state.get_param("run") != run_id:  # it was deleted by its button
         st.rerun()
     run = api.status(run_id)
     with st.container(border=True):
@@ -176,8 +176,8 @@ def _watch(run_id: str, was_live: bool) -> None:
         _progress(run)
         rows = api.losses(run_id)
         if rows:
-            labels = render.drawn(lines.LossLabels, "train")
-            alt = say("train.loss_alt", title=run.title, step=run.step)
+            labels = render.figure_labels(lines.LossLabels, "train")
+            alt = t("train.loss_alt", title=run.title, step=run.step)
             render.plot(lines.loss_lines(rows, _unit(run), layout.theme(), labels), "loss", alt, height=460)
         if shared := [row for row in rows if row.get("ranks")]:
             _ranks(shared)
@@ -190,49 +190,49 @@ def _watch(run_id: str, was_live: bool) -> None:
 
 def _ranks(rows: list[dict]) -> None:
     """Where the ranks of the low-rank adapters went, as a picture and as a table."""
-    st.markdown(f"**{say('train.capacity')}**")
-    labels = render.drawn(comparison.RankLabels, "train")
+    st.markdown(f"**{t('train.capacity')}**")
+    labels = render.figure_labels(comparison.RankLabels, "train")
     figure = comparison.rank_lines(rows, layout.theme(), labels, lambda name: told("column", name))
-    render.plot(figure, "ranks", say("train.ranks_alt"), 320)
-    with st.expander(say("format.table")):
+    render.plot(figure, "ranks", t("train.ranks_alt"), 320)
+    with st.expander(t("format.table")):
         table = comparison.rank_table(rows).rename(columns=lambda name: told("column", name))
-        inputs.table(table, say("train.rank_table_alt", n=len(table)), key="rank-table")
+        inputs.table(table, t("train.rank_table_alt", n=len(table)), key="rank-table")
 
 
 def _progress(run: RunStatus) -> None:
     if run.state == "queued":
-        text = say("train.waits") if run.ahead is None else say("train.waits_behind", n=run.ahead)
+        text = t("train.waits") if run.ahead is None else t("train.waits_behind", n=run.ahead)
     elif run.state == "running" and run.total:
         at = {"step": run.step, "total": run.total}
-        text = say("train.at_step", **at)
+        text = t("train.at_step", **at)
         if run.eta_seconds is not None:
-            text = say("train.at_step_left", **at, time=_duration(run.eta_seconds))
+            text = t("train.at_step_left", **at, time=_duration(run.eta_seconds))
     else:
-        text = say("train.getting_ready") if run.state == "running" else _state(run)
+        text = t("train.getting_ready") if run.state == "running" else _state(run)
     if run.is_live:
         st.progress(min(run.step / run.total, 1.0) if run.total else 0.0, text=text)
     else:
         st.markdown(f"{_ICONS.get(run.state, '')} {text}")
     unit = _unit(run)
     cells = st.container(horizontal=True, gap="medium")
-    cells.metric(say("train.device"), run.device or say("train.no_device"), width="content")
-    cells.metric(say("train.spent"), _duration(run.seconds), width="content")
+    cells.metric(t("train.device"), run.device or t("train.no_device"), width="content")
+    cells.metric(t("train.spent"), _duration(run.seconds), width="content")
     if run.memory_mb:
-        used = f"{number(run.memory_mb / 1e3)} GB"
+        used = f"{format_number(run.memory_mb / 1e3)} GB"
         if run.device_memory_mb:
-            used = say("train.memory_and_gpu", used=used, device=f"{number(run.device_memory_mb / 1e3)} GB")
-        cells.metric(say("train.memory"), used, width="content")
+            used = t("train.memory_and_gpu", used=used, device=f"{format_number(run.device_memory_mb / 1e3)} GB")
+        cells.metric(t("train.memory"), used, width="content")
     cells.metric(
-        say("train.error"),
+        t("train.error"),
         inputs.plain(_error(run.best_val_mae, unit)),
         delta=_gain(run),
         delta_color="inverse",
         width="content",
     )
     cells.metric(
-        say("train.anchor_error"),
+        t("train.anchor_error"),
         inputs.plain(_error(run.anchor_val_mae, unit)),
-        help=say("train.anchor_help"),
+        help=t("train.anchor_help"),
         width="content",
     )
     if run.message:
@@ -245,27 +245,27 @@ def _buttons(run: RunStatus) -> None:
         if run.is_live:
             stopping = run.state == "cancelling"
             icon = ":material/stop:"
-            st.button(say("train.cancel"), icon=icon, disabled=stopping, on_click=_change, args=(api.cancel, run.run_id))
+            st.button(t("train.cancel"), icon=icon, disabled=stopping, on_click=_change, args=(api.cancel, run.run_id))
         elif run.state == "done":
             data = networks.of_run(run.spec.data)
-            layout.page_link("forecast", f":primary[**{say('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
+            layout.page_link("forecast", f":primary[**{t('train.forecast_with')}**]", data=data, model=f"run-{run.run_id}")
         else:
             st.button(
-                say("train.resume"),
+                t("train.resume"),
                 type="primary",
                 icon=":material/resume:",
-                help=say("train.resume_help"),
+                help=t("train.resume_help"),
                 on_click=_change,
                 args=(api.resume, run.run_id),
             )
         if not run.is_live:
-            with st.popover(say("train.delete"), icon=":material/delete:"):
-                st.markdown(say("train.delete_note"))
+            with st.popover(t("train.delete"), icon=":material/delete:"):
+                st.markdown(t("train.delete_note"))
                 key = f"delete-{run.run_id}"
-                st.button(say("train.delete_this"), key=key, on_click=_change, args=(api.delete, run.run_id))
+                st.button(t("train.delete_this"), key=key, on_click=_change, args=(api.delete, run.run_id))
     if run.state in ("failed", "lost"):
-        with st.expander(say("train.log")):
-            st.code(api.logs(run.run_id) or say("train.log_empty"), language=None)
+        with st.expander(t("train.log")):
+            st.code(api.logs(run.run_id) or t("train.log_empty"), language=None)
 
 
 def _change(change: Callable[[str], None], run_id: str) -> None:
@@ -273,10 +273,10 @@ def _change(change: Callable[[str], None], run_id: str) -> None:
     try:
         change(run_id)
     except (RunError, WorkspaceError) as error:
-        view_state.keep("refused-change", str(error))
+        view_state.store("refused-change", str(error))
         return
     if change is api.delete:
-        view_state.put("run", "")
+        view_state.set_param("run", "")
 
 
 @st.cache_resource(show_spinner=False)
@@ -288,7 +288,7 @@ def _adopt() -> None:
 
 def _state(run: RunStatus) -> str:
     queued = run.state == "queued" and run.ahead is not None
-    return say("train.queued_behind", n=run.ahead) if queued else say(f"train.state_{run.state}")
+    return t("train.queued_behind", n=run.ahead) if queued else t(f"train.state_{run.state}")
 
 
 def _unit(run: RunStatus) -> str:
@@ -299,7 +299,7 @@ def _unit(run: RunStatus) -> str:
 
 
 def _error(value: float | None, unit: str) -> str:
-    return say("train.not_yet") if value is None else f"{brief(value, 4)} {unit}".strip()
+    return t("train.not_yet") if value is None else f"{format_short(value, 4)} {unit}".strip()
 
 
 def _gain(run: RunStatus) -> str | None:
@@ -307,7 +307,7 @@ def _gain(run: RunStatus) -> str | None:
     if run.best_val_mae is None or not run.anchor_val_mae:
         return None
     percent = (run.best_val_mae / run.anchor_val_mae - 1) * 100
-    said = say("train.gain", percent=number(percent, 1, sign=True).replace("\N{MINUS SIGN}", "-"))
+    said = t("train.gain", percent=format_number(percent, 1, sign=True).replace("\N{MINUS SIGN}", "-"))
     return said if abs(percent) >= 0.05 else None
 
 
@@ -315,7 +315,7 @@ def _duration(seconds: float | None) -> str:
     seconds = int(seconds or 0)
     if seconds < 90:
         return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 5400 else f"{number(seconds / 3600)} h"
+    return f"{seconds // 60} min" if seconds < 5400 else f"{format_number(seconds / 3600)} h"
 
 
 # The Train page's form: choose the settings of a run and start it; a run is a process of its own and outlives the page.
@@ -335,45 +335,45 @@ def new_run(series: SensorSeries) -> None:
     keys = {name: f"new-{name}-{data}" for name in ("lookback", "horizon", "split", "few_shot", "backbone", "tuning")}
     keys |= {name: f"new-{name}-{data}" for name in ("device", "max_minutes", "seed", "views")}
     with st.container(border=True):
-        st.subheader(say("train.new_run"), anchor=False)
+        st.subheader(t("train.new_run"), anchor=False)
         a, b, c = st.columns(3)
         step = inputs.span(series.step_minutes)
-        a.number_input(say("train.lookback", step=step), 2, 512, lookback, key=keys["lookback"], help=say("train.lookback_help"))
-        b.number_input(say("train.horizon", step=step), 1, 512, horizon, key=keys["horizon"], help=say("train.horizon_help"))
+        a.number_input(t("train.lookback", step=step), 2, 512, lookback, key=keys["lookback"], help=t("train.lookback_help"))
+        b.number_input(t("train.horizon", step=step), 1, 512, horizon, key=keys["horizon"], help=t("train.horizon_help"))
         c.selectbox(
-            say("train.split"),
+            t("train.split"),
             list(dict.fromkeys([tuple(split), *SPLITS])),
             key=keys["split"],
-            format_func=lambda shares: " / ".join(number(100 * share, 0) for share in shares) + " %",
-            help=say("train.split_help"),
+            format_func=lambda shares: " / ".join(format_number(100 * share, 0) for share in shares) + " %",
+            help=t("train.split_help"),
         )
         a, b, c = st.columns(3)  # a row each, so that they stay level whatever the labels take
-        a.selectbox(say("train.few"), FEW, key=keys["few_shot"], format_func=_few_words, help=say("train.few_help"))
+        a.selectbox(t("train.few"), FEW, key=keys["few_shot"], format_func=_few_words, help=t("train.few_help"))
         offered = {name: f"{name}: {told('below', title)}" for name, title in _backbones().items()}
-        help_ = say("train.backbone_help")
-        b.selectbox(say("train.backbone"), list(offered), key=keys["backbone"], format_func=offered.get, help=help_)
-        tuning = c.selectbox(say("train.tuning"), TUNING, key=keys["tuning"])
-        st.caption(say(f"train.tuning_{tuning}"))
+        help_ = t("train.backbone_help")
+        b.selectbox(t("train.backbone"), list(offered), key=keys["backbone"], format_func=offered.get, help=help_)
+        tuning = c.selectbox(t("train.tuning"), TUNING, key=keys["tuning"])
+        st.caption(t(f"train.tuning_{tuning}"))
         places = _places()
         a, b, c = st.columns(3)
-        device = a.selectbox(say("train.device"), list(places), key=keys["device"], format_func=places.get)
-        b.number_input(say("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
-        c.number_input(say("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=say("train.seed_help"))
+        device = a.selectbox(t("train.device"), list(places), key=keys["device"], format_func=places.get)
+        b.number_input(t("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
+        c.number_input(t("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=t("train.seed_help"))
         st.multiselect(
-            say("train.views"),
+            t("train.views"),
             VIEWS,
             ["field"],
             key=keys["views"],
-            format_func=lambda name: say(f"train.view_{name.replace('-', '_')}"),
-            help=say("train.views_help"),
+            format_func=lambda name: t(f"train.view_{name.replace('-', '_')}"),
+            help=t("train.views_help"),
         )
         config = _config(keys)
         st.caption(inputs.plain(told("below", _coverage(series, config))))
         where = forecasters.device_label("auto") if device == "auto" else places[str(device)]
-        st.caption(inputs.plain(say("train.runs_on", where=where)))
+        st.caption(inputs.plain(t("train.runs_on", where=where)))
         refusal("refused-start")
         st.button(
-            say("train.start"),
+            t("train.start"),
             type="primary",
             icon=":material/play_arrow:",
             disabled=not config["views"],
@@ -391,22 +391,22 @@ def _config(keys: dict[str, str]) -> dict[str, object]:
 def _few_words(few: str) -> str:
     """How little is learnt from, in words."""
     if not few:
-        return say("train.few_all")
+        return t("train.few_all")
     for kind in ("days", "windows"):
         if few.endswith(kind):
-            return say(f"train.few_{kind}", n=few.removesuffix(kind))
-    return say("train.few_share", percent=number(100 * float(few), 0))
+            return t(f"train.few_{kind}", n=few.removesuffix(kind))
+    return t("train.few_share", percent=format_number(100 * float(few), 0))
 
 
 def _places() -> dict[str, str]:
     """Where a run can work, in words: the devices of this machine, and RAY where a cluster is set."""
-    places = {"auto": say("train.device_auto")} | forecasters.devices()
+    places = {"auto": t("train.device_auto")} | forecasters.devices()
     try:
         settings = read_settings()
     except ClusterError as error:
         st.warning(inputs.plain(str(error)), icon=":material/warning:")
         return places
-    return places | ({RAY: say("train.device_ray", address=settings.address)} if settings else {})
+    return places | ({RAY: t("train.device_ray", address=settings.address)} if settings else {})
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -435,18 +435,18 @@ def _submit(keys: dict[str, str]) -> None:
     sample = networks.sample(data)
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{networks.title(data)[:120]}, {config['backbone']}, {config['tuning']}"
-    listed, mine = api.list_runs(), view_state.kept("runs", ())
+    listed, mine = api.list_runs(), view_state.load("runs", ())
     live = sum(run.is_live for run in listed if run.run_id in mine)
     if live >= MOST_LIVE:
-        view_state.keep("refused-start", say("train.enough", n=live))
+        view_state.store("refused-start", t("train.enough", n=live))
         return
     place = {"backend": RAY, "config": config | {"device": "auto"}} if config["device"] == RAY else {"config": config}
     try:
         run = api.submit(RunSpec(title=title, data=source, **place), dedupe=True)
     except (RunError, WorkspaceError) as error:
-        view_state.keep("refused-start", str(error))
+        view_state.store("refused-start", str(error))
         return
     if run in {other.run_id for other in listed}:
-        st.toast(say("train.known"), icon=":material/content_copy:")
-    view_state.keep("runs", (*mine, run))
-    view_state.put("run", run)
+        st.toast(t("train.known"), icon=":material/content_copy:")
+    view_state.store("runs", (*mine, run))
+    view_state.set_param("run", run)

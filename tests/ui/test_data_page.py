@@ -49,7 +49,7 @@ def test_a_message_of_the_browser_that_still_names_the_left_address_does_not_bri
     assert param(app, "data") == data
     assert "source" not in app.query_params or param(app, "source") == "at-hand"
     assert [m.value for m in app.metric][:2] == ["3", "3"]
-    monkeypatch.setattr(view_state, "LATE", 0.0)
+    monkeypatch.setattr(view_state, "LATE_SECONDS", 0.0)
     app.query_params = left  # later, the same address is a wish
     app.run()
     assert app.file_uploader
@@ -77,8 +77,8 @@ def test_a_fix_that_is_applied_again_stands_once_and_with_its_last_parameter():
         from stvlm.ui.shell import view_state
 
         for fix in ("resample:60", "sort-times", "resample:30", "resample:30"):
-            findings._apply(fix, view_state.kept("fixes", ()))
-        findings.undo_buttons(view_state.kept("fixes"))
+            findings._apply(fix, view_state.load("fixes", ()))
+        findings.undo_buttons(view_state.load("fixes"))
 
     shown = AppTest.from_function(again, default_timeout=SECONDS).run()
     assert not shown.exception

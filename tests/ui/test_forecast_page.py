@@ -19,7 +19,7 @@ from stvlm.datasets.samples import load_sample
 from stvlm.ui.forecast import alarms, downloads, location, page
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs
-from stvlm.ui.shell.i18n import language, spoken
+from stvlm.ui.shell.i18n import language, use_language
 from tests.support.pages import param, visit, words
 
 IRISH = "sample:irish_wind"
@@ -166,7 +166,7 @@ def test_a_button_gives_the_view_as_it_is_when_it_is_clicked(forecast, window):
     make = partial(downloads._made, lambda view: f"{view.sensor} {language()}", held)
     assert make() == "1 en"
     held["shown"] = shown(forecast, window, sensor=4)
-    with spoken("de"):
+    with use_language("de"):
         assert make() == "4 en"
         assert language() == "de"
 

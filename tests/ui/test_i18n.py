@@ -20,10 +20,10 @@ def gaps(sentence: str) -> set[str]:
 def asked_for() -> set[str]:
     """The keys that the code names, as patterns where a part is put in."""
     found = set()
-    for path in (ROOT / "app.py", *(ROOT / "stvlm/ui").glob("*.py")):
+    for path in (ROOT / "app.py", *(ROOT / "stvlm/ui").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) and node.args else ""
-            if called == "say":
+            if called == "t":
                 found |= patterns(node.args[0])
             elif called == "told" and isinstance(node.args[0], ast.Constant):
                 found.add(rf"{node.args[0].value}\.[a-z_]+")
@@ -68,14 +68,14 @@ def test_a_language_has_a_file_and_each_file_a_language():
 
 def test_outside_of_a_session_pages_are_in_english():
     assert layout.PAGES["whatif"].title == "What if"
-    assert i18n.number(-1234.56, 1) == "−1,234.6"
-    assert i18n.number(-0.04, 1, sign=True) == "0.0"
-    assert i18n.number(float("nan")) == "missing"
+    assert i18n.format_number(-1234.56, 1) == "−1,234.6"
+    assert i18n.format_number(-0.04, 1, sign=True) == "0.0"
+    assert i18n.format_number(float("nan")) == "missing"
 
 
 def test_numbers_and_times_are_written_as_german_readers_write_them(monkeypatch):
     monkeypatch.setattr(i18n, "language", lambda: "de")
-    assert i18n.number(1234.56, 1, sign=True) == "+1.234,6"
+    assert i18n.format_number(1234.56, 1, sign=True) == "+1.234,6"
     times = np.array(["2024-03-31T21:00:00", "2024-05-01T09:15:00"], dtype="datetime64[s]")
-    assert i18n.moments(times) == ["So 31 März 2024 21:00", "Mi 01 Mai 2024 09:15"]
-    assert i18n.say("frame.none_yet") == "noch keines"
+    assert i18n.format_times(times) == ["So 31 März 2024 21:00", "Mi 01 Mai 2024 09:15"]
+    assert i18n.t("frame.none_yet") == "noch keines"

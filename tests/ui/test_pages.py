@@ -139,7 +139,7 @@ def test_what_belonged_to_one_network_is_forgotten_with_it(app):
     app.button(key="choose-sample:germany_pm10_daily").click().run()
     assert param(app, "data") == "sample:germany_pm10_daily"
     assert app.selectbox(key="tied-sensor").value != "DUB"
-    assert "sensor" in view_state.VIEW
+    assert "sensor" in view_state.NETWORK_PARAMS
 
 
 def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):

@@ -23,9 +23,9 @@ from stvlm.workspace.paths import workspace
 
 @pytest.fixture(autouse=True)
 def _fresh(home):
-    view_state.keep("uploads", ())
+    view_state.store("uploads", ())
     yield
-    view_state.keep("uploads", ())
+    view_state.store("uploads", ())
 
 
 def bring(word: str, size: int = 10) -> str:
@@ -190,10 +190,10 @@ def test_one_session_has_a_bounded_number_of_runs_at_once(monkeypatch):
         run_folder(run).mkdir(parents=True)
         write_atomic(run_folder(run) / "spec.json", RunSpec(data=DataSource(sample="irish_wind")))
         write_atomic(run_folder(run) / "status.json", {"state": "queued", "created": 1.0, "queued": 1.0})
-    view_state.look_at("sample:irish_wind")
-    view_state.keep("runs", ("00000000000a", "00000000000b"))
+    view_state.open_network("sample:irish_wind")
+    view_state.store("runs", ("00000000000a", "00000000000b"))
     train._submit({name: name for name in config})
-    assert "2 runs of yours wait or work already" in view_state.kept("refused-start")
-    view_state.keep("runs", ())
-    view_state.keep("refused-start", "")
-    view_state.look_at("")
+    assert "2 runs of yours wait or work already" in view_state.load("refused-start")
+    view_state.store("runs", ())
+    view_state.store("refused-start", "")
+    view_state.open_network("")

@@ -12,7 +12,7 @@ from stvlm.ui.data import findings, sensor_stats, upload_form
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import number, say, told
+from stvlm.ui.shell.i18n import format_number, t, told
 
 SOURCES = ("at-hand", "own")
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
@@ -20,8 +20,8 @@ MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
 
 def own_files() -> bool:
     """Choose between the networks at hand and one's own files; True for the files."""
-    words = {"at-hand": say("data.source_at_hand"), "own": say("data.source_own")}
-    return view_state.segmented("source", say("data.source"), SOURCES, words.get, label_visibility="collapsed") == "own"
+    words = {"at-hand": t("data.source_at_hand"), "own": t("data.source_own")}
+    return view_state.segmented_control("source", t("data.source"), SOURCES, words.get, label_visibility="collapsed") == "own"
 
 
 def choose() -> None:
@@ -33,7 +33,7 @@ def choose() -> None:
                 inputs.plain(networks.title(data)),
                 key=f"choose-{data}",
                 type="primary" if data == view_state.data_id() else "secondary",
-                on_click=view_state.look_at,
+                on_click=view_state.open_network,
                 args=(data,),
             )
 
@@ -44,27 +44,27 @@ def figures(series: SensorSeries) -> None:
     st.subheader(inputs.plain(networks.title(data)), anchor=False)
     sample = networks.sample(data)
     if sample:
-        st.markdown(told("sample", sample.description) + (f"  :orange-badge[{say('data.synthetic')}]" if sample.synthetic else ""))
+        st.markdown(told("sample", sample.description) + (f"  :orange-badge[{t('data.synthetic')}]" if sample.synthetic else ""))
     else:
         _origin(networks.card(data))
     with st.container(horizontal=True, gap="medium"):
-        st.metric(say("data.sensors"), number(series.network.n_sensors, 0), width="content")
-        st.metric(say("data.steps"), number(series.n_steps, 0), width="content")
-        st.metric(say("data.step"), inputs.span(series.step_minutes), width="content")
-        st.metric(say("data.measure_coverage"), f"{number(networks.coverage(data).mean())} %", width="content")
-        st.metric(say("data.unit"), inputs.plain(series.unit) or say("data.no_unit"), width="content")
-    st.caption(f"{inputs.plain(series.quantity)}, {inputs.period(series)}, {series.timezone or say('data.clock_of_file')}")
+        st.metric(t("data.sensors"), format_number(series.network.n_sensors, 0), width="content")
+        st.metric(t("data.steps"), format_number(series.n_steps, 0), width="content")
+        st.metric(t("data.step"), inputs.span(series.step_minutes), width="content")
+        st.metric(t("data.measure_coverage"), f"{format_number(networks.coverage(data).mean())} %", width="content")
+        st.metric(t("data.unit"), inputs.plain(series.unit) or t("data.no_unit"), width="content")
+    st.caption(f"{inputs.plain(series.quantity)}, {inputs.period(series)}, {series.timezone or t('data.clock_of_file')}")
 
 
 def _origin(card: dict) -> None:
     """The files and fixes that an uploaded network came from, and the way back to them."""
     if card["fixes"]:
-        st.caption(say("data.fixes_applied", fixes=", ".join(findings.fix_label(fix) for fix in card["fixes"])))
+        st.caption(t("data.fixes_applied", fixes=", ".join(findings.fix_label(fix) for fix in card["fixes"])))
     upload = str(card.get("upload", ""))
     if uploads.is_held(upload):
         columns = tuple(tuple(entry) for entry in card.get("columns", ()))
         back = (upload, tuple(card["fixes"]), columns)
-        st.button(say("data.back_to_files"), icon=":material/edit:", key="back-to-files", on_click=upload_form.reopen, args=back)
+        st.button(t("data.back_to_files"), icon=":material/edit:", key="back-to-files", on_click=upload_form.reopen, args=back)
 
 
 def quality_report() -> None:
@@ -78,22 +78,22 @@ def where_and_when(series: SensorSeries) -> None:
     network, data = series.network, view_state.data_id()
     left, right = st.columns(2)
     with left:
-        sensor = inputs.pick_sensor(network, say("common.sensor_or_map"))
+        sensor = inputs.pick_sensor(network, t("common.sensor_or_map"))
         sensor_stats.on_map(networks.report(data), network, "coverage", sensor)
     with right:
         others = st.multiselect(
-            say("data.compare"),
+            t("data.compare"),
             [i for i in network.ids if i != network.ids[sensor]],
             max_selections=MOST_LINES - 1,
             format_func=inputs.sensor_labels(network).get,
             key="compare",
-            placeholder=say("data.compare_none"),
+            placeholder=t("data.compare_none"),
         )
         nodes = [sensor, *(network.ids.index(i) for i in others)]
         names = ", ".join(inputs.sensor_label(network, n) for n in nodes)
-        alt = say("data.readings_alt", quantity=series.quantity, names=names)
+        alt = t("data.readings_alt", quantity=series.quantity, names=names)
         render.plot(lines.readings_lines(series, nodes, layout.theme(), render.wording()), "readings", alt)
-    with st.expander(say("data.as_table"), icon=":material/table:"):
+    with st.expander(t("data.as_table"), icon=":material/table:"):
         sensor_stats.table(networks.report(data), network, _levels(data, words.language()))
 
 
@@ -106,8 +106,8 @@ def _levels(data: str, language: str) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         sums = np.nansum(series.values, axis=0, dtype="f8") / (networks.coverage(data) / 100 * series.n_steps)
     columns = {
-        say("data.mean") + unit: np.where(silent, np.nan, sums),
-        say("data.least") + unit: np.where(silent, np.nan, np.fmin.reduce(series.values, axis=0)),
-        say("data.most") + unit: np.where(silent, np.nan, np.fmax.reduce(series.values, axis=0)),
+        t("data.mean") + unit: np.where(silent, np.nan, sums),
+        t("data.least") + unit: np.where(silent, np.nan, np.fmin.reduce(series.values, axis=0)),
+        t("data.most") + unit: np.where(silent, np.nan, np.fmax.reduce(series.values, axis=0)),
     }
     return pd.DataFrame(columns, index=list(series.network.ids))

@@ -11,7 +11,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.io.read import RawTables
 from stvlm.quality.report import QualityReport
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import number, say
+from stvlm.ui.shell.i18n import format_number, t
 
 MEASURES = ("coverage", "gap", "still", "zeros", "outliers", "neighbour")
 
@@ -39,7 +39,7 @@ def values_of(report: QualityReport, measure: str) -> tuple[np.ndarray, str]:
 
 def pick() -> str:
     """Choose what the map shows."""
-    return view_state.segmented("measure", say("data.measure"), MEASURES, lambda name: say(f"data.measure_{name}"), wrap=True)
+    return view_state.segmented_control("measure", t("data.measure"), MEASURES, lambda name: t(f"data.measure_{name}"), wrap=True)
 
 
 def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: int | None, height: int = 430) -> None:
@@ -53,22 +53,22 @@ def on_map(report: QualityReport, network: SensorNetwork, key: str, selected: in
     values = pd.Series(values, index=report.per_sensor.index).reindex(list(network.ids)).to_numpy()
     low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else (0.0, 1.0)
     limits = (min(low, 99.0), 100.0) if measure == "coverage" else (0.0, max(high, 1.0))
-    label = say(f"data.measure_{measure}")
+    label = t(f"data.measure_{measure}")
     view = sensor_map.sensor_map(network, values, unit, label, layout.theme(), selected, limits=limits, words=render.wording())
-    alt = say("data.map_alt", n=network.n_sensors, measure=label)
+    alt = t("data.map_alt", n=network.n_sensors, measure=label)
     if high > low:
         worst = int(np.nanargmin(values) if measure == "coverage" else np.nanargmax(values))
-        amount = f"{number(values[worst], 1)} {unit}".strip()
-        alt += " " + say("data.map_worst", name=inputs.sensor_label(network, worst), amount=amount)
+        amount = f"{format_number(values[worst], 1)} {unit}".strip()
+        alt += " " + t("data.map_worst", name=inputs.sensor_label(network, worst), amount=amount)
     render.show_map(view, network, key, alt, height=height)
 
 
 def before_use(raw: RawTables, report: QualityReport) -> None:
     """Where the sensors of an upload lie, and what is known of each, before it becomes the network in view."""
     network = placed_network(raw)
-    with st.expander(say("data.look", n=report.n_sensors), expanded=True, icon=":material/map:"):
+    with st.expander(t("data.look", n=report.n_sensors), expanded=True, icon=":material/map:"):
         if network is None:
-            st.caption(say("data.no_map"))
+            st.caption(t("data.no_map"))
         else:
             on_map(report, network, "upload", None, 360)
         table(report, None if network is None else network)
@@ -92,20 +92,20 @@ def table(report: QualityReport, network: SensorNetwork | None, more: pd.DataFra
     Args:
         network: names and places, where known. more: further columns, index = sensor ids.
     """
-    rows = pd.DataFrame({say("data.sensor"): report.per_sensor.index}, index=report.per_sensor.index)
+    rows = pd.DataFrame({t("data.sensor"): report.per_sensor.index}, index=report.per_sensor.index)
     if network is not None:
         ids, nodes = list(network.ids), range(network.n_sensors)
         known = {
-            say("data.sensor_name"): [network.name(n) for n in nodes],
-            say("data.lat"): network.lat,
-            say("data.lon"): network.lon,
+            t("data.sensor_name"): [network.name(n) for n in nodes],
+            t("data.lat"): network.lat,
+            t("data.lon"): network.lon,
         }
         rows = rows.join(pd.DataFrame(known, index=ids))
     for measure in MEASURES:
         values, unit = values_of(report, measure)
-        rows[say(f"data.measure_{measure}") + (f", {unit}" if unit else "")] = values
+        rows[t(f"data.measure_{measure}") + (f", {unit}" if unit else "")] = values
     if more is not None:
         rows = rows.join(more)
-    rows[say("data.findings")] = report.per_sensor["findings"]
-    places = dict.fromkeys((say("data.lat"), say("data.lon")), st.column_config.NumberColumn(format="%.5f"))
-    inputs.table(rows, say("data.sensors_alt", n=len(rows)), column_config=places)
+    rows[t("data.findings")] = report.per_sensor["findings"]
+    places = dict.fromkeys((t("data.lat"), t("data.lon")), st.column_config.NumberColumn(format="%.5f"))
+    inputs.table(rows, t("data.sensors_alt", n=len(rows)), column_config=places)

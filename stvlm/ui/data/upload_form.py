@@ -12,12 +12,12 @@ from stvlm.quality import report as quality
 from stvlm.ui.data import findings, sensor_stats
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.shell import inputs, view_state
-from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.i18n import t
 
 # The last step of an upload: the words that files lack, and the button that makes it the network in view.
 
 
-def use(upload: str, raw: RawTables, report: quality.QualityReport, clock: tuple, columns: uploads.Columns) -> None:
+def save_form(upload: str, raw: RawTables, report: quality.QualityReport, clock: tuple, columns: uploads.Columns) -> None:
     """Ask for the words that the files lack, and make the upload the network in view.
 
     Args:
@@ -28,7 +28,7 @@ def use(upload: str, raw: RawTables, report: quality.QualityReport, clock: tuple
     with st.form("words"):
         keys = _words(upload, raw)
         st.form_submit_button(
-            say("data.use"),
+            t("data.use"),
             type="primary",
             disabled=stop,
             icon=":material/check:",
@@ -36,29 +36,29 @@ def use(upload: str, raw: RawTables, report: quality.QualityReport, clock: tuple
             args=(upload, raw, clock, columns, keys),
         )
     if stop:
-        st.caption(say("data.use_stopped"))
-    refused = view_state.kept("refused")
+        st.caption(t("data.use_stopped"))
+    refused = view_state.load("refused")
     if refused is not None:
-        view_state.keep("refused", None)
+        view_state.store("refused", None)
         findings.show_problems(refused)
 
 
 def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Columns, keys: dict[str, str]) -> None:
     """Callback: the upload, with the words of the form, becomes the network in view; what is against it is kept to be shown."""
     said = {word: st.session_state.get(key, "") for word, key in keys.items()}
-    fixes = view_state.kept("fixes", ())
+    fixes = view_state.load("fixes", ())
     try:
         if said["zone"] and said["clock_times"] and not raw.zoned:
             fixes = (*fixes, f"local-time:{said['zone']}")
-            view_state.keep("fixes", fixes)
+            view_state.store("fixes", fixes)
         raw = uploads.tables(upload, fixes, *clock, columns, said["grid_unit"])
         ahead, zone = tuple(said["ahead"]), said["zone"] or None
         series = quality.to_series(raw, quantity=said["quantity"], unit=said["unit"], known_ahead=ahead, timezone=zone)
         data = networks.add(series, said["name"], list(uploads.names(upload).values()), raw.fixes, upload, columns)
     except InputError as error:
-        view_state.keep("refused", error)
+        view_state.store("refused", error)
         return
-    view_state.look_at(data)
+    view_state.open_network(data)
 
 
 def _words(upload: str, raw: RawTables) -> dict[str, str]:
@@ -67,41 +67,41 @@ def _words(upload: str, raw: RawTables) -> dict[str, str]:
     keys |= {word: f"word-{word}-{upload}-{raw.timezone}" for word in ("zone", "clock_times")}  # a fix may tell the zone
     a, b, c, d = st.columns(4)
     zones = ["", *sorted(available_timezones())]
-    a.text_input(say("data.name"), uploads.names(upload)["series"].rsplit(".", 1)[0][:80], max_chars=80, key=keys["name"])
-    b.text_input(say("data.quantity"), "reading", max_chars=60, help=say("data.quantity_help"), key=keys["quantity"])
-    c.text_input(say("data.unit"), "", max_chars=20, help=say("data.unit_help"), key=keys["unit"])
+    a.text_input(t("data.name"), uploads.names(upload)["series"].rsplit(".", 1)[0][:80], max_chars=80, key=keys["name"])
+    b.text_input(t("data.quantity"), "reading", max_chars=60, help=t("data.quantity_help"), key=keys["quantity"])
+    c.text_input(t("data.unit"), "", max_chars=20, help=t("data.unit_help"), key=keys["unit"])
     d.selectbox(
-        say("data.zone"),
+        t("data.zone"),
         zones,
         zones.index(raw.timezone) if raw.timezone in zones else 0,
-        format_func=lambda z: z or say("data.zone_of_file"),
+        format_func=lambda z: z or t("data.zone_of_file"),
         key=keys["zone"],
     )
     st.checkbox(
-        say("data.clock_times"),
+        t("data.clock_times"),
         value=not raw.zoned,
         disabled=raw.zoned,
-        help=say("data.clock_times_help"),
+        help=t("data.clock_times_help"),
         key=keys["clock_times"],
     )
     if raw.base_layer is not None and raw.base_layer.grid is not None:
-        st.text_input(say("data.grid_unit"), "", max_chars=20, help=say("data.grid_unit_help"), key=keys["grid_unit"])
+        st.text_input(t("data.grid_unit"), "", max_chars=20, help=t("data.grid_unit_help"), key=keys["grid_unit"])
     if raw.context is not None:
         columns = [str(c) for c in raw.context.columns if c != "timestamp"]
-        st.multiselect(say("data.ahead"), columns, help=say("data.ahead_help"), key=keys["ahead"])
+        st.multiselect(t("data.ahead"), columns, help=t("data.ahead_help"), key=keys["ahead"])
     return keys
 
 
-def take() -> None:
+def render() -> None:
     """Take files, keep them, say what is wrong with them, and make them the network in view."""
-    st.markdown(say("data.drop"))
+    st.markdown(t("data.drop"))
     _examples()
     at_hand = uploads.at_hand()
-    files = st.file_uploader(say("data.files"), type=uploads.TYPES, accept_multiple_files=True, key="files")
+    files = st.file_uploader(t("data.files"), type=uploads.TYPES, accept_multiple_files=True, key="files")
     folder = None
     if at_hand and not files:
         folder = st.selectbox(
-            say("data.folder"), at_hand, None, key="folder", placeholder=say("data.folder_none"), help=say("data.folder_help")
+            t("data.folder"), at_hand, None, key="folder", placeholder=t("data.folder_none"), help=t("data.folder_help")
         )
     try:
         if files:
@@ -111,7 +111,7 @@ def take() -> None:
     except InputError as error:
         findings.show_problems(error)
         return
-    upload = view_state.kept("upload", "")
+    upload = view_state.load("upload", "")
     if uploads.is_held(upload):
         _assess(upload)
 
@@ -128,17 +128,17 @@ def _by_name(files: list) -> dict[str, tuple[str, bytes]]:
 def reopen(upload: str, fixes: tuple[str, ...], columns: uploads.Columns) -> None:
     """Go back to the files of a network in view, with the fixes and columns that made it."""
     for name, value in (("upload", upload), ("fixes", fixes), ("columns", columns), ("tried", None)):
-        view_state.keep(name, value)
-    view_state.put("source", "own")
+        view_state.store(name, value)
+    view_state.set_param("source", "own")
 
 
 def _examples() -> None:
     """Files to begin with: each kind that is read, small and right."""
-    with st.popover(say("data.examples"), icon=":material/download:"):
-        st.caption(say("data.examples_note"))
+    with st.popover(t("data.examples"), icon=":material/download:"):
+        st.caption(t("data.examples_note"))
         for what, (name, content, kind) in uploads.EXAMPLES.items():
             st.download_button(
-                say(f"data.example_{what}"), content, name, kind, on_click="ignore", key=f"example-{what}", type="tertiary"
+                t(f"data.example_{what}"), content, name, kind, on_click="ignore", key=f"example-{what}", type="tertiary"
             )
 
 
@@ -154,10 +154,10 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
         left, right = st.columns([3, 2], vertical_alignment="center")
         left.markdown(f":material/draft: {inputs.plain(name.rsplit('/', 1)[-1])}")
         role = right.selectbox(
-            say("data.part", name=inputs.plain(name)),
+            t("data.part", name=inputs.plain(name)),
             options,
             options.index(_guess(name, content)),
-            format_func=lambda r: say(f"data.role_{r}") if r else say("data.role_none"),
+            format_func=lambda r: t(f"data.role_{r}") if r else t("data.role_none"),
             key=f"role-{identity}",
             label_visibility="collapsed",
         )
@@ -166,19 +166,19 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
     missing = [role for role in ("sensors", "series") if role not in given]
     if twice:
         names = ", ".join(inputs.plain(name) for name in given[twice[0]])
-        st.warning(say("data.twice", role=say(f"data.role_{twice[0]}"), names=names), icon=":material/warning:")
+        st.warning(t("data.twice", role=t(f"data.role_{twice[0]}"), names=names), icon=":material/warning:")
     if missing:
         st.warning(
-            say("data.missing", roles=say("data.and").join(say(f"data.role_{role}") for role in missing)), icon=":material/warning:"
+            t("data.missing", roles=t("data.and").join(t(f"data.role_{role}") for role in missing)), icon=":material/warning:"
         )
     if twice or missing:
-        view_state.keep("upload", "")
+        view_state.store("upload", "")
         return
     parts = {role: names[0] for role, names in given.items() if role}
     held = keep(parts if keep is uploads.hold_folder else {role: (name, files[name][1]) for role, name in parts.items()})
-    if held != view_state.kept("upload"):
+    if held != view_state.load("upload"):
         for name, value in (("upload", held), ("fixes", ()), ("columns", ()), ("tried", None)):
-            view_state.keep(name, value)
+            view_state.store(name, value)
 
 
 def _guess(name: str, content: bytes) -> str:
@@ -189,7 +189,7 @@ def _guess(name: str, content: bytes) -> str:
 def _assess(upload: str) -> None:
     """Columns, report, fixes, words and the button that makes it the network in view."""
     clock = _clock(upload) or (None, None)
-    columns = view_state.kept("columns", ())
+    columns = view_state.load("columns", ())
     try:
         uploads.tables(upload, (), *clock, columns)
         broken = None
@@ -199,16 +199,16 @@ def _assess(upload: str) -> None:
     if broken is not None:
         findings.show_problems(broken)
         return
-    fixes = view_state.kept("fixes", ())
+    fixes = view_state.load("fixes", ())
     try:
         mended, report = uploads.tables(upload, fixes, *clock, columns), uploads.report(upload, fixes, *clock, columns)
     except InputError as error:
         findings.show_problems(error)
         findings.undo_buttons(fixes)
         return
-    findings.findings(report, findings.Bench(fixes, lambda name: uploads.effect(upload, fixes, name, *clock, columns)))
+    findings.findings(report, findings.FixSandbox(fixes, lambda name: uploads.effect(upload, fixes, name, *clock, columns)))
     sensor_stats.before_use(mended, report)
-    use(upload, mended, report, clock, columns)
+    save_form(upload, mended, report, clock, columns)
 
 
 def _clock(upload: str) -> tuple[str, float] | tuple[()]:
@@ -216,8 +216,8 @@ def _clock(upload: str) -> tuple[str, float] | tuple[()]:
     if not uploads.names(upload)["series"].lower().endswith(".npz"):
         return ()
     left, right = st.columns(2)
-    start = left.text_input(say("data.npz_start"), "2018-01-01 00:00", key="npz-start", max_chars=30)
-    return start, right.number_input(say("data.npz_step"), 0.1, 525600.0, 5.0, key="npz-step")
+    start = left.text_input(t("data.npz_start"), "2018-01-01 00:00", key="npz-start", max_chars=30)
+    return start, right.number_input(t("data.npz_step"), 0.1, 525600.0, 5.0, key="npz-step")
 
 
 def _columns(upload: str, columns: uploads.Columns, is_broken: bool) -> None:
@@ -230,26 +230,26 @@ def _columns(upload: str, columns: uploads.Columns, is_broken: bool) -> None:
             header = uploads.header(upload, role, ()) if is_broken and columns else None
         if header is not None:
             headers[role] = header
-    with st.expander(say("data.columns"), expanded=is_broken, icon=":material/view_column:"):
-        st.caption(say("data.columns_note"))
+    with st.expander(t("data.columns"), expanded=is_broken, icon=":material/view_column:"):
+        st.caption(t("data.columns_note"))
         for role, header in headers.items():
             _columns_of(upload, role, header)
         if columns:
-            st.button(say("data.columns_back"), icon=":material/undo:", on_click=view_state.keep, args=("columns", ()))
+            st.button(t("data.columns_back"), icon=":material/undo:", on_click=view_state.store, args=("columns", ()))
 
 
 def _columns_of(upload: str, role: str, header: Header) -> None:
     name, named = uploads.names(upload)[role], [column for column in header.columns if column]
-    shape = say(f"data.shape_{header.shape}") if header.shape else ""
-    st.markdown(f"**{inputs.plain(name)}** ({say(f'data.role_{role}')}{', ' * bool(shape)}{shape})")
+    shape = t(f"data.shape_{header.shape}") if header.shape else ""
+    st.markdown(f"**{inputs.plain(name)}** ({t(f'data.role_{role}')}{', ' * bool(shape)}{shape})")
     for place, (word, column) in zip(st.columns(3), header.found.items(), strict=False):
         options = ["", *named]
-        key = view_state.tied(f"column-{role}-{word}", column)
+        key = view_state.bind(f"column-{role}-{word}", column)
         place.selectbox(
-            say(f"data.word_{word}"),
+            t(f"data.word_{word}"),
             options,
             key=key,
-            format_func=lambda c: c or say("data.no_column"),
+            format_func=lambda c: c or t("data.no_column"),
             on_change=_said,
             args=(role, word, key),
         )
@@ -257,6 +257,6 @@ def _columns_of(upload: str, role: str, header: Header) -> None:
 
 def _said(role: str, word: str, key: str) -> None:
     """Callback: a column was said to be something."""
-    rest = tuple(entry for entry in view_state.kept("columns", ()) if entry[:2] != (role, word))
-    view_state.keep("columns", (*rest, (role, word, st.session_state[key])))
-    view_state.keep("fixes", ())
+    rest = tuple(entry for entry in view_state.load("columns", ()) if entry[:2] != (role, word))
+    view_state.store("columns", (*rest, (role, word, st.session_state[key])))
+    view_state.store("fixes", ())

@@ -11,12 +11,12 @@ import streamlit as st
 from stvlm.core.alarms import AlarmRule, raised_alarms
 from stvlm.core.forecast import Forecast
 from stvlm.ui.shell import inputs, render, view_state
-from stvlm.ui.shell.i18n import brief, moments, number, say
+from stvlm.ui.shell.i18n import format_number, format_short, format_times, t
 
 
 def rule(forecast: Forecast) -> AlarmRule:
     """The rule in view; at first what only a tenth of the forecast medians exceed, with an even chance."""
-    found = read_rule(view_state.get("alarm"))
+    found = read_rule(view_state.get_param("alarm"))
     return found or AlarmRule(_round_level(forecast))
 
 
@@ -38,24 +38,24 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
     """Widgets for the rule; the map and the list follow."""
     unit = f", {forecast.unit}" if forecast.unit else ""
     keys = (
-        view_state.tied("alarm-side", "above" if now.above else "below"),
-        view_state.tied("alarm-level", float(now.level)),
-        view_state.tied("alarm-chance", round(100 * now.chance)),
+        view_state.bind("alarm-side", "above" if now.above else "below"),
+        view_state.bind("alarm-level", float(now.level)),
+        view_state.bind("alarm-chance", round(100 * now.chance)),
     )
 
     def take() -> None:
         side, level, chance = (st.session_state[key] for key in keys)
-        view_state.put("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
+        view_state.set_param("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
 
     left, middle, right = st.columns(3, vertical_alignment="bottom")
-    sides = {side: say(f"forecast.{side}") for side in ("above", "below")}
+    sides = {side: t(f"forecast.{side}") for side in ("above", "below")}
     left.segmented_control(
-        say("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
+        t("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
     )
     middle.number_input(
-        inputs.plain(say("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
+        inputs.plain(t("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
     )
-    right.slider(say("forecast.alarm_chance"), 0, 99, key=keys[2], on_change=take)
+    right.slider(t("forecast.alarm_chance"), 0, 99, key=keys[2], on_change=take)
 
 
 def listed(forecast: Forecast, now: AlarmRule) -> None:
@@ -63,34 +63,36 @@ def listed(forecast: Forecast, now: AlarmRule) -> None:
     table = alarm_table(forecast, now)
     words = in_words(now, forecast.unit)
     if table.empty:
-        st.success(say("forecast.no_alarm", rule=inputs.plain(words), n=len(forecast.times)), icon=":material/check:")
+        st.success(t("forecast.no_alarm", rule=inputs.plain(words), n=len(forecast.times)), icon=":material/check:")
         return
     st.caption(
-        inputs.plain(say("forecast.alarms_of", n=number(len(table), 0), all=number(forecast.network.n_sensors, 0), rule=words))
+        inputs.plain(
+            t("forecast.alarms_of", n=format_number(len(table), 0), all=format_number(forecast.network.n_sensors, 0), rule=words)
+        )
     )
     nodes = raised_alarms(forecast, now).sensor.tolist()
-    render.sensor_table(table, forecast.network, "alarms", say("forecast.alt_alarms", rule=words), decimals=0, nodes=nodes)
+    render.sensor_table(table, forecast.network, "alarms", t("forecast.alt_alarms", rule=words), decimals=0, nodes=nodes)
 
 
 def in_words(rule: AlarmRule, unit: str) -> str:
     """A rule as words of a sentence: "above 60 km/h with a chance over 50 %"."""
-    level = f"{brief(rule.level, 6)} {unit}".rstrip()
-    side = say("forecast.above" if rule.above else "forecast.below")
-    return say("forecast.rule", side=side, level=level, chance=brief(100 * rule.chance))
+    level = f"{format_short(rule.level, 6)} {unit}".rstrip()
+    side = t("forecast.above" if rule.above else "forecast.below")
+    return t("forecast.rule", side=side, level=level, chance=format_short(100 * rule.chance))
 
 
 def alarm_table(forecast: Forecast, now: AlarmRule) -> pd.DataFrame:
     """Sensors with an alarm, the likeliest first: name, first alarm, highest chance and when, how many steps."""
     found = raised_alarms(forecast, now)
-    times = np.array(moments(forecast.times, forecast.timezone), dtype=object)
+    times = np.array(format_times(forecast.times, forecast.timezone), dtype=object)
     names = [inputs.sensor_label(forecast.network, int(node)) for node in found.sensor]
     return pd.DataFrame(
         {
-            say("common.sensor"): names,
-            say("forecast.first_alarm"): times[found["first"].to_numpy(int)],
-            say("forecast.highest_chance"): 100 * found.highest.to_numpy(),
-            say("forecast.then"): times[found.step.to_numpy(int)],
-            say("forecast.steps"): found.steps.to_numpy(int),
+            t("common.sensor"): names,
+            t("forecast.first_alarm"): times[found["first"].to_numpy(int)],
+            t("forecast.highest_chance"): 100 * found.highest.to_numpy(),
+            t("forecast.then"): times[found.step.to_numpy(int)],
+            t("forecast.steps"): found.steps.to_numpy(int),
         }
     )
 

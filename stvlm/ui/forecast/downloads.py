@@ -25,7 +25,7 @@ from stvlm.ui.forecast import alarms, page
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import view_state
-from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.i18n import t
 
 _MIME = {
     ".csv": "text/csv",
@@ -73,26 +73,26 @@ def downloads(forecast: Forecast) -> None:
         forecast: in view, for names and sizes.
     """
     held = _held()
-    table = say("forecast.get_table", n=forecast.network.n_sensors, steps=len(forecast.times))
+    table = t("forecast.get_table", n=forecast.network.n_sensors, steps=len(forecast.times))
     stamp = str(forecast.times[0]).replace(":", "")
     files: tuple[tuple[str, str, Callable[[Shown], bytes | str], str], ...] = (
         ("CSV", f"forecast_{stamp}.csv", lambda shown: table_file(shown.forecast, ".csv"), table),
         ("Parquet", f"forecast_{stamp}.parquet", lambda shown: table_file(shown.forecast, ".parquet"), table),
         ("GeoJSON", f"forecast_{stamp}.geojson", lambda shown: table_file(shown.forecast, ".geojson"), table),
-        ("map", f"map_{stamp}.png", lambda shown: png(map_picture(shown)), say("forecast.get_map_help")),
-        ("plot", f"plot_{stamp}.png", lambda shown: png(plot_picture(shown)), say("forecast.get_plot_help")),
+        ("map", f"map_{stamp}.png", lambda shown: png(map_picture(shown)), t("forecast.get_map_help")),
+        ("plot", f"plot_{stamp}.png", lambda shown: png(plot_picture(shown)), t("forecast.get_plot_help")),
         (
             "animation",
             f"forecast_{stamp}.gif",
             lambda shown: forecast_gif(shown.forecast, selected=shown.sensor),
-            say("forecast.get_animation_help"),
+            t("forecast.get_animation_help"),
         ),
-        ("report", f"report_{stamp}.html", lambda shown: report_html(report(shown)), say("forecast.get_report_help")),
+        ("report", f"report_{stamp}.html", lambda shown: report_html(report(shown)), t("forecast.get_report_help")),
     )
     with st.container(horizontal=True):
         for label, name, make, help_ in files:
             st.download_button(
-                say(f"forecast.get_{label}") if label.islower() else label,
+                t(f"forecast.get_{label}") if label.islower() else label,
                 partial(_made, make, held),
                 name,
                 _MIME[Path(name).suffix],
@@ -105,14 +105,14 @@ def downloads(forecast: Forecast) -> None:
 
 def _held() -> dict[str, Shown]:
     """The place in this session that the buttons share with the view."""
-    if view_state.kept("taken") is None:
-        view_state.keep("taken", {})
-    return view_state.kept("taken")
+    if view_state.load("taken") is None:
+        view_state.store("taken", {})
+    return view_state.load("taken")
 
 
 def _made(make: Callable[[Shown], bytes | str], held: dict[str, Shown]) -> bytes | str:
     """A file of what the page shows; files speak English, whoever reads them."""
-    with words.spoken("en"):
+    with words.use_language("en"):
         return make(held["shown"])
 
 

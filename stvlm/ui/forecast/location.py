@@ -16,7 +16,7 @@ from stvlm.core.windows import Window
 from stvlm.ui.forecast import page
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import brief, moments, number, say
+from stvlm.ui.shell.i18n import format_number, format_short, format_times, t
 from stvlm.ui.shell.render import wording
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def chosen() -> tuple[float, float] | None:
     """Latitude and longitude of the place in view; None for none."""
-    return read_place(view_state.get("place"))
+    return read_place(view_state.get_param("place"))
 
 
 def read_place(word: str) -> tuple[float, float] | None:
@@ -37,13 +37,15 @@ def read_place(word: str) -> tuple[float, float] | None:
 def choose(lat: float, lon: float) -> None:
     """Make a place the one in view; a group is let go of."""
     inputs.choose(())
-    view_state.put("place", f"{lat:.5f},{(lon + 180) % 360 - 180:.5f}")
+    view_state.set_param("place", f"{lat:.5f},{(lon + 180) % 360 - 180:.5f}")
 
 
 def plot(choice: forecasters.Choice, window: Window, forecast: Forecast, place: tuple[float, float], step: int) -> None:
     """The forecast of the place over time, what its bands cost, and its numbers; or why there is none."""
-    st.markdown(f"**{say('forecast.place', lat=number(place[0], 3), lon=number(place[1], 3))}**")
-    st.button(say("forecast.place_back"), key="clear-place", icon=":material/close:", on_click=view_state.put, args=("place", ""))
+    st.markdown(f"**{t('forecast.place', lat=format_number(place[0], 3), lon=format_number(place[1], 3))}**")
+    st.button(
+        t("forecast.place_back"), key="clear-place", icon=":material/close:", on_click=view_state.set_param, args=("place", "")
+    )
     try:
         here = forecast_at(choice, window, forecast.name, place)
     except ValueError as error:
@@ -51,10 +53,10 @@ def plot(choice: forecasters.Choice, window: Window, forecast: Forecast, place: 
         return
     figure = lines.forecast_lines(None, here, 0, step=step, theme=layout.theme(), words=wording())
     figure.update_layout(title_text="")
-    render.plot(figure, "here", say("forecast.alt_place_plot"), height=320)
+    render.plot(figure, "here", t("forecast.alt_place_plot"), height=320)
     st.caption(inputs.plain(place_words(here, forecast)))
-    with st.expander(say("format.as_table")):
-        inputs.table(place_table(here), say("forecast.alt_place_table"), decimals=page.decimals(forecast))
+    with st.expander(t("format.as_table")):
+        inputs.table(place_table(here), t("forecast.alt_place_table"), decimals=page.decimals(forecast))
 
 
 def forecast_at(choice: forecasters.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
@@ -63,9 +65,9 @@ def forecast_at(choice: forecasters.Choice, window: Window, name: str, place: tu
     Raises:
         ValueError: a place of which the network tells nothing; the text says why.
     """
-    key = f"{forecasters.key(choice, window)} {place}"
-    model = forecasters.ready(choice, window.series)
-    with st.spinner(say("forecast.place_wait")):
+    key = f"{forecasters.cache_key(choice, window)} {place}"
+    model = forecasters.load_model(choice, window.series)
+    with st.spinner(t("forecast.place_wait")):
         return replace(_forecast_at(key, model, window, *place), name=name)
 
 
@@ -73,7 +75,7 @@ def forecast_at(choice: forecasters.Choice, window: Window, name: str, place: tu
 def _forecast_at(key: str, _model: STVLM, _window: Window, _lat: float, _lon: float) -> Forecast:
     from stvlm.inference import location
 
-    return forecasters.ask("place", key, lambda: location.forecast_at(_model, _window, _lat, _lon))
+    return forecasters.submit("place", key, lambda: location.forecast_at(_model, _window, _lat, _lon))
 
 
 def place_words(here: Forecast, forecast: Forecast) -> str:
@@ -86,15 +88,15 @@ def place_words(here: Forecast, forecast: Forecast) -> str:
     index, distance = network.nearest_to(here.network.lat, here.network.lon, 1)
     node = int(index[0, 0])
     mine, theirs = (float(np.nanmean(np.subtract(*made.band(0.8)[::-1])[:, at])) for made, at in ((here, 0), (forecast, node)))
-    return say(
-        "forecast.place_words", name=inputs.sensor_label(network, node), km=brief(distance[0, 0]),
-        mine=f"{brief(mine)} {forecast.unit}".rstrip(), theirs=f"{brief(theirs)} {forecast.unit}".rstrip(),
+    return t(
+        "forecast.place_words", name=inputs.sensor_label(network, node), km=format_short(distance[0, 0]),
+        mine=f"{format_short(mine)} {forecast.unit}".rstrip(), theirs=f"{format_short(theirs)} {forecast.unit}".rstrip(),
     )  # fmt: skip
 
 
 def place_table(here: Forecast) -> pd.DataFrame:
     """A row for each step: time, forecast, bands."""
-    times = {say("forecast.time"): moments(here.times, here.timezone)}
+    times = {t("forecast.time"): format_times(here.times, here.timezone)}
     columns = page.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
-    unknown = (say("forecast.came"), say("forecast.off"))
+    unknown = (t("forecast.came"), t("forecast.off"))
     return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(unknown)})

@@ -22,7 +22,7 @@ from stvlm.ui.forecast import alarms as alarming
 from stvlm.ui.forecast import downloads, location
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import brief, language, moments, number, say
+from stvlm.ui.shell.i18n import format_number, format_short, format_times, language, t
 from stvlm.ui.shell.render import wording
 
 # How good a forecast is: what its bands held where it was measured, and this one against what came.
@@ -35,11 +35,11 @@ def belief_sentence(manifest: dict) -> str:
     gate = manifest.get("believed") or {}
     if not gate.get("mae"):
         return ""
-    trained = say("forecast.trained_here_too" if gate.get("is_known") else "forecast.trained_elsewhere")
+    trained = t("forecast.trained_here_too" if gate.get("is_known") else "forecast.trained_elsewhere")
     if not gate["shrinkage"]:
-        return f"{trained} {say('forecast.not_believed')}"
+        return f"{trained} {t('forecast.not_believed')}"
     gain = 100 * (1 - gate["mae"] / gate["anchor_mae"])
-    return f"{trained} {say('forecast.believed', gain=number(gain, 1), share=number(100 * gate['shrinkage'], 0))}"
+    return f"{trained} {t('forecast.believed', gain=format_number(gain, 1), share=format_number(100 * gate['shrinkage'], 0))}"
 
 
 def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def band_sentences(scores: dict[str, float]) -> tuple[str, ...]:
         cells, shares = scores.get(f"{part}_cells"), [s for s in (50, 80, 95) if scores.get(f"{part}_coverage_{s}") is not None]
         held = [_held(share, 100 * scores[f"{part}_coverage_{share}"]) for share in shares]
         if held:
-            of = say(f"forecast.of_{part}", n=number(cells, 0)) if cells else say(f"forecast.on_{part}")
+            of = t(f"forecast.of_{part}", n=format_number(cells, 0)) if cells else t(f"forecast.on_{part}")
             found.append(f"{of} {', '.join(held)}")
     return tuple(found)
 
@@ -72,11 +72,11 @@ def held_here(forecast: Forecast, truth: np.ndarray) -> tuple[str, ...]:
         low, high = forecast.band(share)
         inside = int(((low <= truth) & (truth <= high) & known).sum())
         held.append(_held(100 * share, 100 * inside / known.sum()))
-    return (f"{say('forecast.of_met', n=number(known.sum(), 0))} {', '.join(held)}",) if held else ()
+    return (f"{t('forecast.of_met', n=format_number(known.sum(), 0))} {', '.join(held)}",) if held else ()
 
 
 def _held(share: float, found: float) -> str:
-    return say("forecast.held", share=brief(share), found=number(found, 0))
+    return t("forecast.held", share=format_short(share), found=format_number(found, 0))
 
 
 def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.ndarray) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.nda
     for one in (forecast, *rivals):
         known = known & np.isfinite(one.median)
     came = np.where(known, truth, np.nan)
-    names = [say(f"forecast.{name}") for name in ("forecaster", "mae", "rmse", "readings")]
+    names = [t(f"forecast.{name}") for name in ("forecaster", "mae", "rmse", "readings")]
     columns = [names[0], *(with_unit(name, forecast.unit) for name in names[1:3]), names[3]]
     if not known.any():
         return pd.DataFrame(columns=columns)
@@ -104,7 +104,7 @@ def scores_table(forecast: Forecast, rivals: tuple[Forecast, ...], truth: np.nda
 
 def one_sensor(window: Window, forecast: Forecast, rivals: Sequence[Forecast], sensor: int) -> pd.DataFrame:
     """One sensor, a row for each step: forecast, measured, off by, bands, simple methods."""
-    found = {say("forecast.time"): moments(forecast.times, forecast.timezone)}
+    found = {t("forecast.time"): format_times(forecast.times, forecast.timezone)}
     found |= columns(forecast, np.index_exp[:, sensor], forecasters.truth(window)[:, sensor])
     found |= {with_unit(r.name, forecast.unit): r.median[:, sensor] for r in rivals}
     return pd.DataFrame(found)
@@ -114,7 +114,7 @@ def one_step(window: Window, forecast: Forecast, step: int) -> pd.DataFrame:
     """One step, a row for each sensor: id, name where it has one, forecast, measured, off by, bands."""
     network = forecast.network
     names = [network.name(n) for n in range(network.n_sensors)]
-    found = {say("common.sensor"): network.ids} | ({say("forecast.name"): names} if names != list(network.ids) else {})
+    found = {t("common.sensor"): network.ids} | ({t("forecast.name"): names} if names != list(network.ids) else {})
     return pd.DataFrame(found | columns(forecast, np.index_exp[step], forecasters.truth(window)[step]))
 
 
@@ -126,17 +126,17 @@ def decimals(forecast: Forecast) -> int:
 def columns(forecast: Forecast, part: tuple, measured: np.ndarray) -> dict[str, np.ndarray]:
     """Forecast, measured, off by and bands of a part of (H, N): column -> values."""
     unit, digits = forecast.unit, decimals(forecast)
-    median, three = forecast.median[part], (say("forecast.forecast"), say("forecast.came"), say("forecast.off"))
+    median, three = forecast.median[part], (t("forecast.forecast"), t("forecast.came"), t("forecast.off"))
     found = {with_unit(name, unit): x for name, x in zip(three, (median, measured, median - measured), strict=True)}
     for share in forecast.shares:
         low, high = (bound[part] for bound in forecast.band(share))
-        found[with_unit(say("chart.band", share=f"{100 * share:.3g}"), unit)] = _band_texts(low, high, digits)
+        found[with_unit(t("chart.band", share=f"{100 * share:.3g}"), unit)] = _band_texts(low, high, digits)
     return found
 
 
 def _band_texts(low: np.ndarray, high: np.ndarray, digits: int) -> list[str]:
     """Texts "5.9 to 17.5"; "" where there is no band."""
-    pairs, to = zip(low, high, strict=True), say("forecast.to")
+    pairs, to = zip(low, high, strict=True), t("forecast.to")
     texts = [f"{a:.{digits}f} {to} {b:.{digits}f}" if np.isfinite(a + b) else "" for a, b in pairs]
     return [text.replace(".", ",") for text in texts] if language() == "de" else texts
 
@@ -165,7 +165,7 @@ def _linked(choice: forecasters.Choice, window: Window, forecast: Forecast, riva
         kind = _pick_map()
         step = _pick_step(forecast)
     with right:
-        sensor = inputs.pick_sensor(network, say("forecast.sensor"))
+        sensor = inputs.pick_sensor(network, t("forecast.sensor"))
         shown = _pick_rivals(rivals)
     group, place = inputs.chosen(network), location.chosen()
     with left:
@@ -188,15 +188,15 @@ def about(choice: forecasters.Choice, window: Window, forecast: Forecast) -> Non
     manifest = forecasters.manifest(choice, window.series)
     held = band_sentences(manifest.get("scores", {}))
     here = held_here(forecast, forecasters.truth(window))
-    st.caption(f"{say('forecast.made_by', name=inputs.plain(choice.label))} {belief_sentence(manifest)}")
+    st.caption(f"{t('forecast.made_by', name=inputs.plain(choice.label))} {belief_sentence(manifest)}")
     if held or here:
-        st.caption(inputs.plain(say("forecast.measured", held="; ".join((*held, *here)))))
+        st.caption(inputs.plain(t("forecast.measured", held="; ".join((*held, *here)))))
 
 
 def _pick_map() -> str:
     """Choose what the map shows."""
-    return view_state.segmented(
-        "show", say("forecast.map"), MAPS, lambda kind: say(f"forecast.map_{kind}"), wrap=True, help=say("forecast.map_help")
+    return view_state.segmented_control(
+        "show", t("forecast.map"), MAPS, lambda kind: t(f"forecast.map_{kind}"), wrap=True, help=t("forecast.map_help")
     )
 
 
@@ -210,28 +210,28 @@ def _map(
     place: tuple[float, float] | None,
 ) -> None:
     """The map of the chosen kind, with a lasso on it; a click beside the sensors asks for a forecast there."""
-    when = moments(forecast.times, forecast.timezone)[step]
+    when = format_times(forecast.times, forecast.timezone)[step]
     theme, here = layout.theme(), _in_words(forecast, truth, step, sensor)
     if kind == "off" and not np.isfinite(truth).any():
-        st.info(say("forecast.nothing_came_map"))
+        st.info(t("forecast.nothing_came_map"))
         return
     view: MapView
     if kind == "play":
         view = player.player_map(forecast, theme, step, measured=truth, words=wording())
-        render.show_map(view, forecast.network, "player", f"{say('forecast.alt_play')} {here}", height=400)
+        render.show_map(view, forecast.network, "player", f"{t('forecast.alt_play')} {here}", height=400)
         return
     if kind == "off":
         view = sensor_map.residual_map(forecast, truth, step, theme, sensor, wording())
-        alt = f"{say('forecast.alt_off', when=when)} {here}"
+        alt = f"{t('forecast.alt_off', when=when)} {here}"
     elif kind == "alarm":
         view = sensor_map.alarm_map(forecast, rule, step, theme, sensor, wording())
-        alt = say("forecast.alt_alarm", rule=alarming.in_words(rule, forecast.unit), when=when)
+        alt = t("forecast.alt_alarm", rule=alarming.in_words(rule, forecast.unit), when=when)
     else:
         view = sensor_map.forecast_map(forecast, step, theme, sensor, words=wording())
-        alt = f"{say('forecast.alt_map', quantity=forecast.quantity, when=when)} {here}"
+        alt = f"{t('forecast.alt_map', quantity=forecast.quantity, when=when)} {here}"
     if place:
         view = sensor_map.with_place(view, *place, theme)
-    alt += " " + say("forecast.alt_place")
+    alt += " " + t("forecast.alt_place")
     view = lasso.with_lasso(view, theme, wording())
     render.show_map(view, forecast.network, "forecast", alt, height=400, on_place=location.choose)
 
@@ -241,15 +241,15 @@ def _plot(window: Window, forecast: Forecast, shown: tuple[Forecast, ...], step:
     look = {"step": step, "past_steps": downloads.past_steps(window), "theme": layout.theme(), "words": wording()}
     figure = lines.forecast_lines(window.series, forecast, sensor, baselines=shown, **look)
     figure.update_layout(title_text="")  # the sensor stands in the box above
-    alt = say("forecast.alt_plot", name=inputs.sensor_label(network, sensor))
+    alt = t("forecast.alt_plot", name=inputs.sensor_label(network, sensor))
     render.plot(figure, "lines", alt, on_click=lambda point: _take_time(point, forecast))
 
 
 def _group_plot(window: Window, forecast: Forecast, group: tuple[int, ...], step: int) -> None:
     past, theme = downloads.past_steps(window), layout.theme()
     figure = group_lines.group_lines(window.series, forecast, group, step, past, theme, wording())
-    render.plot(figure, "group", say("forecast.alt_group", n=len(group)), on_click=lambda p: _take_time(p, forecast))
-    st.caption(say("forecast.group", n=number(len(group), 0)))
+    render.plot(figure, "group", t("forecast.alt_group", n=len(group)), on_click=lambda p: _take_time(p, forecast))
+    st.caption(t("forecast.group", n=format_number(len(group), 0)))
     inputs.clear_button(group)
 
 
@@ -261,7 +261,7 @@ def _take_time(point: dict, forecast: Forecast) -> None:
         return
     found = np.flatnonzero(to_local(forecast.times, forecast.timezone) == when)
     if found.size:
-        view_state.put("step", str(int(found[0]) + 1))
+        view_state.set_param("step", str(int(found[0]) + 1))
 
 
 def _tables(
@@ -275,17 +275,17 @@ def _tables(
     rule: AlarmRule,
 ) -> None:
     """The numbers: one sensor, one step, alarms, errors."""
-    network, when = forecast.network, moments(forecast.times, forecast.timezone)[step]
+    network, when = forecast.network, format_times(forecast.times, forecast.timezone)[step]
     name = inputs.plain(inputs.sensor_label(network, sensor))
-    some = say("forecast.some_sensors", n=len(group)) if group else say("forecast.all_sensors")
-    tabs = [say("forecast.all_steps", name=name), f"{some}, {when}", say("forecast.alarms"), say("forecast.errors")]
+    some = t("forecast.some_sensors", n=len(group)) if group else t("forecast.all_sensors")
+    tabs = [t("forecast.all_steps", name=name), f"{some}, {when}", t("forecast.alarms"), t("forecast.errors")]
     one, every, alarms, errors = st.tabs(tabs)
     with one:
-        alt = say("forecast.alt_one", n=len(forecast.times))
+        alt = t("forecast.alt_one", n=len(forecast.times))
         inputs.table(one_sensor(window, forecast, shown, sensor), alt, decimals=decimals(forecast))
     with every:
         nodes = list(group) or list(range(network.n_sensors))
-        alt = say("forecast.alt_every", n=len(nodes), when=when)
+        alt = t("forecast.alt_every", n=len(nodes), when=when)
         rows = one_step(window, forecast, step).iloc[nodes]
         render.sensor_table(rows, network, f"every-{inputs.pack(group)}", alt, decimals=decimals(forecast), nodes=nodes)
     with alarms:
@@ -294,27 +294,27 @@ def _tables(
     with errors:
         table = scores_table(forecast, rivals, forecasters.truth(window))
         if table.empty:
-            st.info(say("forecast.nothing_came"))
+            st.info(t("forecast.nothing_came"))
         else:
-            inputs.table(table, say("forecast.alt_errors"), decimals=decimals(forecast) + 1)
-            st.caption(say("forecast.one_window"))
+            inputs.table(table, t("forecast.alt_errors"), decimals=decimals(forecast) + 1)
+            st.caption(t("forecast.one_window"))
 
 
 def _pick_step(forecast: Forecast) -> int:
     """Choose a step of the horizon by its time; the URL has it as 1 .. H."""
-    times = moments(forecast.times, forecast.timezone)
+    times = format_times(forecast.times, forecast.timezone)
     options = [str(step + 1) for step in range(len(times))]
-    step = view_state.chosen("step", options, options[0])
+    step = view_state.param_in("step", options, options[0])
     if len(options) == 1:
-        st.text(say("forecast.only_step", time=times[0]))
+        st.text(t("forecast.only_step", time=times[0]))
         return 0
-    key = view_state.tied("step", step)
+    key = view_state.bind("step", step)
     st.select_slider(
-        f"{say('common.step')} ({forecast.timezone})" if forecast.timezone else say("common.step"),
+        f"{t('common.step')} ({forecast.timezone})" if forecast.timezone else t("common.step"),
         options,
         key=key,
-        format_func=lambda s: say("common.step_option", time=times[int(s) - 1], step=s),
-        on_change=view_state.taken,
+        format_func=lambda s: t("common.step_option", time=times[int(s) - 1], step=s),
+        on_change=view_state.sync_to_url,
         args=("step", key, str),
     )
     return int(step) - 1
@@ -325,7 +325,7 @@ def _pick_rivals(rivals: tuple[Forecast, ...]) -> tuple[Forecast, ...]:
     if not rivals:
         return ()
     names = [r.name for r in rivals]
-    shown = st.pills(say("forecast.rivals"), names, selection_mode="multi", key="rivals", persist_state="session", wrap=True)
+    shown = st.pills(t("forecast.rivals"), names, selection_mode="multi", key="rivals", persist_state="session", wrap=True)
     return tuple(r for r in rivals if r.name in shown)
 
 
@@ -333,6 +333,6 @@ def _in_words(forecast: Forecast, truth: np.ndarray, step: int, sensor: int) -> 
     value, came = forecast.median[step, sensor], truth[step, sensor]
     name = inputs.sensor_label(forecast.network, sensor)
     if not np.isfinite(value):
-        return say("forecast.no_value", name=name)
-    measured = say("forecast.and_measured", value=brief(came, 4)) if np.isfinite(came) else ""
-    return f"{name}: {brief(value, 4)}{measured} {forecast.unit}."
+        return t("forecast.no_value", name=name)
+    measured = t("forecast.and_measured", value=format_short(came, 4)) if np.isfinite(came) else ""
+    return f"{name}: {format_short(value, 4)}{measured} {forecast.unit}."

@@ -29,8 +29,8 @@ from stvlm.serving.request_queue import BusyError, Resident
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs as widgets
 from stvlm.ui.shell import layout, view_state
-from stvlm.ui.shell.i18n import say
-from stvlm.ui.shell.layout import warm_up
+from stvlm.ui.shell.i18n import t
+from stvlm.ui.shell.layout import preload_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,18 +164,18 @@ def choices(data: str, series: SensorSeries) -> tuple[Choice, ...]:
     found = []
     sample = networks.sample(data)
     if sample and (CHECKPOINTS / sample.name / "manifest.json").is_file():
-        found.append(_of_folder("shipped", say("common.shipped"), CHECKPOINTS / sample.name))
+        found.append(_of_folder("shipped", t("common.shipped"), CHECKPOINTS / sample.name))
     for run in api.list_runs():
         source = run.spec.data
         if run.state == "done" and data == (f"{networks.SAMPLE}{source.sample}" if source.sample else source.dataset):
-            found.append(_of_folder(f"run-{run.run_id}", say("common.run", title=run.title), run.model_folder))
+            found.append(_of_folder(f"run-{run.run_id}", t("common.run", title=run.title), run.model_folder))
     terms = *networks.window_sizes(data, series), sample.seasons_minutes if sample else None
-    found.append(Choice(ZERO_SHOT, say("common.zero_shot"), None, *terms))
-    found.append(Choice(ANCHOR, say("common.anchor"), None, *terms))
+    found.append(Choice(ZERO_SHOT, t("common.zero_shot"), None, *terms))
+    found.append(Choice(ANCHOR, t("common.anchor"), None, *terms))
     return tuple(found)
 
 
-def pick(series: SensorSeries, explains: bool = False) -> tuple[Choice, Window]:
+def pick_forecast(series: SensorSeries, explains: bool = False) -> tuple[Choice, Window]:
     """Choose a forecaster and the moment from which it forecasts, in one row."""
     left, right = st.columns([2, 3])
     with left:
@@ -188,17 +188,17 @@ def _pick_model(series: SensorSeries, explains: bool) -> Choice:
     """Choose a forecaster; with `explains`, only among those that have a fusion to explain, and without one end the page."""
     at_hand = {choice.name: choice for choice in choices(view_state.data_id(), series) if choice.explains or not explains}
     if not at_hand:
-        st.info(say("common.no_model"))
-        layout.page_link("train", say("common.train"))
+        st.info(t("common.no_model"))
+        layout.page_link("train", t("common.train"))
         st.stop()
-    name = view_state.chosen("model", tuple(at_hand), next(iter(at_hand)))
-    key = view_state.tied("model", name)
+    name = view_state.param_in("model", tuple(at_hand), next(iter(at_hand)))
+    key = view_state.bind("model", name)
     st.selectbox(
-        say("common.forecaster"),
+        t("common.forecaster"),
         tuple(at_hand),
         key=key,
         format_func=lambda n: at_hand[n].label,
-        on_change=view_state.taken,
+        on_change=view_state.sync_to_url,
         args=("model", key, str),
     )
     return at_hand[name]
@@ -208,51 +208,51 @@ def _pick_window(series: SensorSeries, choice: Choice) -> Window:
     """Choose the moment from which is forecast; at first the last one whose truth is known."""
     first, last = choice.lookback, series.n_steps
     if first > last:
-        st.error(say("common.too_short", steps=last, first=first))
+        st.error(t("common.too_short", steps=last, first=first))
         st.stop()
     default = max(first, last - choice.horizon)
-    cutoff = widgets.pick_time(series, "cutoff", first, last, default, say("common.forecast_from"))
+    cutoff = widgets.pick_time(series, "cutoff", first, last, default, t("common.forecast_from"))
     return Window(series, cutoff, choice.lookback, choice.horizon)
 
 
-def key(choice: Choice, window: Window) -> str:
+def cache_key(choice: Choice, window: Window) -> str:
     """What a forecast depends on, as one text: the key of caches."""
     return f"{choice.fingerprint} {window.series.fingerprint} {window.cutoff}"
 
 
 def forecast(choice: Choice, window: Window) -> Forecast:
     """The forecast of a window, remembered."""
-    model = ready(choice, window.series)
-    with st.spinner(say("wait.forecast")):
-        made = _forecast(key(choice, window), model, window)
+    model = load_model(choice, window.series)
+    with st.spinner(t("wait.forecast")):
+        made = _forecast(cache_key(choice, window), model, window)
     return replace(made, name=choice.name) if choice.folder is None else made
 
 
 def explanation(choice: Choice, window: Window) -> FusionExplanation:
     """What the forecast of a window drew on, remembered."""
-    model = ready(choice, window.series)
-    with st.spinner(say("wait.explanation")):
-        return _explanation(key(choice, window), model, window)
+    model = load_model(choice, window.series)
+    with st.spinner(t("wait.explanation")):
+        return _explanation(cache_key(choice, window), model, window)
 
 
-def seen(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> VisibleInputs:
+def model_inputs(choice: Choice, window: Window, silent: tuple[int, ...] = ()) -> VisibleInputs:
     """What the model gets of a window: images, prompt, raster; remembered. The images leave out the `silent` nodes."""
     views = None if choice.folder else view_names(choice, window.series)
-    return _seen(key(choice, window), ready(choice, window.series), window, views, silent)
+    return _model_inputs(cache_key(choice, window), load_model(choice, window.series), window, views, silent)
 
 
-def ask(kind: str, key: str, work: Callable[[], T]) -> T:
+def submit(kind: str, key: str, work: Callable[[], T]) -> T:
     """Put a question to the resident forecaster; where it has no time or no memory, say so and end the page.
 
     Args:
         kind: of question. key: what else its answer depends on. work: that gives the answer; calls nothing of Streamlit.
     """
-    with _telling():
+    with forecaster_errors():
         return forecaster.ask(f"{kind} {key}", work)
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def forecaster_errors() -> Iterator[None]:
     """Where the forecaster cannot answer now, say why and end the page."""
     try:
         yield
@@ -263,14 +263,14 @@ def _telling() -> Iterator[None]:
 
 def is_anchor(choice: Choice, series: SensorSeries) -> bool:
     """Whether the forecasts are the closed-form anchor's, because no network was trained or it was not accepted."""
-    return ready(choice, series).is_anchor
+    return load_model(choice, series).is_anchor
 
 
 def view_names(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
     """The image views of a model, in the order of its tensor; where none was trained, every view that there is."""
     if choice.folder is not None:
-        return ready(choice, series).config.inputs.image.views
-    warm_up().join()
+        return load_model(choice, series).config.inputs.image.views
+    preload_libraries().join()
     from stvlm.modalities.image.views import VIEWS
 
     return tuple(VIEWS)
@@ -280,30 +280,30 @@ def views_read(choice: Choice, series: SensorSeries) -> tuple[str, ...]:
     """The image views that a forecaster reads; none where no trained network stands behind it."""
     if not choice.explains:
         return ()
-    inputs = ready(choice, series).config.inputs
+    inputs = load_model(choice, series).config.inputs
     return inputs.image.views if "vision" in inputs.modalities else ()
 
 
 def text_side(choice: Choice, series: SensorSeries) -> tuple[Callable[[str], int], PromptConfig]:
     """How a model counts tokens and how its prompt is made; without a trained model those of the small backbone."""
     if choice.folder is not None:
-        model = ready(choice, series)
+        model = load_model(choice, series)
         return model.backbone.count_tokens, model.config.inputs.prompt
-    with st.spinner(say("wait.text_side")):
+    with st.spinner(t("wait.text_side")):
         return _plain_text_side()[:2]
 
 
 def token_texts(choice: Choice, series: SensorSeries) -> Callable[[str], tuple[str, ...]]:
     """How a model cuts a text into tokens; without a trained model the small backbone."""
     if choice.folder is not None:
-        return ready(choice, series).backbone.token_texts
-    with st.spinner(say("wait.text_side")):
+        return load_model(choice, series).backbone.token_texts
+    with st.spinner(t("wait.text_side")):
         return _plain_text_side()[2]
 
 
 @st.cache_resource(show_spinner=False)
 def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig, Callable[[str], tuple[str, ...]]]:
-    warm_up().join()
+    preload_libraries().join()
     from stvlm.modalities.text.prompt import PromptConfig
     from stvlm.model import backbone
 
@@ -314,7 +314,7 @@ def _plain_text_side() -> tuple[Callable[[str], int], PromptConfig, Callable[[st
 def manifest(choice: Choice, series: SensorSeries) -> dict:
     """What is known of how a forecaster was made: settings, data, scores."""
     if choice.folder is None:
-        return ready(choice, series).manifest
+        return load_model(choice, series).manifest
     return json.loads((choice.folder / "manifest.json").read_text("utf-8"))
 
 
@@ -328,14 +328,14 @@ def truth(window: Window) -> np.ndarray:
 def devices() -> dict[str, str]:
     """What can do the work on this machine: torch's name -> what people call it; the one that "auto" takes comes first."""
     gpus, is_mac = _gpus()
-    found = {f"cuda:{i}": say("device.gpu", name=name, place=i) for i, name in enumerate(gpus)}
-    return found | ({"mps": say("device.mac")} if is_mac else {}) | {"cpu": say("device.cpu", n=os.cpu_count())}
+    found = {f"cuda:{i}": t("device.gpu", name=name, place=i) for i, name in enumerate(gpus)}
+    return found | ({"mps": t("device.mac")} if is_mac else {}) | {"cpu": t("device.cpu", n=os.cpu_count())}
 
 
 @st.cache_data(show_spinner=False)
 def _gpus() -> tuple[tuple[str, ...], bool]:
     """Names of the CUDA devices; whether there is the GPU of a Mac."""
-    warm_up().join()
+    preload_libraries().join()
     import torch
 
     return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), torch.backends.mps.is_available()
@@ -360,15 +360,15 @@ def _load(fingerprint: str, _folder: Path) -> STVLM:
     return model.cpu()
 
 
-def ready(choice: Choice, series: SensorSeries) -> STVLM:
+def load_model(choice: Choice, series: SensorSeries) -> STVLM:
     """The model of a choice; where it cannot be loaded, or the readings do not suffice for one, say why and end the page."""
-    if warm_up().is_alive():
-        with st.spinner(say("wait.libraries")):
-            warm_up().join()
+    if preload_libraries().is_alive():
+        with st.spinner(t("wait.libraries")):
+            preload_libraries().join()
     try:
         if choice.folder is None:
             return _made(choice, series)
-        with st.spinner(say("wait.model")):
+        with st.spinner(t("wait.model")):
             return _load(choice.fingerprint, choice.folder)
     except ValueError as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
@@ -380,14 +380,14 @@ def _made(choice: Choice, series: SensorSeries) -> STVLM:
     config = {name: getattr(choice, name) for name in ("lookback", "horizon", "split", "seasons_minutes")}
     is_zero_shot = choice.name == ZERO_SHOT
     make = zero_shot if is_zero_shot else anchor
-    with st.spinner(say("wait.zero_shot" if is_zero_shot else "wait.anchor")):
+    with st.spinner(t("wait.zero_shot" if is_zero_shot else "wait.anchor")):
         return make(f"{choice.fingerprint} {series.fingerprint}", series, config)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     network = f"forecast {key.rpartition(' ')[0]}"  # of one model; only the cutoff may differ
-    with _telling():
+    with forecaster_errors():
         made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: predict(_model, windows))
     return replace(made, name="anchor") if _model.is_anchor else made
 
@@ -396,14 +396,16 @@ def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
 def _explanation(key: str, _model: STVLM, _window: Window) -> FusionExplanation:
     from stvlm.inference.predict import explain
 
-    return ask("explanation", key, lambda: explain(_model, _window))
+    return submit("explanation", key, lambda: explain(_model, _window))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seen(key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]) -> VisibleInputs:
+def _model_inputs(
+    key: str, _model: STVLM, _window: Window, views: tuple[str, ...] | None, silent: tuple[int, ...]
+) -> VisibleInputs:
     from stvlm.inference.predict import model_inputs
 
-    return ask("seen", f"{key} {views} {silent}", lambda: model_inputs(_model, _window, views, silent))
+    return submit("inputs", f"{key} {views} {silent}", lambda: model_inputs(_model, _window, views, silent))
 
 
 def _of_folder(name: str, label: str, folder: Path) -> Choice:
@@ -416,15 +418,15 @@ def _of_folder(name: str, label: str, folder: Path) -> Choice:
 MOST_CELLS = 60_000_000  # of readings; above, the simple methods would take too much memory beside the page
 
 
-def forecasts(window: Window) -> tuple[Forecast, ...]:
+def baseline_forecasts(window: Window) -> tuple[Forecast, ...]:
     """The simple methods' forecasts of a window, without bands; none where the readings do not suffice to fit them."""
     if window.series.n_steps * window.series.network.n_sensors > MOST_CELLS:
-        st.caption(say("wait.no_simple"))
+        st.caption(t("wait.no_simple"))
         return ()
     key = f"{window.series.fingerprint} {window.lookback} {window.horizon}"
     series = window.series
     found = []
-    with st.spinner(say("wait.simple")):
+    with st.spinner(t("wait.simple")):
         fitted = _fitted(key, window, view_state.data_id())
     for forecaster in fitted:
         if window.cutoff >= forecaster.first_cutoff:

@@ -22,7 +22,7 @@ from stvlm.jobs.run import DataSource, RunSpec
 from stvlm.quality import report as quality
 from stvlm.runtime import logs
 from stvlm.runtime.atomic import write_atomic
-from stvlm.ui.shell.i18n import say, told
+from stvlm.ui.shell.i18n import t, told
 from stvlm.workspace import quota
 from stvlm.workspace.paths import workspace
 
@@ -67,7 +67,7 @@ def load(data: str) -> SensorSeries:
             raise UnknownNetworkError(data)
     else:
         folder(data)
-    with st.spinner(say("wait.network")):
+    with st.spinner(t("wait.network")):
         return _load(data)
 
 
@@ -161,7 +161,7 @@ def _root() -> Path:
 def report(data: str) -> quality.QualityReport:
     """What is wrong with a network that is already in use: what its fixes left."""
     series = load(data)
-    with st.spinner(say("wait.checking")):
+    with st.spinner(t("wait.checking")):
         return _report(data, series)
 
 

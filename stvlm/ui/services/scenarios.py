@@ -26,14 +26,16 @@ class Abilities:
     heeds_news: bool
 
 
-def imagined(choice: forecasters.Choice, window: Window, change: Scenario) -> ScenarioResult:
+def scenario_forecast(choice: forecasters.Choice, window: Window, change: Scenario) -> ScenarioResult:
     """What would be forecast of a window with a change, remembered."""
-    return _imagined(f"{forecasters.key(choice, window)} {change.word}", forecasters.ready(choice, window.series), window, change)
+    return _scenario_forecast(
+        f"{forecasters.cache_key(choice, window)} {change.word}", forecasters.load_model(choice, window.series), window, change
+    )
 
 
 def abilities(choice: forecasters.Choice, series: SensorSeries) -> Abilities:
     """What a model gets, and what can move its forecast."""
-    model = forecasters.ready(choice, series)
+    model = forecasters.load_model(choice, series)
     from stvlm.inference.scenario import event_columns
 
     shown = model.config.inputs.modalities
@@ -46,25 +48,25 @@ def prompt_length(choice: forecasters.Choice, series: SensorSeries, prompt: str)
     return count(prompt) if prompt else 0, config.max_tokens
 
 
-def inside(choice: forecasters.Choice, window: Window) -> ForwardTrace:
+def forward_trace(choice: forecasters.Choice, window: Window) -> ForwardTrace:
     """The tensors of a forecast on their way through the model, remembered."""
-    return _inside(forecasters.key(choice, window), forecasters.ready(choice, window.series), window)
+    return _forward_trace(forecasters.cache_key(choice, window), forecasters.load_model(choice, window.series), window)
 
 
 def token_texts(choice: forecasters.Choice, series: SensorSeries, prompt: str) -> tuple[str, ...]:
     """A prompt cut at the borders of its tokens."""
-    return forecasters.ready(choice, series).backbone.token_texts(prompt)
+    return forecasters.load_model(choice, series).backbone.token_texts(prompt)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _imagined(key: str, _model: STVLM, _window: Window, _change: Scenario) -> ScenarioResult:
+def _scenario_forecast(key: str, _model: STVLM, _window: Window, _change: Scenario) -> ScenarioResult:
     from stvlm.inference.scenario import forecast_scenario
 
-    return forecasters.ask("imagined", key, lambda: forecast_scenario(_model, _window, _change))
+    return forecasters.submit("scenario", key, lambda: forecast_scenario(_model, _window, _change))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _inside(key: str, _model: STVLM, _window: Window) -> ForwardTrace:
+def _forward_trace(key: str, _model: STVLM, _window: Window) -> ForwardTrace:
     from stvlm.inference.trace import trace_forward
 
-    return forecasters.ask("inside", key, lambda: trace_forward(_model, _window))
+    return forecasters.submit("trace", key, lambda: trace_forward(_model, _window))

@@ -174,12 +174,12 @@ def _write(folder: Path, files: dict[str, tuple[str, bytes]]) -> None:
 
 def _count(upload: str) -> None:
     """One upload more of this session, unless it is known."""
-    mine = view_state.kept("uploads", ())
+    mine = view_state.load("uploads", ())
     if upload in mine:
         return
     if len(mine) >= MOST_OF_A_SESSION:
         raise InputError(f"{len(mine)} uploads have come from this tab, and no more are taken. Open the app in a new one to go on.")
-    view_state.keep("uploads", (*mine, upload))
+    view_state.store("uploads", (*mine, upload))
 
 
 def hold_folder(files: dict[str, str]) -> str:

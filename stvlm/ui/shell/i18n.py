@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stvlm.charts.scale import format_times
+from stvlm.charts import scale
 from stvlm.ui.shell import view_state
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
@@ -24,11 +24,11 @@ FOLDER = Path(str(resources.files("stvlm.ui"))) / "languages"
 _SPOKEN = ContextVar("language", default="")
 
 
-def say(key: str, **fields: object) -> str:
+def t(key: str, **fields: object) -> str:
     """A sentence in the language of the session.
 
     Args:
-        key: its place in the file, "whatif.title". fields: what stands in its braces; text of a user goes through `widgets.plain`
+        key: its place in the file, "whatif.title". fields: what stands in its braces; text of a user goes through `inputs.plain`
             first where the sentence is markdown.
 
     Raises:
@@ -37,13 +37,13 @@ def say(key: str, **fields: object) -> str:
     return sentences(language())[key].format(**fields)
 
 
-def is_said(key: str) -> bool:
+def has_sentence(key: str) -> bool:
     """Whether the files of the languages have a sentence of this key."""
     return key in sentences("en")
 
 
 @contextmanager
-def spoken(name: str) -> Iterator[None]:
+def use_language(name: str) -> Iterator[None]:
     """Whatever is said within is said in this language."""
     before = _SPOKEN.set(name)
     try:
@@ -56,23 +56,23 @@ def language() -> str:
     """The language in view, "en" or "de": from the URL, else as this session left it."""
     if _SPOKEN.get():
         return _SPOKEN.get()
-    asked = view_state.get("lang")
+    asked = view_state.get_param("lang")
     return asked if asked in LANGUAGES else "en"
 
 
-def pick() -> None:
+def pick_language() -> None:
     """Choose the language."""
-    view_state.segmented("lang", say("frame.language"), tuple(LANGUAGES), LANGUAGES.get)
+    view_state.segmented_control("lang", t("frame.language"), tuple(LANGUAGES), LANGUAGES.get)
 
 
-def number(value: float, digits: int = 1, sign: bool = False) -> str:
+def format_number(value: float, digits: int = 1, sign: bool = False) -> str:
     """A number as readers of the language write it: "1,234.5" or "1.234,5"; "+" only where asked for.
 
     Args:
         value: NaN becomes the word for missing. digits: after the point.
     """
     if not np.isfinite(value):
-        return say("common.missing")
+        return t("common.missing")
     text = f"{value:{'+' if sign else ''},.{digits}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
@@ -80,26 +80,26 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
     return text.translate(str.maketrans(",.", ".,")) if language() == "de" else text
 
 
-def brief(value: float, digits: int = 3, sign: bool = False) -> str:
+def format_short(value: float, digits: int = 3, sign: bool = False) -> str:
     """A number by its first digits, without zeros at its end: "0.0123", "12.3", "1,234"; NaN becomes the word for missing."""
     size = int(np.floor(np.log10(abs(value)))) if value and np.isfinite(value) else 0
-    text = number(value, max(digits - 1 - size, 0), sign)
+    text = format_number(value, max(digits - 1 - size, 0), sign)
     point = "," if language() == "de" else "."
     return text.rstrip("0").rstrip(point) if point in text else text
 
 
-def moments(times: np.ndarray, timezone: str = "") -> list[str]:
+def format_times(times: np.ndarray, timezone: str = "") -> list[str]:
     """(H,) times as texts: "Mon 12 May 2025 08:15", "Mo 12 Mai 2025 08:15".
 
     Args:
         times: (H,) datetime64[s]. timezone: IANA name; "" shows them as they are.
     """
-    return [calendar(text) for text in format_times(times, timezone)]
+    return [translate_calendar(text) for text in scale.format_times(times, timezone)]
 
 
-def calendar(text: str) -> str:
+def translate_calendar(text: str) -> str:
     """A time with the English names of its day and month, "Mon 12 May 2025", in the language in view."""
-    names = dict(zip(sentences("en")["calendar.names"].split(), say("calendar.names").split(), strict=True))
+    names = dict(zip(sentences("en")["calendar.names"].split(), t("calendar.names").split(), strict=True))
     return " ".join(names.get(word, word) for word in text.split())
 
 
@@ -115,7 +115,7 @@ def told(table: str, text: str) -> str:
         return text.translate(str.maketrans(",.", ".,"))
     found = ((key, pattern.fullmatch(text)) for key, pattern in _patterns(table).items())
     gaps = next(((key, match.groupdict()) for key, match in found if match), None)
-    return say(gaps[0], **{name: told(table, part) for name, part in gaps[1].items()}) if gaps else text
+    return t(gaps[0], **{name: told(table, part) for name, part in gaps[1].items()}) if gaps else text
 
 
 @lru_cache

@@ -16,7 +16,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.ui.services import networks
 from stvlm.ui.shell import layout, view_state
-from stvlm.ui.shell.i18n import calendar, number, say
+from stvlm.ui.shell.i18n import format_number, t, translate_calendar
 
 
 def need_series() -> SensorSeries:
@@ -26,12 +26,12 @@ def need_series() -> SensorSeries:
         try:
             return networks.load(data)
         except networks.UnknownNetworkError:
-            st.error(say("common.unknown_network"))
+            st.error(t("common.unknown_network"))
             st.text(data)
     else:
-        st.info(say("common.no_network"))
-    layout.page_link("home", say("common.take_sample"))
-    layout.page_link("data", say("common.upload"), source="own")
+        st.info(t("common.no_network"))
+    layout.page_link("home", t("common.take_sample"))
+    layout.page_link("data", t("common.upload"), source="own")
     st.stop()
 
 
@@ -41,14 +41,14 @@ def pick_sensor(network: SensorNetwork, label: str = "") -> int:
     Returns:
         Its place on the N axis.
     """
-    sensor = view_state.chosen("sensor", network.ids, network.ids[0])
-    key = view_state.tied("sensor", sensor)
+    sensor = view_state.param_in("sensor", network.ids, network.ids[0])
+    key = view_state.bind("sensor", sensor)
     st.selectbox(
-        label or say("common.sensor"),
+        label or t("common.sensor"),
         network.ids,
         key=key,
         format_func=sensor_labels(network).get,
-        on_change=view_state.taken,
+        on_change=view_state.sync_to_url,
         args=("sensor", key, str),
     )
     return network.ids.index(sensor)
@@ -75,23 +75,23 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
     Returns:
         The step chosen.
     """
-    step = _step_of(series, view_state.get(name))
+    step = _step_of(series, view_state.get_param(name))
     step = default if step is None or not first <= step <= last else step
     if st.query_params.get(name) != _word(series, step):
-        view_state.put(name, _word(series, step))
+        view_state.set_param(name, _word(series, step))
     if first >= last:
         st.text(f"{label}: {clock(series, step)}")
         return step
-    key = view_state.tied(name, _local(series, step))
+    key = view_state.bind(name, _local(series, step))
     with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
         st.slider(
             f"{label} ({series.timezone})" if series.timezone else label,
             _local(series, first),
             _local(series, last),
             step=timedelta(seconds=series.step_seconds),
-            format=say("format.day" if is_daily(series) else "format.minute"),
+            format=t("format.day" if is_daily(series) else "format.minute"),
             key=key,
-            on_change=view_state.taken,
+            on_change=view_state.sync_to_url,
             args=(name, key, lambda value: _word(series, _nearest(series, value))),
         )
         for move, icon in ((-1, ":material/chevron_left:"), (1, ":material/chevron_right:")):
@@ -99,9 +99,9 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
                 "",
                 icon=icon,
                 key=f"{name}{move}",
-                help=say("common.earlier" if move < 0 else "common.later"),
+                help=t("common.earlier" if move < 0 else "common.later"),
                 disabled=not first <= step + move <= last,
-                on_click=view_state.put,
+                on_click=view_state.set_param,
                 args=(name, _word(series, step + move)),
             )
     return step
@@ -109,7 +109,7 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
 
 def clock(series: SensorSeries, step: int) -> str:
     """A step as people say it, on the network's own clock: "Mon 2 Jan 1978, 08:15", for daily readings without the clock."""
-    return calendar(format(_local(series, step), "%a %-d %b %Y" + ("" if is_daily(series) else ", %H:%M")))
+    return translate_calendar(format(_local(series, step), "%a %-d %b %Y" + ("" if is_daily(series) else ", %H:%M")))
 
 
 def is_daily(series: SensorSeries) -> bool:
@@ -120,7 +120,7 @@ def is_daily(series: SensorSeries) -> bool:
 def period(series: SensorSeries) -> str:
     """First and last day of a series, local: "1 Jan 1961 to 31 Dec 1978"."""
     first, last = _local(series, 0), _local(series, series.n_steps - 1)
-    return say("format.period", first=calendar(f"{first:%-d %b %Y}"), last=calendar(f"{last:%-d %b %Y}"))
+    return t("format.period", first=translate_calendar(f"{first:%-d %b %Y}"), last=translate_calendar(f"{last:%-d %b %Y}"))
 
 
 def span(minutes: float) -> str:
@@ -128,8 +128,8 @@ def span(minutes: float) -> str:
     for size, word in ((1440, "day"), (60, "hour"), (1, "minute")):
         if minutes >= size and minutes % size == 0:
             count = int(minutes // size)
-            return say(f"span.{word}") if count == 1 else say(f"span.{word}s", count=count)
-    return say("span.minutes", count=number(minutes, 2))
+            return t(f"span.{word}") if count == 1 else t(f"span.{word}s", count=count)
+    return t("span.minutes", count=format_number(minutes, 2))
 
 
 def table(rows: pd.DataFrame, alt: str, decimals: int = 2, **kwargs: object) -> object:
@@ -218,20 +218,20 @@ def _unpack_bits(word: str, n_sensors: int) -> tuple[int, ...]:
 
 def chosen(network: SensorNetwork, name: str = "group") -> tuple[int, ...]:
     """The nodes of a group of the view; () for none."""
-    return unpack(view_state.get(name, LONGEST), network.n_sensors)
+    return unpack(view_state.get_param(name, LONGEST), network.n_sensors)
 
 
 def choose(nodes: Sequence[int], name: str = "group") -> None:
     """Make nodes the group; a group of over LONGEST characters is not kept."""
     word = pack(nodes)
-    view_state.put(name, word if len(word) <= LONGEST else "")
+    view_state.set_param(name, word if len(word) <= LONGEST else "")
 
 
 def take_ids(ids: Sequence[object], network: SensorNetwork) -> None:
     """Take what a lasso caught: one sensor becomes the sensor in view, several the group, none clears it."""
     nodes = nodes_of(ids, network)
     if len(nodes) == 1:
-        view_state.put("sensor", network.ids[nodes[0]])
+        view_state.set_param("sensor", network.ids[nodes[0]])
     choose(nodes if len(nodes) > 1 else ())
 
 
@@ -243,5 +243,5 @@ def nodes_of(ids: Sequence[object], network: SensorNetwork) -> list[int]:
 
 def clear_button(nodes: Sequence[int], name: str = "group", label: str = "") -> None:
     """A button that takes the group away; `label` says so in other words."""
-    label = label or say("forecast.let_go", n=number(len(nodes), 0))
+    label = label or t("forecast.let_go", n=format_number(len(nodes), 0))
     st.button(label, key=f"clear-{name}", icon=":material/close:", on_click=choose, args=((), name))

@@ -14,7 +14,7 @@ from stvlm.runtime.assets import asset
 from stvlm.ui.services import networks
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import view_state
-from stvlm.ui.shell.i18n import say
+from stvlm.ui.shell.i18n import t
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Page:
     @property
     def title(self) -> str:
         """Its name in the sidebar, in the language in view."""
-        return say(f"page.{self.name}.title")
+        return t(f"page.{self.name}.title")
 
     @property
     def line(self) -> str:
         """What one does there."""
-        return say(f"page.{self.name}.line")
+        return t(f"page.{self.name}.line")
 
 
 PAGES = {
@@ -63,7 +63,7 @@ def page(name: str) -> None:
     """Begin a page: its title in the tab and on the page, the session's network, the sidebar."""
     this = PAGES[name]
     logs.begin()
-    logs.note(f"page {name}", session=view_state.identity())
+    logs.note(f"page {name}", session=view_state.session_id())
     title = "ST-VLM" if name == "home" else f"{this.title} · ST-VLM"
     st.set_page_config(page_title=title, page_icon=_ICON, layout="wide")
     view_state.begin()
@@ -81,12 +81,12 @@ def theme() -> str:
 def page_link(name: str, label: str = "", **words: str) -> None:
     """A link to a page that keeps the network; `words` of the view go into its address."""
     this = PAGES[name]
-    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=view_state.link() | words)
+    st.page_link(this.path, label=label or this.title, icon=this.icon, query_params=view_state.link_params() | words)
 
 
 def go(name: str) -> None:
     """Open a page, keeping the network."""
-    st.switch_page(PAGES[name].path, query_params=view_state.link())
+    st.switch_page(PAGES[name].path, query_params=view_state.link_params())
 
 
 def _sidebar() -> None:
@@ -94,21 +94,21 @@ def _sidebar() -> None:
         st.markdown("**ST-VLM**")
         page_link("home")
         for heading, names in _GROUPS.items():
-            st.caption(say(heading))
+            st.caption(t(heading))
             for name in names:
                 page_link(name)
         st.divider()
-        st.caption(say("frame.in_view"))
-        st.text(networks.title(view_state.data_id()) if view_state.data_id() else say("frame.none_yet"))
-        words.pick()
-        st.caption(say("frame.local"))
+        st.caption(t("frame.in_view"))
+        st.text(networks.title(view_state.data_id()) if view_state.data_id() else t("frame.none_yet"))
+        words.pick_language()
+        st.caption(t("frame.local"))
 
 
 # The model's libraries, imported beside the first page: they take seconds.
 
 
 @st.cache_resource(show_spinner=False)
-def warm_up() -> threading.Thread:
+def preload_libraries() -> threading.Thread:
     """Import the model's libraries beside the page, so that the first forecast need not wait for them.
 
     Returns:

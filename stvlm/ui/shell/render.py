@@ -17,7 +17,7 @@ from stvlm.charts.maps.legend import legend_html
 from stvlm.charts.maps.sensor_map import MapView
 from stvlm.core.network import SensorNetwork
 from stvlm.ui.shell import inputs, view_state
-from stvlm.ui.shell.i18n import language, say, sentences
+from stvlm.ui.shell.i18n import language, sentences, t
 
 T = TypeVar("T")
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
@@ -35,13 +35,13 @@ def _wording(language: str) -> Wording:
     return Wording(**own, **{name: sentences(language)[f"chart.{name}"] for name in said})
 
 
-def drawn(kind: type[T], section: str) -> T:
+def figure_labels(kind: type[T], section: str) -> T:
     """What figures say, in the language in view.
 
     Args:
         kind: a dataclass of sentences. section: of the languages' files, that has each as draws_<name>.
     """
-    return kind(**{part.name: say(f"{section}.draws_{part.name}") for part in fields(kind)})
+    return kind(**{part.name: t(f"{section}.draws_{part.name}") for part in fields(kind)})
 
 
 def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callable[[dict], None] | None = None) -> None:
@@ -52,7 +52,7 @@ def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callab
         on_click: is given the point (x, y ...) that was clicked.
     """
     key = f"figure-{key}"  # a widget of the same page may have the name
-    figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"}, separators=say("format.separators"))
+    figure.update_layout(height=height, modebar={"bgcolor": "rgba(0,0,0,0)"}, separators=t("format.separators"))
     if on_click is None:
         st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
         return
@@ -116,7 +116,7 @@ def sensor_table(
         selected = st.session_state[key].selection.rows
         picked = [row if nodes is None else nodes[row] for row in selected]
         if picked:
-            view_state.put("sensor", network.ids[picked[-1]])
+            view_state.set_param("sensor", network.ids[picked[-1]])
         if len(picked) > 1:
             inputs.choose(picked)
 
@@ -132,13 +132,13 @@ def _take_click(
     answer = st.session_state.get(key) or {}
     count, place = int(answer.get("last_object_clicked_count") or 0), answer.get("last_clicked") or {}
     if on_place is not None:
-        before = view_state.kept(f"clicks-{key}", (0, {}))
-        view_state.keep(f"clicks-{key}", (count, place))
+        before = view_state.load(f"clicks-{key}", (0, {}))
+        view_state.store(f"clicks-{key}", (count, place))
         if count == before[0]:  # no sensor was hit: the map itself was
             if place and place != before[1]:
                 on_place(float(place["lat"]), float(place["lng"]))
             return
-        view_state.put("place", "")
+        view_state.set_param("place", "")
     facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
     caught = facts.get("lasso")
     if on_pick is not None:
@@ -149,7 +149,7 @@ def _take_click(
         return
     sensor = str(facts.get("id", ""))
     if sensor in network.ids:
-        view_state.put("sensor", sensor)
+        view_state.set_param("sensor", sensor)
 
 
 # Leaflet's own files, served from this host: without them a map stays blank behind a firewall, with no message.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-VIEW = (
+NETWORK_PARAMS = (
     "sensor",
     "cutoff",
     "step",
@@ -32,8 +32,8 @@ VIEW = (
     "place",
     "change",
 )  # what belongs to one network, as words in the URL
-LATE = 10.0  # seconds after a change of network in which a message of the browser may still name the address it left
-LONGEST = 200  # characters of a URL parameter that are read; ids are shorter
+LATE_SECONDS = 10.0  # seconds after a change of network in which a message of the browser may still name the address it left
+MAX_LENGTH = 200  # characters of a URL parameter that are read; ids are shorter
 
 
 def begin() -> None:
@@ -43,9 +43,9 @@ def begin() -> None:
     the old network or view back.
     """
     left, since = st.session_state.get("stvlm.left", ({}, 0.0))
-    if left and st.query_params.to_dict() == left and time.monotonic() - since < LATE:
-        st.query_params.from_dict(link())
-    asked = st.query_params.get("data", "")[:LONGEST]
+    if left and st.query_params.to_dict() == left and time.monotonic() - since < LATE_SECONDS:
+        st.query_params.from_dict(link_params())
+    asked = st.query_params.get("data", "")[:MAX_LENGTH]
     held = st.session_state.get("stvlm.data", "")
     if asked and asked != held:
         _forget()
@@ -54,7 +54,7 @@ def begin() -> None:
         st.query_params["data"] = held
 
 
-def identity() -> str:
+def session_id() -> str:
     """What tells this session from others, as long as it lives."""
     context = get_script_run_ctx()
     return context.session_id if context else ""
@@ -65,7 +65,7 @@ def data_id() -> str:
     return st.session_state.get("stvlm.data", "")
 
 
-def look_at(data: str) -> None:
+def open_network(data: str) -> None:
     """Go over to another network ("" for none)."""
     st.session_state["stvlm.left"] = (st.query_params.to_dict(), time.monotonic())
     _forget()
@@ -75,14 +75,14 @@ def look_at(data: str) -> None:
         st.query_params["data"] = data
 
 
-def get(name: str, longest: int = LONGEST) -> str:
+def get_param(name: str, longest: int = MAX_LENGTH) -> str:
     """A word of the view: from the URL, of which `longest` characters are read, else as this session left it; "" for none."""
     if name in st.query_params:
         st.session_state[f"stvlm.{name}"] = st.query_params[name][:longest]
     return st.session_state.get(f"stvlm.{name}", "")
 
 
-def put(name: str, value: str) -> None:
+def set_param(name: str, value: str) -> None:
     """Set a word of the view, here and in the URL ("" takes it away)."""
     st.session_state[f"stvlm.{name}"] = value
     if value:
@@ -91,56 +91,58 @@ def put(name: str, value: str) -> None:
         del st.query_params[name]
 
 
-def chosen(name: str, options: Sequence[str], default: str) -> str:
+def param_in(name: str, options: Sequence[str], default: str) -> str:
     """A word of the view that must be one of some options; anything else in the URL falls back to the default."""
-    value = get(name)
+    value = get_param(name)
     value = value if value in options else default
     if st.query_params.get(name) != value:
-        put(name, value)
+        set_param(name, value)
     return value
 
 
-def tied(key: str, value: object) -> str:
+def bind(key: str, value: object) -> str:
     """Let a widget show a value that others may set too: call before the widget, give it the key returned."""
     key = f"tied-{key}"
     st.session_state[key] = value  # at every run: the value left by a widget of another page does not count for one of this page
     return key
 
 
-def taken(name: str, key: str, to_word: Callable[[object], str]) -> None:
+def sync_to_url(name: str, key: str, to_word: Callable[[object], str]) -> None:
     """Callback of a tied widget: what was chosen becomes a word of the view."""
-    put(name, to_word(st.session_state[key]))
+    set_param(name, to_word(st.session_state[key]))
 
 
-def segmented(name: str, label: str, options: Sequence[str], to_text: Callable[[str], str] = str, **how: object) -> str:
+def segmented_control(name: str, label: str, options: Sequence[str], to_text: Callable[[str], str] = str, **how: object) -> str:
     """Choose one of some words, side by side; the word of the view in the URL says which, the first where it says none of them.
 
     Args:
         name: of the word. label: above the choice. options: words. to_text: word -> what stands on its button.
         how: for `st.segmented_control`.
     """
-    picked = chosen(name, options, options[0])
-    key = tied(name, picked)
-    st.segmented_control(label, options, key=key, format_func=to_text, required=True, on_change=taken, args=(name, key, str), **how)
+    picked = param_in(name, options, options[0])
+    key = bind(name, picked)
+    st.segmented_control(
+        label, options, key=key, format_func=to_text, required=True, on_change=sync_to_url, args=(name, key, str), **how
+    )
     return picked
 
 
-def keep(name: str, value: object) -> None:
+def store(name: str, value: object) -> None:
     """Hold something for this session that the URL does not say (fixes chosen, a template being edited)."""
     st.session_state[f"stvlm.kept.{name}"] = value
 
 
-def kept(name: str, default: object = None) -> object:
+def load(name: str, default: object = None) -> object:
     """What `keep` held under this name."""
     return st.session_state.get(f"stvlm.kept.{name}", default)
 
 
-def link() -> dict[str, str]:
+def link_params() -> dict[str, str]:
     """The parameters that a link to another page carries; the rest of the view follows in the session."""
-    held = {"data": data_id(), "lang": get("lang")}
+    held = {"data": data_id(), "lang": get_param("lang")}
     return {name: value for name, value in held.items() if value}
 
 
 def _forget() -> None:
-    for name in VIEW:
+    for name in NETWORK_PARAMS:
         st.session_state.pop(f"stvlm.{name}", None)
