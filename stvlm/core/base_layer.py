@@ -209,7 +209,8 @@ class BaseLayer:
         grid = None
         if "values" in arrays:
             name, unit = (str(word) for word in arrays["words"])
-            grid = Grid(arrays["values"], tuple(float(x) for x in arrays["bounds"]), name, unit)
+            west, south, east, north = (float(x) for x in arrays["bounds"])
+            grid = Grid(arrays["values"], (west, south, east, north), name, unit)
         return cls(lines, areas, str(arrays["name"]), grid)
 
 

@@ -80,8 +80,8 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     out = table.copy(deep=False)
     for place, kind in enumerate(table.dtypes):
         if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
-            column = table.iloc[:, place]
-            out.isetitem(place, column.map(lambda value: cell(value) if isinstance(value, str) else value))
+            written = table.iloc[:, place].map(lambda value: cell(value) if isinstance(value, str) else value)
+            out.isetitem(place, written)  # type: ignore[arg-type]  # the stubs know scalars and lists only
     return out.set_axis([cell(name) if isinstance(name, str) else name for name in table.columns], axis="columns")
 
 

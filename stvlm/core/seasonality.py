@@ -43,7 +43,7 @@ class SeasonalProfile:
             values: (T, N) float32, NaN = missing. seconds: (T,) int64, local clock.
             season_seconds: 0, or the season's length. step_seconds: length of a step.
         """
-        flat = _mean(values.sum(axis=0, where=np.isfinite(values), dtype="f8"), np.isfinite(values).sum(axis=0), np.float64(0))
+        flat = _mean(values.sum(axis=0, where=np.isfinite(values), dtype="f8"), np.isfinite(values).sum(axis=0), np.zeros(()))
         seen = np.isfinite(flat) & np.isfinite(values).any(axis=0)
         flat = np.where(seen, flat, flat[seen].mean() if seen.any() else 0.0)[None]  # (1, N)
         if season_seconds == YEAR:

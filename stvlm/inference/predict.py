@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -78,7 +79,7 @@ def predict_together(model: STVLM, windows: Sequence[Window]) -> list[Forecast]:
     found = []
     for place, (window, cutoff) in enumerate(zip(windows, cutoffs, strict=True)):
         own = made[:, place].copy()
-        _kept_of(model).get((_state(model, series), cutoff), lambda own=own: own)  # it is recent for the cutoffs after it
+        _kept_of(model).get((_state(model, series), cutoff), partial(np.asarray, own))  # it is recent for the cutoffs after it
         values = recent_calibrator(model, series, cutoff, builder).calibrate(cutoff, own)[:, : window.horizon]
         about = series.quantity, series.unit, "stvlm", window.future_times, LEVELS
         found.append(Forecast(series.network, *about, values, series.timezone))

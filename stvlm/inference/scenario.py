@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,15 +92,16 @@ class Scenario:
             held = json.loads(word)
         except RecursionError as error:
             raise ValueError("The text holds no change.") from error
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds: dict[str, type] = {field.name: type(field.default) for field in fields(cls)}
         if not isinstance(held, dict) or not set(held) <= set(kinds):
             raise ValueError("The text holds no change.")
-        values = {}
+        values: dict[str, Any] = {}
         for name, value in held.items():
             kind = kinds[name]
-            value = tuple(value) if kind is tuple and isinstance(value, list) else value
+            value = tuple(value) if kind is tuple and isinstance(value, list) else value  # JSON has lists only
             value = float(value) if kind is float and type(value) is int and abs(value) <= FARTHEST_KM else value
-            if type(value) is not kind or (kind is tuple and not all(isinstance(v, str) for v in value)):
+            texts = value if isinstance(value, tuple) else ()
+            if type(value) is not kind or not all(isinstance(v, str) for v in texts):
                 raise ValueError(f"{name} of a change has another kind of value.")
             values[name] = value
         return cls(**values)
@@ -136,8 +138,8 @@ def forecast_scenario(model: STVLM, window: Window, change: Scenario) -> Scenari
     changed = apply(check_window(model, window), change)
     builder = model.builder(changed.series)
     if change.spoilt:
-        inputs = replace(model.config.inputs, disturb=change.spoilt)
-        builder = InputBuilder(changed.series, model.anchor, inputs, model.backbone.count_tokens)
+        spoilt = replace(model.config.inputs, disturb=change.spoilt)
+        builder = InputBuilder(changed.series, model.anchor, spoilt, model.backbone.count_tokens)
     inputs = builder.build(np.array([window.cutoff])).to(next(model.parameters()).device)
     if change.prompt and inputs.prompts is not None:
         used, budget = model.backbone.count_tokens(change.prompt), model.config.inputs.prompt.max_tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def _bare_matrix(file: SourceFile, table: Table) -> np.ndarray:
     if table.frame is not None:
         return table.read([], list(table.columns))[list(table.columns)].to_numpy("float64")
     table.file.check_cells(table.text.count(b"\n"), len(table.columns))
-    options = {"sep": table.delimiter, "header": None, "keep_default_na": False}
+    options: dict[str, Any] = {"sep": table.delimiter, "header": None, "keep_default_na": False}
     try:
         return pd.read_csv(io.BytesIO(table.text), decimal=table.decimal, dtype="float64", **options).to_numpy()
     except pd.errors.ParserError:

@@ -267,7 +267,9 @@ def _point(feature: Any, number: int, file: SourceFile) -> dict[str, Any]:
     facts = feature.get("properties") or {}
     if not isinstance(facts, dict):
         raise InputError(f"{where}: the properties are not names and values. Export it again.")
-    flat = {writable(k): writable(v) for k, v in facts.items() if not isinstance(v, list | dict) and k not in ("lat", "lon")}
+    flat: dict[str, Any] = {
+        str(writable(k)): writable(v) for k, v in facts.items() if not isinstance(v, list | dict) and k not in ("lat", "lon")
+    }
     own_id = {"id": writable(feature["id"])} if isinstance(feature.get("id"), str | int) and "id" not in flat else {}
     return {"lat": float(place[1]), "lon": float(place[0])} | own_id | flat  # the place goes before a property "Lat"
 

@@ -8,7 +8,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import h5py
 import numpy as np
@@ -20,8 +20,8 @@ from stvlm.io.text import LONGEST_NAME, check_lengths, tidy_column_of_names
 from stvlm.io.timestamps import YEARS, Clock, parse_times
 
 NEEDED = {"axis0", "axis1", "block0_values", "block0_items"}
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, OverflowError, SyntaxError, MemoryError)
-DAMAGE += (tokenize.TokenError,)  # numpy reads a header as a literal of Python
+HEADER_ERRORS = (SyntaxError, tokenize.TokenError)  # numpy reads a header as a literal of Python
+DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, OverflowError, MemoryError, *HEADER_ERRORS)
 MOST_MEMBERS = 200  # of a file: groups and arrays
 MOST_GROWTH, SMALL = 1100, 64 << 20  # deflate packs no tighter than 1032 : 1; what is small may be as it likes
 
@@ -230,7 +230,7 @@ def _few_members(handle: BinaryIO, file: SourceFile) -> BinaryIO:
     return handle
 
 
-def _read_npy(member: zipfile.ZipExtFile, size: int, file: SourceFile) -> np.ndarray:
+def _read_npy(member: IO[bytes], size: int, file: SourceFile) -> np.ndarray:
     """A .npy member, after its header was compared with its size."""
     version = np.lib.format.read_magic(member)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

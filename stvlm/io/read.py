@@ -118,7 +118,9 @@ def read_tables(
     )
 
 
-def _name(source: Source) -> str:
+def _name(source: Source | None) -> str:
+    if source is None:
+        return ""
     return show(re.split(r"[\\/]", source[0] if isinstance(source, tuple) else str(source))[-1], 80)
 
 
@@ -285,7 +287,9 @@ def _read_context(source: Source, said: Said | None) -> tuple[pd.DataFrame, Cloc
     facts = facts.iloc[order]
     twice = facts.index.duplicated(keep=False)
     if twice.any():
-        raise InputError(f"{file.name}: the time {facts.index[twice.argmax()]} stands there more than once. Keep one row per time.")
+        raise InputError(
+            f"{file.name}: the time {facts.index[int(twice.argmax())]} stands there more than once. Keep one row per time."
+        )
     return facts, Clock(clock.times, clock.zoned, clock.timezone, table.notes + clock.notes + cut)
 
 

@@ -33,7 +33,7 @@ def put(raw: RawTables, folder: Path) -> None:
     if raw.context is not None:
         np.save(folder / "context.npy", raw.context.index.to_numpy().astype("datetime64[s]"), allow_pickle=False)
     if raw.base_layer is not None:
-        np.savez(folder / "layer.npz", **raw.base_layer.to_arrays())
+        np.savez(folder / "layer.npz", **raw.base_layer.to_arrays())  # type: ignore[arg-type]  # names of arrays
     words = {name: getattr(raw, name) for name in ("names", "notes", "timezone", "zoned", "fixes", "context_clock")}
     words["ids"] = list(raw.readings.columns)
     words |= {name: _plain(getattr(raw, name)) for name in TABLES}
@@ -44,7 +44,7 @@ def take(folder: Path) -> RawTables:
     """Read what `put` wrote."""
     words = json.loads((folder / "words.json").read_text("utf-8"))
     times = pd.DatetimeIndex(np.load(folder / "times.npy", allow_pickle=False), name="timestamp")
-    tables = {name: _table(words[name]) for name in TABLES}
+    tables: dict[str, Any] = {name: _table(words[name]) for name in TABLES}
     if tables["context"] is not None:
         tables["context"].index = pd.DatetimeIndex(np.load(folder / "context.npy", allow_pickle=False), name="timestamp")
     layer = None
@@ -99,7 +99,7 @@ def read_uploads(
     *,
     seconds: float = MOST_SECONDS,
     most_bytes: int = MOST_BYTES,
-    **more: object,
+    **more: Any,
 ) -> RawTables:
     """`read_tables`, apart where a file is binary or large.
 
@@ -110,7 +110,7 @@ def read_uploads(
     Raises:
         InputError: one line for each file that cannot be read within them.
     """
-    given = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context} | more
+    given: dict[str, Any] = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context} | more
     if not any(_is_risky(given.get(role)) for role in FILES):
         return read_tables(**given)
     files = {role: source for role in FILES if (source := given.get(role)) is not None}
@@ -139,9 +139,9 @@ def look_at_header(
     return _apart({role: source}, {"header": role, "said": dict(said or {})}, _take_header, seconds, most_bytes)
 
 
-def _take_header(folder: Path) -> Header:
+def _take_header(folder: Path) -> Header | None:
     told = json.loads((folder / HEADER).read_text("utf-8"))
-    return Header(tuple(told["columns"]), told["found"], told["shape"])
+    return told and Header(tuple(told["columns"]), told["found"], told["shape"])
 
 
 def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T], seconds: float, most_bytes: int) -> T:
@@ -154,7 +154,8 @@ def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T]
         InputError: it refused them, or did not come to an end.
     """
     with tempfile.TemporaryDirectory(prefix="stvlm-reading-") as name:
-        folder, given = Path(name), {}
+        folder = Path(name)
+        given: dict[str, list[Any]] = {}
         for role, source in files.items():
             if isinstance(source, tuple):
                 (folder / role).write_bytes(source[1])
@@ -167,7 +168,7 @@ def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T]
             return take(folder)
         if outcome == 2:
             raise InputError(json.loads((folder / "problems.json").read_text("utf-8")))
-    names = ", ".join(show(source[0], 40) for source in files.values() if _is_risky(source))
+    names = ", ".join(show(source[0], 40) for source in files.values() if isinstance(source, tuple) and _is_risky(source))
     raise InputError(
         f"{names}: could not be read within {most_bytes / (1 << 30):.2g} GiB and {seconds:g} s; it is damaged or too large. "
         "Export it again, split it, or save it as CSV."
@@ -182,7 +183,7 @@ def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
     """Exit code of the process that reads the folder's request; None where it had to be ended."""
     command = [sys.executable, "-m", "stvlm.io.sandbox", str(folder), str(most_bytes)]
     environment = child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")  # no memory reserved ahead
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
         return subprocess.run(command, env=environment, timeout=seconds, check=False, **quiet).returncode  # noqa: S603  our own module
     except subprocess.TimeoutExpired:
@@ -194,13 +195,13 @@ def _answer(folder: Path, most_bytes: int) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads((folder / "request.json").read_text("utf-8"))
-    files = {}
+    files: dict[str, Any] = {}
     for role, (name, is_upload) in request["files"].items():
         files[role] = (name, (folder / role).read_bytes()) if is_upload else Path(name)
     try:
         if role := request.get("header"):
             header = read_header(files[role], role, request["said"])
-            (folder / HEADER).write_text(json.dumps(asdict(header)), encoding="utf-8")
+            (folder / HEADER).write_text(json.dumps(asdict(header) if header else None), encoding="utf-8")
         else:
             put(read_tables(**{"adjacency": None, "context": None} | files, **request["words"]), folder)
     except InputError as error:

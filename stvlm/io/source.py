@@ -148,13 +148,15 @@ def open_source(source: Source) -> SourceFile:
         InputError: absent, empty, too large, of an unknown kind, or content that disagrees with the name.
     """
     if isinstance(source, tuple):
-        raw_name, content = source
-        content, limits, size = bytes(content), FOR_UPLOADS, len(content)
+        raw_name, given = source
+        content: bytes | Path = bytes(given)
+        limits, size = FOR_UPLOADS, len(given)
     else:
-        raw_name, content, limits = Path(source).name, Path(source), FOR_PATHS
-        if not content.is_file():
-            raise InputError(f"{show(raw_name)}: there is no such file in {content.parent}.")
-        size = content.stat().st_size
+        content = path = Path(source)
+        raw_name, limits = path.name, FOR_PATHS
+        if not path.is_file():
+            raise InputError(f"{show(raw_name)}: there is no such file in {path.parent}.")
+        size = path.stat().st_size
     name = show(re.split(r"[\\/]", raw_name)[-1], 80)
     suffix = Path(raw_name.lower()).suffix
     if size == 0:

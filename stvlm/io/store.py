@@ -49,7 +49,7 @@ def _write(series: SensorSeries, folder: Path) -> None:
     if network.facts is not None:
         network.facts.to_parquet(folder / "facts.parquet")
     if network.base_layer is not None:
-        np.savez(folder / "base_layer.npz", **network.base_layer.to_arrays())
+        np.savez(folder / "base_layer.npz", **network.base_layer.to_arrays())  # type: ignore[arg-type]  # names of arrays
     if series.context is not None:
         series.context.to_parquet(folder / "context.parquet")
     meta = {

@@ -61,7 +61,7 @@ class Table:
             if isinstance(error, InputError):
                 raise
             return self._as_frame().read(texts, numbers)
-        if numbers and np.isinf([table[numbers].min(axis=None), table[numbers].max(axis=None)]).any():
+        if numbers and np.isinf(np.array([table[numbers].min(axis=None), table[numbers].max(axis=None)], dtype="f8")).any():
             return self._as_frame().read(texts, numbers)
         for column in texts:
             table[column] = table[column].fillna("").str.strip()
@@ -98,13 +98,14 @@ class Table:
 
     def _numbers(self, names: list[str]) -> dict[str, np.ndarray]:
         """Columns of the frame as float32. Texts are looked at many columns at a time, for each look takes a millisecond."""
-        is_number = {c: pd.api.types.is_numeric_dtype(kind) for c, kind in self.frame[names].dtypes.items()}
-        columns = {c: self._checked(self.frame[c], c) for c in names if is_number[c]}
-        words, n_rows = [c for c in names if not is_number[c]], len(self.frame)
+        frame = self.frame if self.frame is not None else pd.DataFrame()
+        is_number = {c: pd.api.types.is_numeric_dtype(kind) for c, kind in frame[names].dtypes.items()}
+        columns = {c: self._checked(frame[c], c) for c in names if is_number[c]}
+        words, n_rows = [c for c in names if not is_number[c]], len(frame)
         width = max(1, BLOCK // max(n_rows, 1))
         for start in range(0, len(words), width):
             block = words[start : start + width]
-            cells = pd.Series(self.frame[block].to_numpy(dtype="object").ravel(order="F"))
+            cells = pd.Series(frame[block].to_numpy(dtype="object").ravel(order="F"))
             values, bad = parse_numbers(cells, self.decimal, self.mixed)
             with np.errstate(over="ignore"):
                 numbers = values.astype("float32")
@@ -253,6 +254,7 @@ def _decimals(file: SourceFile, text: bytes, delimiter: str) -> tuple[str, bool,
         (".", ",", comma) if len(re.findall(comma, start)) <= len(re.findall(point, start)) else (",", ".", point)
     )
     first = re.search(pattern, text)
+    assert first is not None  # noqa: S101  both kinds of number were found above
     row = text.count(b"\n", 0, first.end()) + 1
     cell = show(first[0].decode("utf-8", "replace").strip('\n"\t ;|'), 20)
     return (

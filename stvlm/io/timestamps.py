@@ -59,8 +59,8 @@ def parse_times(column: pd.Series, name: str, first_row: int = 2) -> Clock:
         clock = Clock(_seconds(column))
     else:
         text = column.astype("str").str.strip()
-        codes, unique = pd.factorize(text, use_na_sentinel=False)
-        unique = pd.Series(unique, dtype="str")
+        codes, entries = pd.factorize(text, use_na_sentinel=False)
+        unique = pd.Series(entries, dtype="str")
         rows = np.unique(codes, return_index=True)[1] + first_row  # first row in which each entry stands
         clock = _parse_text(unique, rows, place)
         clock = Clock(clock.times[codes], clock.zoned, clock.timezone, clock.notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -127,12 +127,12 @@ def table_latex(table: pd.DataFrame, decimals: int = 3) -> str:
 def table_markdown(table: pd.DataFrame, decimals: int = 3) -> str:
     """A table as Markdown; every sign that Markdown or HTML would act on is escaped."""
     marks = ["---:" if pd.api.types.is_numeric_dtype(kind) else "---" for kind in table.dtypes]
-    rows = [table.columns, *table.itertuples(index=False, name=None)]
+    rows: list[Iterable[object]] = [table.columns, *table.itertuples(index=False, name=None)]
     head, *body = (["" if cell is None else _escaped(cell, decimals, table_cell) for cell in row] for row in rows)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *body)) + "\n"
 
 
-def _latex_row(cells: object, decimals: int) -> str:
+def _latex_row(cells: Iterable[object], decimals: int) -> str:
     return " & ".join(_escaped(cell, decimals, latex) for cell in cells) + r" \\"
 
 

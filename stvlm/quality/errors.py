@@ -168,7 +168,7 @@ def _time_errors(raw: RawTables) -> Iterator[Problem]:
         yield Problem("unsorted", "error", what, f"{file}, row {i + 3}", "Order tells past from future.", "sort-times")
     again = index.duplicated()
     if again.any():
-        what = f"{int(again.sum())} time(s) stand there again, first {index[again.argmax()]}."
+        what = f"{int(again.sum())} time(s) stand there again, first {index[int(again.argmax())]}."
         yield Problem("duplicate-times", "error", what, file, "One time can have one reading per sensor.", "average-duplicates")
     gaps, step = np.diff(times.astype("int64")), usual_step(times)
     if (gaps == step).all():

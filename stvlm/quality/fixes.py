@@ -141,7 +141,7 @@ def _local_time(raw: RawTables, zone: str) -> RawTables:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InputError(f"--fix local-time:{show(zone)}: no such zone. Write it such as local-time:Europe/Berlin.") from None
-    index = raw.readings.index
+    index = pd.DatetimeIndex(raw.readings.index)
     later = index.duplicated(keep="last" if is_newest_first(index.to_numpy()) else "first")
     local = index.tz_localize(zone, ambiguous=~later, nonexistent="NaT")
     unreal = np.asarray(local.isna())

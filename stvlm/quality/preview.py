@@ -95,8 +95,9 @@ def _where_readings_change(old: pd.DataFrame, new: pd.DataFrame) -> tuple[str, t
         moment = old.index[int(differs[:, node].argmax())]
     else:
         node = int(np.isfinite(old[shared].to_numpy()).sum(axis=0).argmax())
-        moment = _first_odd_time(old.index, new.index)
-    return str(shared[node]), tuple(_around(table[shared[node]], moment) for table in (old, new))
+        moment = _first_odd_time(pd.DatetimeIndex(old.index), pd.DatetimeIndex(new.index))
+    before, after = (_around(table[shared[node]], moment) for table in (old, new))
+    return str(shared[node]), (before, after)
 
 
 def _first_odd_time(old: pd.DatetimeIndex, new: pd.DatetimeIndex) -> pd.Timestamp:

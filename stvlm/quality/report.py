@@ -97,7 +97,7 @@ def inspect(raw: RawTables) -> QualityReport:
         shares = pd.Series(columns.observed / len(raw.readings), index=raw.readings.columns)
         coverage.update(shares[shares.index.isin(coverage.index)])
     if raw.context is not None:
-        notes.append(_context_note(raw, usual_step(times)))
+        notes.append(_context_note(raw.context, raw, usual_step(times)))
     order = {"error": 0, "warning": 1, "note": 2}
     problems = sorted([*errors, *odd, *notes], key=lambda p: order[p.severity])
     per_sensor = look_at_sensors(raw, columns, coverage, problems)
@@ -137,7 +137,7 @@ def look_at_sensors(raw: RawTables, columns: Columns | None, coverage: pd.Series
 
 def _plain(row: pd.Series) -> dict[str, Any]:
     """A row as plain values; None where a number is none."""
-    return {k: v if isinstance(v, str) else None if not np.isfinite(v) else round(float(v), 6) for k, v in row.items()}
+    return {str(k): v if isinstance(v, str) else None if not np.isfinite(v) else round(float(v), 6) for k, v in row.items()}
 
 
 def to_series(
@@ -217,8 +217,17 @@ def load(
     Raises:
         InputError: one line for each problem.
     """
-    clock, below = {"start": start, "step_minutes": step_minutes}, {"base_layer": base_layer, "grid": grid, "grid_unit": grid_unit}
-    raw = read_tables(sensors, series, adjacency, context, **clock, **below)
+    raw = read_tables(
+        sensors,
+        series,
+        adjacency,
+        context,
+        start=start,
+        step_minutes=step_minutes,
+        base_layer=base_layer,
+        grid=grid,
+        grid_unit=grid_unit,
+    )
     return to_series(apply_fixes(raw, fixes), quantity, unit, known_ahead, timezone)
 
 
@@ -285,10 +294,10 @@ def _note(text: str) -> Problem:
     return Problem("read-as", "note", what, where, "")
 
 
-def _context_note(raw: RawTables, step: int) -> Problem:
-    stamps = raw.context.index.to_numpy().astype("datetime64[s]").astype("int64")
+def _context_note(context: pd.DataFrame, raw: RawTables, step: int) -> Problem:
+    stamps = context.index.to_numpy().astype("datetime64[s]").astype("int64")
     holds = _context_step(stamps, max(step, 1))
-    what = f"{', '.join(show(c) for c in raw.context.columns)}: each row holds for {words_for(holds)} from its time on."
+    what = f"{', '.join(show(c) for c in context.columns)}: each row holds for {words_for(holds)} from its time on."
     if holds > step > 0:
         what += f" It repeats over {holds // step} steps of the readings."
     elif holds < step:

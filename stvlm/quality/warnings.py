@@ -189,7 +189,7 @@ def _odd_clock(raw: RawTables) -> Iterator[Problem]:
     if raw.zoned or not 0 < step <= 3600:
         return
     before = pd.DatetimeIndex(times[:-1][np.diff(times.astype("int64")) == step + 3600])
-    again = raw.readings.index[raw.readings.index.duplicated()]
+    again = pd.DatetimeIndex(raw.readings.index[raw.readings.index.duplicated()])
     spring = before[(before.dayofweek == 6) & before.month.isin([3, 4, 9, 10]) & (before.hour <= 3)]
     autumn = again[(again.dayofweek == 6) & again.month.isin([3, 4, 10, 11]) & (again.hour <= 3)]
     if len(spring) + len(autumn) == 0:

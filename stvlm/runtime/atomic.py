@@ -47,7 +47,7 @@ def write_atomic(path: Path, content: Any, durable: bool = False) -> None:
     """
     if isinstance(content, BaseModel):
         content = content.model_dump(mode="json")
-    elif is_dataclass(content):
+    elif is_dataclass(content) and not isinstance(content, type):
         content = asdict(content)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

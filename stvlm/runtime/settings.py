@@ -56,7 +56,7 @@ class Settings(BaseModel):
     max_runs: Count = Field(200, description="runs kept")
     max_gb: Gigabytes = Field(50.0, description="GB of all runs together")
     max_live_runs: Count = Field(20, description="runs that wait or work at once")
-    ray: RaySettings = RaySettings()
+    ray: RaySettings = Field(default_factory=lambda: RaySettings.model_validate({}))
 
 
 def settings() -> Settings:
@@ -77,7 +77,8 @@ def variables() -> dict[str, tuple[str, ...]]:
 @lru_cache(maxsize=64)
 def _validate(found: tuple[tuple[str, str], ...]) -> Settings:
     known = variables()
-    wrong, given = [], {"ray": {}}
+    wrong: list[str] = []
+    given: dict[str, Any] = {"ray": {}}
     for name, value in found:
         if name in known:
             *group, field = known[name]

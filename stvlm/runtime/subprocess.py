@@ -28,7 +28,7 @@ def run_apart(function: Callable[..., Any], *arguments: Any, report: Report) -> 
     Raises:
         ChildProcessError: the process ended without an answer. Otherwise what the function raised, its traceback as a note.
     """
-    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")  # their stubs lack Process
     context.set_forkserver_preload(LOADED)
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, arguments), daemon=True)

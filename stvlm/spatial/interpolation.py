@@ -220,7 +220,8 @@ class Interpolator:
 
     def __call__(self, forecast: np.ndarray) -> np.ndarray:
         """Forecasts of the sensors (..., N) → of the places (..., M) float32, in the unit of the readings."""
-        total = sum(share * mix(forecast) for share, mix in zip(self.placement.shares, self._mixers, strict=True))
+        weighted = (share * mix(forecast) for share, mix in zip(self.placement.shares, self._mixers, strict=True))
+        total = sum(weighted, start=np.zeros(1, "f4"))
         return (total if self.placement.floor is None else np.maximum(total, self.placement.floor)).astype("f4")
 
     def bands(self, median: np.ndarray) -> np.ndarray:
@@ -248,7 +249,8 @@ class Mixer:
     ) -> None:
         self.way = way
         self.weights = mixing_weights(way.kernel, network, sites).astype("f4") if weights is None else weights  # (M, N)
-        self.here, self.there = trend(way, network, sites, readings) if way.drift else (0.0, 0.0)
+        none = np.zeros(1, "f4"), np.zeros(1, "f4")
+        self.here, self.there = trend(way, network, sites, readings) if way.drift else none
 
     def __call__(self, forecast: np.ndarray) -> np.ndarray:
         """(..., N) → (..., M)."""

@@ -49,16 +49,16 @@ def locations_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, c
         closeness = network.adjacency.tocsr()
         links = np.asarray(closeness[places][:, keep].maximum(closeness[keep][:, places].T).todense(), "f8")
     table = np.stack([*known.values()], axis=1) if known else None
-    rows = (None, None) if table is None else (table[keep], table[places])
-    return Locations(network.lat[places], network.lon[places], tuple(known), *rows, links)
+    here, there = (None, None) if table is None else (table[keep], table[places])
+    return Locations(network.lat[places], network.lon[places], tuple(known), here, there, links)
 
 
 def locations_at(network: SensorNetwork, lat: np.ndarray, lon: np.ndarray, columns: tuple[str, ...] = ()) -> Locations:
     """Places given by their coordinates: what is known of them is the ground alone."""
     here, there = (ground_columns(network, *at) if "ground" in columns else {} for at in ((network.lat, network.lon), (lat, lon)))
     known = tuple(name for name in here if len(np.unique(here[name])) > 1)
-    tables = (np.stack([t[k] for k in known], axis=1) if known else None for t in (here, there))
-    return Locations(np.asarray(lat, "f8"), np.asarray(lon, "f8"), known, *tables)
+    at_sensors, at_places = (np.stack([t[k] for k in known], axis=1) if known else None for t in (here, there))
+    return Locations(np.asarray(lat, "f8"), np.asarray(lon, "f8"), known, at_sensors, at_places)
 
 
 def known_columns(network: SensorNetwork, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
