@@ -1,4 +1,4 @@
-"""The benchmark as a page: python -m bench.benchmark_table stvlm/assets/results/benchmark*.json writes docs/benchmark.md and the README's table."""
+"""The benchmark as a page: python -m bench.benchmark_table stvlm/assets/results/benchmark*.json writes docs/benchmark.md."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 from stvlm.evaluation.benchmark import NAIVE
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGE, README = ROOT / "stvlm/assets/results", ROOT / "docs" / "benchmark.md", ROOT / "README.md"
+RESULTS, PAGE = ROOT / "stvlm/assets/results", ROOT / "docs" / "benchmark.md"
 LEVELS = RESULTS / "levels.json"
-BEGIN, END = "<!-- benchmark table: made by bench.benchmark_table -->", "<!-- end of the benchmark table -->"
 HEAD = """# How good it is
 
 Made by `python -m bench.benchmark_table stvlm/assets/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote (the errors of
@@ -111,23 +110,6 @@ def details(result: dict[str, Any]) -> str:
     return _table([*head, "parameters", "fit, s", "seeds"], rows)
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """What stands in the README between the markers."""
-    return f"{BEGIN}\n\n{errors(result)}\n{standing(result)}\n{END}"
-
-
-def with_table(readme: str, result: dict[str, Any]) -> str:
-    """The README with its table made anew.
-
-    Raises:
-        ValueError: the markers are not there.
-    """
-    if BEGIN not in readme or END not in readme:
-        raise ValueError(f"The README has no line {BEGIN!r}, or none {END!r}.")
-    before, rest = readme.split(BEGIN, 1)
-    return before + readme_table(result) + rest.split(END, 1)[1]
-
-
 def _rows(dataset: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Model → its row, of several seeds the mean."""
     return {row["model"]: row for row in dataset["scores"] if "seed" not in row}
@@ -167,12 +149,9 @@ def read_all(paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the page, and the README's table where the result of the whole training part is among the files."""
+    """Write the page."""
     results = read_all([Path(name) for name in sys.argv[1:]])
     PAGE.write_text(page(results, json.loads(LEVELS.read_text("utf-8"))), encoding="utf-8")
-    for name, result in results.items():
-        if _kind(name) == "":
-            README.write_text(with_table(README.read_text("utf-8"), result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import json
 
-import pytest
-
-from bench.benchmark_table import END, LEVELS, PAGE, README, RESULTS, errors, page, read_all, readme_table, with_table
+from bench.benchmark_table import LEVELS, PAGE, RESULTS, errors, page, read_all
 from stvlm.evaluation.benchmark import summarise
 
 NOTE = {"note": "made up", "networks": {"city": {"simple": 3.5, "peer": 2.5, "by": ["STID"]}, "river": {"simple": 9.0}}}
@@ -65,19 +63,6 @@ def test_each_file_is_a_section_named_by_its_kind_and_levels_stand_by_the_first_
     assert "few-shot 0.1, 2 seed(s), at most 3 minutes each" in text
 
 
-def test_the_readme_keeps_all_but_its_table():
-    old = f"before\n{readme_table(result())}\nafter\n"
-    changed = result()
-    changed["datasets"]["city"]["unit"] = "km"
-    new = with_table(old, changed)
-    assert new.startswith("before\n")
-    assert new.endswith(f"{END}\nafter\n")
-    assert "| city | km |" in new
-    with pytest.raises(ValueError, match="has no line"):
-        with_table("no markers", changed)
-
-
-def test_the_page_and_the_readme_are_those_of_the_results_in_docs():
+def test_the_page_is_made_of_the_shipped_results():
     results = read_all(sorted(RESULTS.glob("benchmark*.json")))
     assert PAGE.read_text("utf-8") == page(results, json.loads(LEVELS.read_text("utf-8")))
-    assert readme_table(results["benchmark.json"]) in README.read_text("utf-8")
