@@ -9,7 +9,7 @@ from stvlm.charts.scale import Scale, fit_scale
 from stvlm.core.series import SensorSeries
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs, layout, view_state
-from stvlm.ui.shell.i18n import format_number, t, told
+from stvlm.ui.shell.i18n import format_duration, format_number, t, told
 
 _INK = {"light": ("#1f2937", "#6b7280", "#ffffff", "#d1d5db"), "dark": ("#f3f4f6", "#9ca3af", "#24231f", "#4b5563")}
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -35,7 +35,7 @@ def _card(name: str) -> None:
     series, title = networks.load(data), networks.title(data)
     size = {
         "n": format_number(series.network.n_sensors, 0),
-        "step": inputs.span(series.step_minutes),
+        "step": format_duration(series.step_seconds),
         "period": inputs.period(series),
     }
     st.markdown(f"**{title}**" + (f"  :orange-badge[{t('data.synthetic')}]" if sample.synthetic else ""))

@@ -17,7 +17,7 @@ from stvlm.jobs.ray.client import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import format_number, format_short, t, told
+from stvlm.ui.shell.i18n import format_duration, format_number, format_short, t, told
 from stvlm.workspace.paths import WorkspaceError
 
 # How a run was made: its title, to be changed; the command that makes it again; its manifest.
@@ -97,7 +97,7 @@ def every() -> None:
             t("train.device"): run.device,
             t("train.error"): _error(run.best_val_mae, _unit(run)),
             t("train.anchors"): _error(run.anchor_val_mae, _unit(run)),
-            t("train.spent"): _duration(run.seconds),
+            t("train.spent"): format_duration(round(run.seconds or 0), 2),
         }
         for run in runs
     ]
@@ -206,7 +206,7 @@ def _progress(run: RunStatus) -> None:
         at = {"step": run.step, "total": run.total}
         text = t("train.at_step", **at)
         if run.eta_seconds is not None:
-            text = t("train.at_step_left", **at, time=_duration(run.eta_seconds))
+            text = t("train.at_step_left", **at, time=format_duration(round(run.eta_seconds), 2))
     else:
         text = t("train.getting_ready") if run.state == "running" else _state(run)
     if run.is_live:
@@ -216,7 +216,7 @@ def _progress(run: RunStatus) -> None:
     unit = _unit(run)
     cells = st.container(horizontal=True, gap="medium")
     cells.metric(t("train.device"), run.device or t("train.no_device"), width="content")
-    cells.metric(t("train.spent"), _duration(run.seconds), width="content")
+    cells.metric(t("train.spent"), format_duration(round(run.seconds or 0), 2), width="content")
     if run.memory_mb:
         used = f"{format_number(run.memory_mb / 1e3)} GB"
         if run.device_memory_mb:
@@ -311,13 +311,6 @@ def _gain(run: RunStatus) -> str | None:
     return said if abs(percent) >= 0.05 else None
 
 
-def _duration(seconds: float | None) -> str:
-    seconds = int(seconds or 0)
-    if seconds < 90:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 5400 else f"{format_number(seconds / 3600)} h"
-
-
 # The Train page's form: choose the settings of a run and start it; a run is a process of its own and outlives the page.
 
 MOST_LIVE = 4  # runs of one session that wait or work at once
@@ -337,7 +330,7 @@ def new_run(series: SensorSeries) -> None:
     with st.container(border=True):
         st.subheader(t("train.new_run"), anchor=False)
         a, b, c = st.columns(3)
-        step = inputs.span(series.step_minutes)
+        step = format_duration(series.step_seconds)
         a.number_input(t("train.lookback", step=step), 2, 512, lookback, key=keys["lookback"], help=t("train.lookback_help"))
         b.number_input(t("train.horizon", step=step), 1, 512, horizon, key=keys["horizon"], help=t("train.horizon_help"))
         c.selectbox(
@@ -370,7 +363,7 @@ def new_run(series: SensorSeries) -> None:
         config = _config(keys)
         st.caption(inputs.plain(told("below", _coverage(series, config))))
         where = forecasters.device_label("auto") if device == "auto" else places[str(device)]
-        st.caption(inputs.plain(t("train.runs_on", where=where)))
+        st.caption(inputs.plain(t("train.runs_on", device=where)))
         refusal("refused-start")
         st.button(
             t("train.start"),

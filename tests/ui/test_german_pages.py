@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from stvlm.evaluation.ablation import ABLATIONS, verdict
 from stvlm.modalities.image.views import VIEWS
+from stvlm.runtime.messages import sentences
 from stvlm.ui.services import networks
 from stvlm.ui.shell import i18n, layout
 from tests.support.pages import NEEDS_A_NETWORK, visit
@@ -24,8 +25,8 @@ FEW = 3  # words: less of a sentence is compared with whole texts only
 @lru_cache
 def english() -> dict[str, str]:
     """Of each sentence that the German pages say otherwise, the longest piece without a gap."""
-    german = i18n.sentences("de")
-    differ = {key: said for key, said in i18n.sentences("en").items() if said not in german.values()}
+    german = sentences("de")
+    differ = {key: said for key, said in sentences("en").items() if said not in german.values()}
     return {key: max((piece for piece, *_ in Formatter().parse(said)), key=len).strip() for key, said in differ.items()}
 
 
@@ -84,7 +85,7 @@ def test_what_the_floors_below_say_of_samples_and_views_has_a_german_twin(monkey
     for sample in networks.SAMPLES.values():
         assert i18n.told("sample", sample.title) != sample.title
         assert i18n.told("sample", sample.description) != sample.description
-    known = {i18n.sentences("de")[key] for key in i18n.sentences("de") if key.startswith("view.")}
+    known = {sentences("de")[key] for key in i18n.sentences("de") if key.startswith("view.")}
     for view in VIEWS.values():
         assert {i18n.told("view", text) for text in (view.title, *(channel.label for channel in view.channels))} <= known
     assert i18n.told("view", "my roads: lines and outlines, areas at half") == "my roads: Linien und Umrisse, Flächen halb"

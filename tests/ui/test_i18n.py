@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from string import Formatter
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from stvlm.charts.labels import Wording
+from stvlm.runtime.messages import FOLDER, LANGUAGES, sentences
 from stvlm.ui.shell import i18n, layout
 from tests.support.paths import ROOT
 
@@ -17,16 +19,23 @@ def gaps(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-def asked_for() -> set[str]:
-    """The keys that the code names, as patterns where a part is put in."""
-    found = set()
-    for path in (ROOT / "app.py", *(ROOT / "stvlm/ui").rglob("*.py")):
+SPEAKERS = ("t", "translate", "Message", "CodedError")  # calls whose first argument is a code of the catalogue
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """(file, call) of all that names a sentence."""
+    for path in (ROOT / "app.py", *(ROOT / "stvlm").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) and node.args else ""
-            if called == "t":
-                found |= patterns(node.args[0])
-            elif called == "told" and isinstance(node.args[0], ast.Constant):
-                found.add(rf"{node.args[0].value}\.[a-z_]+")
+            if isinstance(node, ast.Call) and node.args:
+                if getattr(node.func, "id", "") in SPEAKERS:
+                    yield path.name, node
+                elif getattr(node.func, "id", "") == "told" and isinstance(node.args[0], ast.Constant):
+                    yield path.name, ast.parse(f"t(f'{node.args[0].value}.{{key}}', **all)").body[0].value
+
+
+def asked_for() -> set[str]:
+    """The codes that the code names, as patterns where a part is put in."""
+    found = {pattern for _, call in calls() for pattern in patterns(call.args[0])}
     return found | {r"page\..*", r"glossary\..*", r"learn\..*\.(title|think|answer|task|right|wrong)"}
 
 
@@ -35,19 +44,29 @@ def patterns(node: ast.expr) -> set[str]:
         return patterns(node.body) | patterns(node.orelse)
     if isinstance(node, ast.JoinedStr):
         return {"".join(re.escape(v.value) if isinstance(v, ast.Constant) else "[a-z_]+" for v in node.values)}
-    return {re.escape(node.value)} if isinstance(node, ast.Constant) else set()
+    return {re.escape(node.value)} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
-@pytest.mark.parametrize("name", [name for name in i18n.LANGUAGES if name != "en"])
+def test_every_gap_of_a_sentence_is_filled_where_it_is_said():
+    english, wrong = sentences("en"), []
+    for file, call in calls():
+        given = {word.arg for word in call.keywords}
+        code = call.args[0].value if isinstance(call.args[0], ast.Constant) else ""
+        if code in english and None not in given and gaps(english[code]) != given - {"where"}:
+            wrong.append((file, call.lineno, code, gaps(english[code]) ^ given))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", [name for name in LANGUAGES if name != "en"])
 def test_a_language_has_every_sentence_with_the_same_gaps(name):
-    english, other = i18n.sentences("en"), i18n.sentences(name)
+    english, other = sentences("en"), sentences(name)
     assert list(other) == list(english)
     assert {key for key in english if gaps(english[key]) != gaps(other[key])} == set()
     assert {key for key in english if bool(english[key]) != bool(other[key])} == set()
 
 
 def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
-    keys, asked = set(i18n.sentences("en")), {pattern: re.compile(pattern) for pattern in asked_for()}
+    keys, asked = set(sentences("en")), {pattern: re.compile(pattern) for pattern in asked_for()}
     assert len(asked) > 60
     assert {name for name, pattern in asked.items() if not any(map(pattern.fullmatch, keys))} == set()
     by_table = {"frame.network", "frame.model", "frame.understand"}  # headings of the sidebar
@@ -55,7 +74,7 @@ def test_no_page_asks_for_a_sentence_that_is_not_there_and_none_is_left_over():
 
 
 def test_what_the_charts_say_in_english_is_what_they_say_by_themselves():
-    english = i18n.sentences("en")
+    english = sentences("en")
     own = {field.name: field.default for field in fields(Wording)}
     assert own.pop("locale") == "en"
     assert own.pop("calendar") == english["calendar.names"]
@@ -63,7 +82,7 @@ def test_what_the_charts_say_in_english_is_what_they_say_by_themselves():
 
 
 def test_a_language_has_a_file_and_each_file_a_language():
-    assert {path.stem for path in i18n.FOLDER.glob("*.toml")} == set(i18n.LANGUAGES)
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(LANGUAGES)
 
 
 def test_outside_of_a_session_pages_are_in_english():

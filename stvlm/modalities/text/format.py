@@ -8,6 +8,8 @@ import unicodedata
 
 import numpy as np
 
+from stvlm.runtime.messages import duration
+
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
@@ -31,10 +33,7 @@ def with_unit(value: float, unit: str) -> str:
 
 def duration_text(seconds: int) -> str:
     """A duration in the largest unit that divides it: "15 minutes", "1 hour", "28 days"."""
-    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-    name, size = next(unit for unit in units if seconds % unit[1] == 0)
-    count = seconds // size
-    return f"{count} {name}{'' if count == 1 else 's'}"
+    return str(duration(seconds))
 
 
 def moment_text(time: np.datetime64, step_seconds: int) -> str:

@@ -12,7 +12,7 @@ from stvlm.ui.data import findings, sensor_stats, upload_form
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import format_number, t, told
+from stvlm.ui.shell.i18n import format_duration, format_number, t, told
 
 SOURCES = ("at-hand", "own")
 MOST_LINES = 8  # sensors drawn over time at once: as many as there are colours
@@ -50,7 +50,7 @@ def figures(series: SensorSeries) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.metric(t("data.sensors"), format_number(series.network.n_sensors, 0), width="content")
         st.metric(t("data.steps"), format_number(series.n_steps, 0), width="content")
-        st.metric(t("data.step"), inputs.span(series.step_minutes), width="content")
+        st.metric(t("data.step"), format_duration(series.step_seconds), width="content")
         st.metric(t("data.measure_coverage"), f"{format_number(networks.coverage(data).mean())} %", width="content")
         st.metric(t("data.unit"), inputs.plain(series.unit) or t("data.no_unit"), width="content")
     st.caption(f"{inputs.plain(series.quantity)}, {inputs.period(series)}, {series.timezone or t('data.clock_of_file')}")

@@ -1,61 +1,59 @@
-"""What the pages say, in the language of the reader: `languages/en.toml` and its twins hold the sentences, this file finds them.
-
-A new sentence is a line in every file of `languages/`; a new language is a file with the same keys and a line in LANGUAGES.
-"""
+"""The language of the session, and sentences, numbers and times in it; the sentences stand in `stvlm/languages/`."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
 from stvlm.charts import scale
+from stvlm.runtime.messages import LANGUAGES, duration, localize, localize_calendar, sentences, to_text, translate
 from stvlm.ui.shell import view_state
 
-LANGUAGES = {"en": "English", "de": "Deutsch"}
-FOLDER = Path(str(resources.files("stvlm.ui"))) / "languages"
-_SPOKEN = ContextVar("language", default="")
+_LANGUAGE = ContextVar("language", default="")
 
 
-def t(key: str, **fields: object) -> str:
+def t(code: str, /, **parameters: object) -> str:
     """A sentence in the language of the session.
 
     Args:
-        key: its place in the file, "whatif.title". fields: what stands in its braces; text of a user goes through `inputs.plain`
-            first where the sentence is markdown.
+        code: its key in the catalogue, "whatif.title".
+        parameters: what stands in its braces; text of a user goes through `inputs.plain` first where the sentence is markdown.
 
     Raises:
         KeyError: no such sentence.
     """
-    return sentences(language())[key].format(**fields)
+    return translate(code, language(), **parameters)
 
 
-def has_sentence(key: str) -> bool:
-    """Whether the files of the languages have a sentence of this key."""
-    return key in sentences("en")
+def text_of(value: object) -> str:
+    """A message or an error of a lower floor in the language of the session; anything else as `str` gives it."""
+    return to_text(value, language())
+
+
+def has_sentence(code: str) -> bool:
+    """Whether the catalogue has a sentence of this key."""
+    return code in sentences("en")
 
 
 @contextmanager
 def use_language(name: str) -> Iterator[None]:
     """Whatever is said within is said in this language."""
-    before = _SPOKEN.set(name)
+    before = _LANGUAGE.set(name)
     try:
         yield
     finally:
-        _SPOKEN.reset(before)
+        _LANGUAGE.reset(before)
 
 
 def language() -> str:
     """The language in view, "en" or "de": from the URL, else as this session left it."""
-    if _SPOKEN.get():
-        return _SPOKEN.get()
+    if _LANGUAGE.get():
+        return _LANGUAGE.get()
     asked = view_state.get_param("lang")
     return asked if asked in LANGUAGES else "en"
 
@@ -77,7 +75,7 @@ def format_number(value: float, digits: int = 1, sign: bool = False) -> str:
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     text = text.replace("-", "\N{MINUS SIGN}")
-    return text.translate(str.maketrans(",.", ".,")) if language() == "de" else text
+    return localize(text, language())
 
 
 def format_short(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -97,10 +95,14 @@ def format_times(times: np.ndarray, timezone: str = "") -> list[str]:
     return [translate_calendar(text) for text in scale.format_times(times, timezone)]
 
 
+def format_duration(seconds: float, digits: int | None = None) -> str:
+    """A length of time, "15 minutes"; see `messages.duration`."""
+    return text_of(duration(seconds, digits))
+
+
 def translate_calendar(text: str) -> str:
     """A time with the English names of its day and month, "Mon 12 May 2025", in the language in view."""
-    names = dict(zip(sentences("en")["calendar.names"].split(), t("calendar.names").split(), strict=True))
-    return " ".join(names.get(word, word) for word in text.split())
+    return localize_calendar(text, language())
 
 
 def told(table: str, text: str) -> str:
@@ -123,19 +125,3 @@ def _patterns(table: str) -> dict[str, re.Pattern]:
     """The English sentences of a table, with a group for each gap."""
     told = {key: sentence for key, sentence in sentences("en").items() if key.startswith(f"{table}.")}
     return {key: re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(said))) for key, said in told.items()}
-
-
-@lru_cache
-def sentences(name: str) -> dict[str, str]:
-    """Every sentence of a language, by its key."""
-    found: dict[str, str] = {}
-
-    def gather(table: dict, path: str) -> None:
-        for key, value in table.items():
-            if isinstance(value, dict):
-                gather(value, f"{path}{key}.")
-            else:
-                found[path + key] = value
-
-    gather(tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8")), "")
-    return found

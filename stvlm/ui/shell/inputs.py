@@ -123,15 +123,6 @@ def period(series: SensorSeries) -> str:
     return t("format.period", first=translate_calendar(f"{first:%-d %b %Y}"), last=translate_calendar(f"{last:%-d %b %Y}"))
 
 
-def span(minutes: float) -> str:
-    """A length of time in plain words: "15 minutes", "6 hours", "1 day"."""
-    for size, word in ((1440, "day"), (60, "hour"), (1, "minute")):
-        if minutes >= size and minutes % size == 0:
-            count = int(minutes // size)
-            return t(f"span.{word}") if count == 1 else t(f"span.{word}s", count=count)
-    return t("span.minutes", count=format_number(minutes, 2))
-
-
 def table(rows: pd.DataFrame, alt: str, decimals: int = 2, **kwargs: object) -> object:
     """A table without row numbers, the only door to `st.dataframe`: what its toolbar saves and what is copied from it holds no formula.
 
