@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -14,8 +15,12 @@ from shapely.geometry import shape
 
 from stvlm.runtime.assets import asset
 
+if TYPE_CHECKING:
+    import geopandas
+
 # Land of the earth from bundled files: what is dry and where borders run, with no network connection.
 
+WGS84 = 4326  # its EPSG code
 Bounds = tuple[float, float, float, float]  # west, south, east, north in degrees; may leave [-180, 180]
 COARSE, FINE, STATES = "countries_110m", "countries_50m", "us_states_10m"
 COARSE_SPAN_DEGREES = 25.0  # wider views take the coarse countries
@@ -186,6 +191,36 @@ class BaseLayer:
         if self.grid is not None and not len(meeting(np.array([shapely.box(*self.grid.bounds)], dtype=object), bounds)):
             found["grid"] = f"the grid lies outside the network: {_span(self.grid.bounds)}."
         return found
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """A row for each line and each area, in WGS84, with the column name; without the grid."""
+        import geopandas
+
+        shapes = np.concatenate([shapely.get_parts(self.lines), shapely.get_parts(self.areas)])
+        return geopandas.GeoDataFrame({"name": [self.name] * len(shapes)}, geometry=shapes, crs=WGS84)
+
+    @classmethod
+    def from_geodataframe(cls, frame: geopandas.GeoDataFrame, name: str) -> BaseLayer:
+        """Lines and areas in any coordinate system; lines that cross the antimeridian go on beyond 180 degrees.
+
+        Args:
+            frame: rows with lines or areas, single ones or several in one.
+            name: what people call them, "roads".
+
+        Raises:
+            ValueError: no coordinate system, or a shape that is neither line nor area.
+        """
+        if frame.crs is None:
+            raise ValueError("The table states no coordinate system. Set it first: frame.set_crs(4326).")
+        shapes = shapely.get_parts(frame.geometry.dropna().to_crs(WGS84).to_numpy())
+        kind = shapely.get_type_id(shapes)
+        is_line, is_area = kind == shapely.GeometryType.LINESTRING, kind == shapely.GeometryType.POLYGON
+        if not (is_line | is_area).all():
+            raise ValueError("A base layer is made of lines and areas.")
+        lines = [
+            np.column_stack([np.unwrap(xy[:, 0], period=360), xy[:, 1]]) for xy in map(shapely.get_coordinates, shapes[is_line])
+        ]
+        return cls(shapely.MultiLineString(lines), _unwrap(shapely.multipolygons(shapes[is_area])), name)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays that hold all of it, for a file."""

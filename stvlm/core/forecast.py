@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from stvlm.core.network import SensorNetwork
+
+if TYPE_CHECKING:
+    import geopandas
 
 MODALITIES = ("vision", "text", "series")
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # the bands that hold 95, 80 and 50 %, and the median
@@ -66,6 +71,36 @@ class Forecast:
         if low not in levels or high not in levels:
             raise ValueError(f"The forecast has no band of {share:.0%}; it has {self.shares}.")
         return self.values[levels.index(low)], self.values[levels.index(high)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """H x N rows, ordered by time, then sensor.
+
+        Returns:
+            Columns timestamp (datetime64[s]; with the zone UTC where the series knows its zone), sensor_id, value (the median),
+            lower_80, upper_80 (float32, in `unit`; NaN where there is no such band).
+        """
+        n_steps, n_sensors = self.median.shape
+        no_band = np.full(self.median.shape, np.nan, dtype="float32")
+        lower, upper = self.band(0.8) if 0.8 in self.shares else (no_band, no_band)
+        times = pd.DatetimeIndex(np.repeat(self.times.astype("datetime64[s]"), n_sensors))
+        return pd.DataFrame(
+            {
+                "timestamp": times.tz_localize("UTC") if self.timezone else times,
+                "sensor_id": pd.array(list(self.network.ids) * n_steps, dtype="str"),
+                "value": self.median.ravel().astype("float32"),
+                "lower_80": lower.ravel().astype("float32"),
+                "upper_80": upper.ravel().astype("float32"),
+            }
+        )
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """The rows of `to_frame` as points in WGS84, with the columns name (of the sensor), quantity, unit and model."""
+        import geopandas
+
+        places = self.network.to_geodataframe().geometry
+        names = [self.network.name(node) for node in range(len(places))]
+        about = {"name": names * len(self.times), "quantity": self.quantity, "unit": self.unit, "model": self.name}
+        return geopandas.GeoDataFrame(self.to_frame().assign(**about), geometry=np.tile(places, len(self.times)), crs=places.crs)
 
 
 @dataclass(frozen=True, eq=False)

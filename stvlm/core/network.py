@@ -12,12 +12,13 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from stvlm.core.base_layer import WGS84
+
 if TYPE_CHECKING:
     import geopandas
 
     from stvlm.core.base_layer import BaseLayer
 
-WGS84 = 4326  # its EPSG code
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 
 

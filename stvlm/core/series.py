@@ -98,6 +98,10 @@ class SensorSeries:
         nodes = np.asarray(nodes)
         return replace(self, network=self.network.select(nodes), values=self.values[:, nodes])
 
+    def to_frame(self) -> pd.DataFrame:
+        """(T, N) float32 in `unit`: the readings by time (index) and sensor id (columns); without the context."""
+        return pd.DataFrame(self.values, index=pd.DatetimeIndex(self.times, name="timestamp"), columns=pd.Index(self.network.ids))
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of network, clock, readings, words and context: the key of caches and manifests."""

@@ -117,7 +117,7 @@ def find_columns(
     if len(set(given)) < len(given):
         raise InputError(f"{name}, header: '{show(max(given, key=given.count))}' cannot be two things. Choose another column.")
     rest = [c for c in columns if c and c not in given]
-    found = {word: said[word] if word in said else _recognise(rest, word) for word in WORDS[role]}
+    found = {word: said[word] if word in said else recognise(rest, word) for word in WORDS[role]}
     if role == "series":
         if "sensor_id" not in said and (found["sensor_id"] in ids or not found["timestamp"]):
             found["sensor_id"] = ""
@@ -130,7 +130,7 @@ def find_columns(
     return found
 
 
-def _recognise(columns: Sequence[str], word: str) -> str:
+def recognise(columns: Sequence[str], word: str) -> str:
     """The column that means `word`, by its usual spellings; "" for none."""
     plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in reversed(columns)}
     return next((plain[s] for s in SPELLINGS[word] if s in plain), "")

@@ -14,7 +14,7 @@ import pandas as pd
 import pyproj
 import shapely
 
-from stvlm.core.base_layer import ELSEWHERE, NO_AREAS, NO_LINES, BaseLayer, Grid
+from stvlm.core.base_layer import ELSEWHERE, NO_AREAS, NO_LINES, WGS84, BaseLayer, Grid
 from stvlm.core.series import SensorSeries
 from stvlm.io.source import InputError, Source, SourceFile, open_source, read_json, read_text, show
 from stvlm.io.text import writable
@@ -227,7 +227,7 @@ def _number(text: str) -> float | None:
 
 # Tables of places, GeoJSON points and the geometries of GeoParquet, without GDAL: plain numbers, known coordinates.
 
-WGS84 = 4326
+POINT_BYTES = 41  # at most: four coordinates and an EWKB's system
 MARGIN = 15.0  # degrees beyond the area that a system is made for
 
 
@@ -343,21 +343,19 @@ def code_of_system(system: Any, file: SourceFile) -> int:
     return int(code)
 
 
-def places_of_wkb(shapes: Sequence[Any], file: SourceFile) -> tuple[np.ndarray, np.ndarray]:
+def places_of_wkb(cells: Sequence[Any], file: SourceFile) -> tuple[np.ndarray, np.ndarray]:
     """x and y of points as GeoParquet holds them (well-known binary, ISO and EWKB); NaN where there is none.
 
     Raises:
         InputError: another shape than a point.
     """
-    places = np.full((len(shapes), 2), np.nan)
-    for i, shape in enumerate(shapes):
-        if shape is None:
-            continue
-        if not isinstance(shape, bytes) or len(shape) not in (21, 25, 29, 33, 37, 41) or shape[0] > 1:
-            raise InputError(f"{file.name}, row {i + 1}: every geometry must be a point. Export the sensors' places only.")
-        order = "<" if shape[0] else ">"
-        kind = int(np.frombuffer(shape, f"{order}u4", 1, 1)[0])
-        if (kind & 0x0FFFFFFF) % 1000 != 1:
-            raise InputError(f"{file.name}, row {i + 1}: every geometry must be a point. Export the sensors' places only.")
-        places[i] = np.frombuffer(shape, f"{order}f8", 2, 9 if kind & 0x20000000 else 5)  # an EWKB may state its system first
-    return places[:, 0], places[:, 1]
+    is_given = np.array([cell is not None for cell in cells], dtype=bool)
+    is_short = np.array([cell is None or (isinstance(cell, bytes) and len(cell) <= POINT_BYTES) for cell in cells], dtype=bool)
+    shapes = shapely.from_wkb([cell if ok else None for cell, ok in zip(cells, is_short, strict=True)], on_invalid="ignore")
+    wrong = is_given & (shapely.get_type_id(shapes) != shapely.GeometryType.POINT)
+    if wrong.any():
+        raise InputError(
+            f"{file.name}, row {int(wrong.argmax()) + 1}: every geometry must be a point. Export the sensors' places only."
+        )
+    shapes[shapely.is_empty(shapes)] = None  # NaN NaN is the empty point, which has no x
+    return shapely.get_x(shapes), shapely.get_y(shapes)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stvlm.io.geojson import WGS84, code_of_system, in_degrees, places_of_wkb
+from stvlm.core.base_layer import WGS84
+from stvlm.io.geojson import code_of_system, in_degrees, places_of_wkb
 from stvlm.io.source import InputError, SourceFile, show
 
 MOST_TEXTS = 20_000_000  # text cells: each takes many times the memory of a number

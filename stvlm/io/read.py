@@ -19,11 +19,11 @@ from stvlm.io.source import InputError, Source, SourceFile, open_source, show
 from stvlm.io.table import Table, open_table, parse_numbers, tidy_column, to_text
 from stvlm.io.text import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
 from stvlm.io.timestamps import Clock, is_newest_first, parse_times
-from stvlm.io.write import forecast_table, read_forecast, write_forecast
+from stvlm.io.write import read_forecast, write_forecast
 
 MOST_FACTS = 500  # columns beside those that are needed
 MOST_EMPTY, SMALL = 64, 40_000_000  # a long table may become so many cells per row of it, once they are not few
-__all__ = ["InputError", "RawTables", "Source", "forecast_table", "read_forecast", "read_tables", "write_forecast"]
+__all__ = ["InputError", "RawTables", "Source", "read_forecast", "read_tables", "write_forecast"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,11 +67,21 @@ class Table:
             table[column] = table[column].fillna("").str.strip()
         return table[[*texts, *numbers]]
 
+    def head(self, n_rows: int) -> pd.DataFrame:
+        """The first rows, every cell as text.
+
+        Raises:
+            InputError: rows of unequal length.
+        """
+        if self.frame is not None:
+            return self.frame.head(n_rows).astype("str")
+        return self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns}, n_rows)
+
     def _as_frame(self) -> Table:
         table = self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns})
         return Table(self.file, self.columns, frame=table, decimal=self.decimal, first_row=self.first_row, mixed=self.mixed)
 
-    def _parse(self, types: dict[str, str], missing: dict[str, list[str]]) -> pd.DataFrame:
+    def _parse(self, types: dict[str, str], missing: dict[str, list[str]], n_rows: int | None = None) -> pd.DataFrame:
         try:
             return pd.read_csv(
                 io.BytesIO(self.text),
@@ -85,6 +95,7 @@ class Table:
                 na_values=missing,
                 keep_default_na=False,
                 skipinitialspace=True,
+                nrows=n_rows,
                 on_bad_lines="error",
             )
         except pd.errors.EmptyDataError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,28 +17,6 @@ from stvlm.io.table import open_table
 from stvlm.io.timestamps import parse_times
 
 COLUMNS = ("timestamp", "sensor_id", "value", "lower_80", "upper_80")
-
-
-def forecast_table(forecast: Forecast) -> pd.DataFrame:
-    """A forecast as rows, ordered by time, then sensor.
-
-    Returns:
-        Columns timestamp (datetime64[s]; with the zone UTC where the series knows its zone), sensor_id, value (the median),
-        lower_80, upper_80 (float32, in the forecast's unit; NaN where the forecast has no such band).
-    """
-    n_steps, n_sensors = forecast.median.shape
-    no_band = np.full(forecast.median.shape, np.nan, dtype="float32")
-    lower, upper = forecast.band(0.8) if 0.8 in forecast.shares else (no_band, no_band)
-    times = pd.DatetimeIndex(np.repeat(forecast.times.astype("datetime64[s]"), n_sensors))
-    return pd.DataFrame(
-        {
-            "timestamp": times.tz_localize("UTC") if forecast.timezone else times,
-            "sensor_id": pd.array(list(forecast.network.ids) * n_steps, dtype="str"),
-            "value": forecast.median.ravel().astype("float32"),
-            "lower_80": lower.ravel().astype("float32"),
-            "upper_80": upper.ravel().astype("float32"),
-        }
-    )
 
 
 def write_forecast(forecast: Forecast, path: Path | str) -> None:
@@ -58,28 +35,21 @@ def write_forecast(forecast: Forecast, path: Path | str) -> None:
 
 
 def _write_csv(forecast: Forecast, path: Path) -> None:
-    table = forecast_table(forecast)
+    table = forecast.to_frame()
     table["timestamp"] = _iso(table["timestamp"])
     path.write_text(table_csv(table), encoding="utf-8", newline="")
 
 
 def _write_parquet(forecast: Forecast, path: Path) -> None:
-    forecast_table(forecast).to_parquet(path, index=False)
+    forecast.to_frame().to_parquet(path, index=False)
 
 
 def _write_geojson(forecast: Forecast, path: Path) -> None:
-    table = forecast_table(forecast)
+    table = forecast.to_geodataframe()
     table["timestamp"] = _iso(table["timestamp"])
-    network = forecast.network
-    names = [network.name(i) for i in range(network.n_sensors)]
-    features = []
-    for i, row in enumerate(table.to_dict("records")):
-        node = i % network.n_sensors
-        facts = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
-        facts |= {"name": names[node], "quantity": forecast.quantity, "unit": forecast.unit, "model": forecast.name}
-        place = [float(network.lon[node]), float(network.lat[node])]
-        features.append({"type": "Feature", "geometry": {"type": "Point", "coordinates": place}, "properties": facts})
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False), encoding="utf-8")
+    numbers = table.select_dtypes("number").columns
+    table[numbers] = table[numbers].astype("float64").replace([np.inf, -np.inf], np.nan)
+    path.write_text(table.to_json(na="null", drop_id=True, allow_nan=False), encoding="utf-8")
 
 
 def _iso(times: pd.Series) -> pd.Series:
@@ -89,7 +59,7 @@ def _iso(times: pd.Series) -> pd.Series:
 
 
 def read_forecast(path: Path | str) -> pd.DataFrame:
-    """Read what `write_forecast` wrote: the columns of `forecast_table`.
+    """Read what `write_forecast` wrote: the columns of `Forecast.to_frame`.
 
     Raises:
         InputError: a file without these columns.

@@ -21,7 +21,7 @@ from stvlm.core.forecast import Forecast
 from stvlm.core.network import SensorNetwork
 from stvlm.io import source
 from stvlm.io.columns import read_header
-from stvlm.io.read import InputError, forecast_table, read_forecast, read_tables, write_forecast
+from stvlm.io.read import InputError, read_forecast, read_tables, write_forecast
 from stvlm.quality.report import load, to_series
 from tests.support.paths import SHARED_DATA
 
@@ -566,7 +566,7 @@ def forecast(ids=("=cmd()", "-5", "@x", "plain"), timezone=""):
 
 def test_the_forecast_table_has_the_agreed_columns_in_order_of_time():
     made = forecast()
-    table = forecast_table(made)
+    table = made.to_frame()
     assert list(table.columns) == ["timestamp", "sensor_id", "value", "lower_80", "upper_80"]
     assert table["sensor_id"].tolist() == [*made.network.ids] * 2
     np.testing.assert_array_equal(table["value"].to_numpy().reshape(2, 4), made.median)
@@ -578,7 +578,7 @@ def test_the_forecast_table_has_the_agreed_columns_in_order_of_time():
 def test_a_forecast_written_and_read_is_the_same(tmp_path, ending, timezone):
     made = forecast(timezone=timezone)
     write_forecast(made, tmp_path / f"f{ending}")
-    pd.testing.assert_frame_equal(read_forecast(tmp_path / f"f{ending}"), forecast_table(made), check_dtype=False)
+    pd.testing.assert_frame_equal(read_forecast(tmp_path / f"f{ending}"), made.to_frame(), check_dtype=False)
     assert [p.name for p in tmp_path.iterdir()] == [f"f{ending}"]
 
 
