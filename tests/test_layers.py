@@ -1,6 +1,7 @@
 """The house stands: imports only run down, each outside library has one door, pages are thin."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +138,11 @@ def test_the_checker_itself_sees_relative_and_inner_imports(tmp_path, monkeypatc
         "from ..model import head\nfrom . import series\ndef f():\n    import streamlit.web\nfrom stvlm import training\n"
     )
     assert [name for _, name in imports(path)] == ["stvlm.model", "stvlm.core", "stvlm", "stvlm.training", "streamlit.web"]
+
+
+def test_scripts_live_in_files_of_their_own():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert "addEventListener" not in text, f"{place(path)}: scripts of the browser belong to stvlm/charts/browser"
+    for path in (ROOT / "stvlm/charts/browser").iterdir():  # maps read their scripts as templates once more
+        assert not re.search(r"\{[{%#]", path.read_text(encoding="utf-8")), f"{place(path)} would be read as a template"

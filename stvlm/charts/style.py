@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 
 import numpy as np
 import plotly.graph_objects as go
@@ -159,3 +161,9 @@ def say(figure: go.Figure, text: str, bare: bool = True) -> go.Figure:
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False)
     return figure
+
+
+@lru_cache
+def browser_file(name: str) -> str:
+    """The text of a script or style sheet of `stvlm/charts/browser`, which maps and reports hold inside."""
+    return resources.files("stvlm.charts").joinpath("browser", name).read_text("utf-8")

@@ -13,7 +13,7 @@ import streamlit as st
 
 from stvlm.charts.export.static import georeferenced_zip
 from stvlm.charts.figures.matrix import Axis, matrix_picture, matrix_player
-from stvlm.charts.maps import lasso, player, sensor_map
+from stvlm.charts.maps import player, sensor_map
 from stvlm.charts.rasters import image_png
 from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.core.windows import Window
@@ -125,7 +125,7 @@ def _still(look: ChannelSelection, reading: ChannelReading, opacity: float, drop
     ends = {"low": format_short(known.min(), 4), "high": _measured(known.max(), reading.unit, 4)}
     alt = t("images.map_alt", g=len(reading.array), label=look.channel_label, **ends, when=when(look.window))
     take = (lambda nodes: _turn(look.silent, nodes)) if drops else None
-    render.show_map(lasso.with_lasso(view, theme, render.wording()), network, "image", alt, height=470, on_pick=take)
+    render.show_map(sensor_map.with_lasso(view, theme, render.wording()), network, "image", alt, height=470, on_pick=take)
     if look.view.title == "Geography":
         st.caption(_ground_words(look))
 

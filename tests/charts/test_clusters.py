@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stvlm.charts.maps import sensor_map
-from stvlm.charts.maps.clusters import MANY, SensorDots
+from stvlm.charts.maps.clusters import MANY, SensorClusters
 from stvlm.charts.maps.player import player_map
 from stvlm.core.forecast import Forecast
 from stvlm.core.network import SensorNetwork
@@ -31,7 +31,7 @@ def scattered(n: int) -> SensorNetwork:
 
 
 def dots_of(view: sensor_map.MapView) -> dict:
-    return next(part for part in view.features._children.values() if isinstance(part, SensorDots)).payload
+    return next(part for part in view.features._children.values() if isinstance(part, SensorClusters)).payload
 
 
 def test_many_sensors_are_sent_in_few_bytes():

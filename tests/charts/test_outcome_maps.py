@@ -6,9 +6,8 @@ import folium
 import numpy as np
 import pytest
 
-from stvlm.charts.maps.lasso import with_lasso
 from stvlm.charts.maps.player import player_map
-from stvlm.charts.maps.sensor_map import alarm_map, external_links, forecast_map, map_html, residual_map
+from stvlm.charts.maps.sensor_map import alarm_map, external_links, forecast_map, map_html, residual_map, with_lasso
 from stvlm.charts.scale import fit_scale
 from stvlm.core.alarms import AlarmRule
 from stvlm.core.forecast import LEVELS, Forecast
@@ -59,7 +58,7 @@ def test_a_replay_holds_what_came_beside_the_forecast(forecast):
 
     def payload(measured):
         view = player_map(forecast, measured=measured)
-        return view.key, next(c for c in view.base._children.values() if c._name == "TimePlayer").payload
+        return view.key, next(c for c in view.base._children.values() if c._name == "Player").payload
 
     key, shown = payload(truth)
     assert shown["measured"] == [[30.0, 60.0, None], [45.0, 45.0, 45.0]]

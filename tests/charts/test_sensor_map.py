@@ -386,7 +386,7 @@ def test_two_thousand_sensors_make_a_map_in_under_a_second():
 def test_the_player_holds_every_step_and_its_key_changes_with_the_forecast():
     network = made_up(6)
     forecast = forecast_of(network, 5)
-    player = next(c for c in player_map(forecast).base._children.values() if c._name == "TimePlayer")
+    player = next(c for c in player_map(forecast).base._children.values() if c._name == "Player")
     assert np.array(player.payload["values"]).shape == (5, 6)
     np.testing.assert_allclose(player.payload["values"], forecast.median, atol=0.06)
     other = forecast_of(network, 6)

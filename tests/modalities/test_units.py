@@ -10,7 +10,7 @@ from PIL import Image
 
 from stvlm.charts.export.static import georeferenced_zip, world_file
 from stvlm.charts.figures.matrix import Axis, matrix_player
-from stvlm.charts.maps.pixel_tooltip import PixelReader
+from stvlm.charts.maps.layers import pixel_tooltip
 from stvlm.charts.maps.player import images_player
 from stvlm.charts.scale import fit_scale
 from stvlm.core.windows import Window
@@ -115,7 +115,7 @@ def test_a_player_of_images_holds_each_moment_in_the_same_colours(window, raster
     readings = [read(replace(window, cutoff=cutoff), raster, "field", 0) for cutoff in (298, 299, 300)]
     arrays, values = np.stack([r.array for r in readings]), np.stack([r.values for r in readings])
     view = images_player(arrays, raster.bounds, raster.network, ["a", "b", "c"], values, "km/h", "speed")
-    payload = next(c for c in view.base._children.values() if c._name == "TimePlayer").payload
+    payload = next(c for c in view.base._children.values() if c._name == "Player").payload
     assert len(set(payload["images"])) == 3
     assert all(url.startswith("data:image/png;base64,") for url in payload["images"])
     shown = np.array([[np.nan if x is None else x for x in row] for row in payload["values"]])
@@ -126,7 +126,7 @@ def test_a_player_of_images_holds_each_moment_in_the_same_colours(window, raster
 
 
 def test_hovering_reads_the_numbers_of_the_image():
-    reader = PixelReader(np.array([[1.26, np.nan], [3.0, 4.0]]), (8.0, 50.0, 9.0, 51.0), "km/h", 1)
+    reader = pixel_tooltip(np.array([[1.26, np.nan], [3.0, 4.0]]), (8.0, 50.0, 9.0, 51.0), "km/h", 1)
     assert reader.payload["values"] == [[1.26, None], [3.0, 4.0]]
     assert reader.payload["digits"] == 2
 

@@ -192,7 +192,7 @@ def test_every_map_opens(app, finished_run, small_series, kind):
     opened = visit(app, "forecast", data=finished_run[0], show=kind, cutoff=str(small_series.times[300]))
     assert not opened.error
     arguments = json.loads(opened.get("component_instance")[0].proto.json_args)
-    assert ("TimePlayer" in arguments["script"] or "stvlm-player" in arguments["script"]) == (kind == "play")
+    assert ("stvlmPlayer" in arguments["script"] or "stvlm-player" in arguments["script"]) == (kind == "play")
     assert not [link for link in arguments["js_links"] + arguments["css_links"] if "//" in link]
     assert len(opened.get("download_button")) == 7
 

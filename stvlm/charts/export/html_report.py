@@ -14,7 +14,7 @@ from stvlm.charts.export.canvas import scene_svg
 from stvlm.charts.export.static import lines_scene, map_scene
 from stvlm.charts.figures.fusion import prompt_html
 from stvlm.charts.scale import fit_scale, format_times, format_value, with_unit
-from stvlm.charts.style import MODALITY_COLOURS, theme_of
+from stvlm.charts.style import MODALITY_COLOURS, browser_file, theme_of
 from stvlm.core.escape import html as escape
 from stvlm.core.escape import script
 from stvlm.core.forecast import MODALITIES, Forecast, FusionExplanation
@@ -24,42 +24,9 @@ MOST_CELLS = 300_000  # steps x sensors that the map of a report can step throug
 MOST_ROWS = 1000  # of a table
 COLOURS = 64  # of the map's scale
 
-STYLE = """
-body { font: 15px/1.5 sans-serif; color: #1f2933; background: #fff; max-width: 960px; margin: 24px auto; padding: 0 16px; }
-h1 { font-size: 1.6rem; margin: 0 0 4px; } h2 { font-size: 1.15rem; margin: 28px 0 8px; }
-svg { width: 100%; height: auto; border: 1px solid #e1e6eb; border-radius: 4px; }
-table { border-collapse: collapse; font-size: 13px; } th, td { border-bottom: 1px solid #e1e6eb; padding: 3px 10px; text-align: left; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } thead th { border-bottom: 2px solid #8fa3b3; }
-.wide { overflow-x: auto; max-height: 420px; overflow-y: auto; } .quiet { color: #52606d; font-size: 13px; }
-pre { background: #f3f4f6; padding: 10px 12px; border-radius: 4px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-.step { display: flex; gap: 10px; align-items: center; margin: 6px 0; } .step input { flex: 1; } button { font: inherit; }
-.bar { display: inline-block; height: 10px; border-radius: 2px; vertical-align: middle; margin-right: 6px; }
-@media print { .wide { max-height: none; overflow: visible; } .step { display: none; } }
-"""
+STYLE = browser_file("report.css")
 
-SCRIPT = """
-(function () {
-  var data = JSON.parse(document.getElementById('steps').textContent), map = document.getElementById('map');
-  var slider = document.getElementById('step'), button = document.getElementById('play'), timer = null;
-  var when = map.querySelector('[data-mark="when"]'), said = document.getElementById('said');
-  function show(step) {
-    data.colour[step].forEach(function (place, node) {
-      var dot = map.querySelector('[data-mark="sensor-' + node + '"]'), known = place >= 0;
-      dot.setAttribute('fill', known ? data.colours[place] : 'none');
-      dot.setAttribute('stroke', known ? data.edge : data.missing);
-      dot.querySelector('title').textContent = data.names[node] + ' \\u00b7 ' + data.text[step][node];
-    });
-    when.textContent = said.textContent = data.times[step];
-    slider.value = step;
-  }
-  slider.addEventListener('input', function () { show(Number(slider.value)); });
-  button.addEventListener('click', function () {
-    if (timer) { clearInterval(timer); timer = null; button.textContent = 'Play'; return; }
-    button.textContent = 'Stop';
-    timer = setInterval(function () { show((Number(slider.value) + 1) % data.times.length); }, 600);
-  });
-})();
-"""
+SCRIPT = browser_file("report.js")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from folium.utilities import JsCode
 
 from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.maps.basemap import Bounds
-from stvlm.charts.maps.clusters import ALARM, MANY, SensorDots, dots_payload, radius_for
-from stvlm.charts.maps.leaflet import SafeGeoJson, corners
+from stvlm.charts.maps.clusters import ALARM, MANY, SensorClusters, dots_payload, numbers, radius_for
+from stvlm.charts.maps.leaflet import BrowserScript, SafeGeoJson, corners
 from stvlm.charts.rasters import on_map
 from stvlm.charts.scale import Scale
 from stvlm.charts.style import Theme
@@ -58,7 +58,7 @@ def sensor_layer(
     """
     n = network.n_sensors
     if n > MANY:
-        return SensorDots(dots_payload(network, values, scale, unit, theme, tooltips, fills, halos, words))
+        return SensorClusters(dots_payload(network, values, scale, unit, theme, tooltips, fills, halos, words))
     known = np.ones(n, dtype=bool) if values is None else np.isfinite(values)
     fills = fills or ([theme.accent] * n if values is None else scale.hex(values))
     features = []
@@ -109,6 +109,23 @@ def image_layer(rgba: np.ndarray, bounds: Bounds) -> folium.raster_layers.ImageO
     """
     url, shown = on_map(np.asarray(rgba), bounds)
     return folium.raster_layers.ImageOverlay(url, corners(shown), pane="image", control=False, pixelated=False, alt="")
+
+
+def pixel_tooltip(array: np.ndarray, bounds: Bounds, unit: str, decimals: int, words: Wording = ENGLISH) -> BrowserScript:
+    """A small box that tells place and value of the pixel below the pointer.
+
+    Args:
+        array: (R, C) in `unit`, row 0 in the north; NaN = missing.
+        bounds: (west, south, east, north) in degrees of its outer edges.
+        unit: of the values.
+        decimals: digits after the point.
+        words: what it says where a value is missing.
+    """
+    west, south, east, north = (float(x) for x in bounds)
+    payload = {"values": numbers(array, decimals), "west": west, "south": south, "east": east, "north": north, "unit": unit}
+    digits = int(np.clip(np.ceil(1 - np.log10((north - south) / len(array))), 0, 6))
+    payload |= {"decimals": int(decimals), "digits": digits, "missing": words.missing}
+    return BrowserScript("stvlmPixelTooltip", payload, ("pixel_tooltip.js",))
 
 
 def image_edge(bounds: Bounds, theme: Theme) -> folium.Rectangle:

@@ -6,6 +6,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import folium
 from branca.colormap import ColorMap
@@ -17,8 +18,9 @@ from folium.utilities import get_obj_in_upper_tree
 
 from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.maps.basemap import Bounds, land_around
-from stvlm.charts.style import Theme
+from stvlm.charts.style import Theme, browser_file
 from stvlm.core.escape import html as escape
+from stvlm.core.escape import script
 
 ASSET_BASE = "../stvlm.ui.shell.render.stvlm_webassets"  # seen from the map's own frame: a route of the same server
 PANES = {"land": 200, "image": 300, "arcs": 350}  # all below the points, which are in Leaflet's own pane at 400
@@ -67,7 +69,9 @@ class OfflineMap(folium.Map):
         extent, shapes = land_around(view)
         SafeGeoJson(_styled(shapes, theme), name="land", control=False, pane="land", interactive=False).add_to(self)
         credit = "Natural Earth" + (", US Census Bureau" if "state" in shapes else "")
-        _Frame(view, extent, theme, credit, free_below, words.north).add_to(self)
+        settings = {"view": corners(view), "extent": corners(extent), "sea": theme.sea, "credit": credit, "freeBelow": free_below}
+        colours = {name: getattr(theme, name) for name in ("panel", "text", "grid", "muted")}
+        BrowserScript("stvlmFrame", settings | {"north": words.north}, ("frame.js",), "frame.css", colours).add_to(self)
         self.view = view
 
     def get_bounds(self) -> list[list[float]]:
@@ -83,10 +87,14 @@ def defused(template: Template) -> SimpleNamespace:
     """
 
     def wrap(macro):
-        return lambda *args: re.sub(r"\{([{%#])", lambda match: f"{{\\u{ord(match[1]):04x}", str(macro(*args)))
+        return lambda *args: _reopened(str(macro(*args)))
 
     macros = {name: getattr(template.module, name, None) for name in ("header", "html", "script")}
     return SimpleNamespace(module=SimpleNamespace(**{name: wrap(macro) for name, macro in macros.items() if macro}))
+
+
+def _reopened(script: str) -> str:
+    return re.sub(r"\{([{%#])", lambda match: f"{{\\u{ord(match[1]):04x}", script)
 
 
 class _Said(Element):
@@ -111,6 +119,49 @@ class Plain:
                 getattr(figure, part).add_child(_Said(str(macro(self, kwargs))), name=self.get_name())
         for child in self._children.values():
             child.render(**kwargs)
+
+
+class BrowserScript(Plain, MacroElement):
+    """A part of a map that a JavaScript file makes: its function is called with the map, or layer, that it is added to and with data."""
+
+    _template = Template("""
+    {% macro header(this, kwargs) %}{% if this.css %}<style>{{ this.css }}</style>{% endif %}{% endmacro %}
+    {% macro script(this, kwargs) %}
+    (function () {
+    {{ this.code }}
+    {{ this.function }}({{ this._parent.get_name() }}, {{ this.json }});
+    })();
+    {% endmacro %}
+    """)
+
+    def __init__(
+        self,
+        function: str,
+        payload: dict[str, Any],
+        scripts: tuple[str, ...],
+        style: str = "",
+        colours: dict[str, str] | None = None,
+    ) -> None:
+        """A call of a function of the browser.
+
+        Args:
+            function: its name, defined by one of `scripts`.
+            payload: its second argument; may hold any text.
+            scripts: files of `stvlm/charts/browser`.
+            style: style sheet of the same folder.
+            colours: name -> colour, for the style sheet's `var(--stvlm-NAME)`.
+        """
+        super().__init__()
+        self._name = function.removeprefix("stvlm")
+        self.function, self.payload = function, payload
+        self.code = "\n".join(browser_file(name) for name in scripts)
+        values = "".join(f"--stvlm-{name}: {colour}; " for name, colour in (colours or {}).items())
+        self.css = (f":root {{ {values}}}\n" if values else "") + (browser_file(style) if style else "")
+
+    @property
+    def json(self) -> str:
+        """The payload, safe inside a script and where the script is read as a template once more, see `defused`."""
+        return _reopened(script(self.payload))
 
 
 class SafeGeoJson(Plain, folium.GeoJson):
@@ -177,74 +228,6 @@ def _styled(shapes: dict[str, dict], theme: Theme) -> dict:
         for name, shape in shapes.items()
     ]
     return {"type": "FeatureCollection", "features": features}
-
-
-class _Frame(MacroElement):
-    """View, limits of panning, scale bar, north mark, attribution and colours of one map."""
-
-    _template = Template("""
-    {% macro header(this, kwargs) %}
-    <style>
-      .leaflet-container { font: 12px/1.4 sans-serif; }
-      .leaflet-bar a, .leaflet-bar a.leaflet-disabled, .leaflet-control-scale-line, .leaflet-tooltip, .stvlm-box,
-      .leaflet-container .leaflet-control-attribution { background: {{ this.theme.panel }}; color: {{ this.theme.text }}; }
-      .leaflet-bar a.leaflet-disabled { opacity: .5; }
-      .leaflet-bar a:hover { background: {{ this.theme.grid }}; }
-      .leaflet-control-scale-line { border-color: {{ this.theme.text }}; text-shadow: none; }
-      .leaflet-tooltip { border-color: {{ this.theme.muted }}; white-space: pre-line; }
-      .leaflet-tooltip:before { display: none; }
-      .stvlm-box { padding: 3px 6px; border-radius: 4px; font-weight: 600; text-align: center; line-height: 1.1; }
-    </style>
-    {% endmacro %}
-    {% macro script(this, kwargs) %}
-    (function () {
-      var map = {{ this._parent.get_name() }}, options = {{ this.settings | tojson }}, touched = false;
-      var box = map.getContainer();
-      box.style.background = options.sea;
-      // Leaflet gives a clicked map the focus; a page that scrolls for it would move the map away from below the pointer
-      box.focus = function () { HTMLElement.prototype.focus.call(box, {preventScroll: true}); };
-      ['pointerdown', 'wheel', 'keydown'].forEach(function (name) {
-        box.addEventListener(name, function () { touched = true; }, {passive: true});
-      });
-      function fit() {
-        if (touched || !map.getSize().x || !map.getSize().y) { return; }
-        map.setMinZoom(0);
-        map.fitBounds(options.view, {
-          paddingTopLeft: [14, 14], paddingBottomRight: [14, options.freeBelow], maxZoom: 16, animate: false
-        });
-        map.setMinZoom(Math.max(0, map.getZoom() - 1.5));
-      }
-      map.on('resize', fit);
-      fit();
-      map.setMaxBounds(options.extent);
-      map.attributionControl.setPrefix('Leaflet');
-      map.attributionControl.addAttribution(options.credit);
-      L.control.scale({imperial: false, maxWidth: 120}).addTo(map);
-      var north = L.control({position: 'topright'});
-      north.onAdd = function () {
-        var mark = L.DomUtil.create('div', 'stvlm-box');
-        mark.setAttribute('role', 'img');
-        mark.setAttribute('aria-label', options.north);
-        mark.textContent = '\\u25B2 N';
-        return mark;
-      };
-      north.addTo(map);
-    })();
-    {% endmacro %}
-    """)
-
-    def __init__(self, view: Bounds, extent: Bounds, theme: Theme, credit: str, free_below: int, north: str) -> None:
-        super().__init__()
-        self._name = "Frame"
-        self.theme = theme
-        self.settings = {
-            "view": corners(view),
-            "extent": corners(extent),
-            "sea": theme.sea,
-            "credit": credit,
-            "freeBelow": free_below,
-            "north": north,
-        }
 
 
 def corners(bounds: Bounds) -> list[list[float]]:

@@ -6,13 +6,11 @@ import hashlib
 
 import folium
 import numpy as np
-from folium.elements import MacroElement
-from folium.template import Template
 
 from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.maps.basemap import Bounds
-from stvlm.charts.maps.clusters import DOTS, dots_payload, numbers
-from stvlm.charts.maps.leaflet import OfflineMap, Plain, corners, defused
+from stvlm.charts.maps.clusters import dots_payload, numbers
+from stvlm.charts.maps.leaflet import BrowserScript, OfflineMap, corners
 from stvlm.charts.maps.legend import Legend
 from stvlm.charts.maps.sensor_map import MapView, view_bounds
 from stvlm.charts.rasters import colour_field, on_map
@@ -99,7 +97,7 @@ def images_player(
 
 def _view(payload: dict, bounds: Bounds, colours: Theme, legend: Legend, key: str, words: Wording) -> MapView:
     base = OfflineMap(bounds, colours, free_below=60, words=words)
-    TimePlayer(payload).add_to(base)
+    BrowserScript("stvlmPlayer", payload, ("clusters.js", "player.js"), "player.css").add_to(base)
     return MapView(base, folium.FeatureGroup(control=False), legend, key, legend.label)
 
 
@@ -133,115 +131,3 @@ def _fingerprint(network: SensorNetwork, *arrays: np.ndarray) -> str:
 
 
 LABELS = ("play", "pause", "over_time", "time_step", "speed", "swap", "forecast", "came")  # of the controls
-
-
-class TimePlayer(Plain, MacroElement):
-    """Sensors that change colour over time, with the controls for it."""
-
-    _template = defused(
-        Template(
-            """
-    {% macro header(this, kwargs) %}
-    <style>
-      .stvlm-player { display: flex; gap: 8px; align-items: center; flex-wrap: wrap;
-        max-width: min(92vw, 520px); font-weight: 400; }
-      .stvlm-player button, .stvlm-player select { font: inherit; color: inherit; background: transparent;
-        border: 1px solid currentColor; border-radius: 4px; padding: 3px 8px; min-height: 26px; cursor: pointer; }
-      .stvlm-player option { color: #000; background: #fff; }
-      .stvlm-player button:focus-visible, .stvlm-player select:focus-visible, .stvlm-player input:focus-visible {
-        outline: 2px solid #0072B2; outline-offset: 2px; }
-      .stvlm-player input { width: 170px; }
-      .stvlm-player output { min-width: 150px; text-align: left; font-variant-numeric: tabular-nums; }
-    </style>
-    {% endmacro %}
-    {% macro script(this, kwargs) %}
-    (function () {
-      var map = {{ this._parent.get_name() }}, data = {{ this.payload | tojson }};
-      var step = data.start, timer = null, last = data.times.length - 1, shown = data.values;
-
-"""
-            + DOTS
-            + """
-      var picture = null;
-      if (data.images.length) { picture = L.imageOverlay(data.images[step], data.imageBounds, {pane: 'image'}).addTo(map); }
-      var dots = stvlmDots(Object.assign({}, data, {values: shown[step]}));
-      dots.layer.addTo(map);
-
-      function part(parent, tag, label) {
-        var made = L.DomUtil.create(tag, '', parent);
-        if (label) { made.setAttribute('aria-label', label); }
-        return made;
-      }
-      var control = L.control({position: 'bottomright'}), button, speed, slider, clock;
-      function show(next) {
-        step = next;
-        if (picture) { picture.setUrl(data.images[step]); }
-        dots.paint(shown[step]);
-        slider.value = step;
-        slider.setAttribute('aria-valuetext', data.times[step]);
-        clock.textContent = data.times[step];
-      }
-      function stop() {
-        clearInterval(timer);
-        timer = null;
-        button.textContent = '\\u25B6';
-        button.setAttribute('aria-label', data.labels.play);
-      }
-      function play() {
-        clearInterval(timer);
-        timer = setInterval(function () { show(step === last ? 0 : step + 1); }, 1000 / speed.value);
-        button.textContent = '\\u275A\\u275A';
-        button.setAttribute('aria-label', data.labels.pause);
-      }
-      control.onAdd = function () {
-        var box = L.DomUtil.create('div', 'stvlm-box stvlm-player');
-        box.setAttribute('role', 'group');
-        box.setAttribute('aria-label', data.labels.over_time);
-        L.DomEvent.disableClickPropagation(box);
-        L.DomEvent.disableScrollPropagation(box);
-        L.DomEvent.on(box, 'keydown', L.DomEvent.stopPropagation);
-        button = part(box, 'button', data.labels.play);
-        button.type = 'button';
-        button.textContent = '\\u25B6';
-        slider = part(box, 'input', data.labels.time_step);
-        slider.type = 'range';
-        slider.min = 0;
-        slider.max = last;
-        slider.step = 1;
-        clock = part(box, 'output');
-        speed = part(box, 'select', data.labels.speed);
-        [1, 2, 4, 8].forEach(function (rate) {
-          var choice = part(speed, 'option');
-          choice.value = rate;
-          choice.textContent = rate + '/s';
-        });
-        speed.value = 2;
-        if (data.measured.length) {
-          var which = part(box, 'button', data.labels.swap);
-          which.type = 'button';
-          which.textContent = data.labels.forecast;
-          which.setAttribute('aria-pressed', 'false');
-          which.addEventListener('click', function () {
-            shown = shown === data.values ? data.measured : data.values;
-            which.textContent = shown === data.values ? data.labels.forecast : data.labels.came;
-            which.setAttribute('aria-pressed', String(shown !== data.values));
-            show(step);
-          });
-        }
-        button.addEventListener('click', function () { if (timer) { stop(); } else { play(); } });
-        slider.addEventListener('input', function () { stop(); show(Number(slider.value)); });
-        speed.addEventListener('change', function () { if (timer) { play(); } });
-        show(step);
-        return box;
-      };
-      control.addTo(map);
-    })();
-    {% endmacro %}
-    """
-        )
-    )
-
-    def __init__(self, payload: dict) -> None:
-        super().__init__()
-        self._name = "TimePlayer"
-        self.payload = payload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import folium
 import numpy as np
@@ -11,10 +11,9 @@ from stvlm.charts.figures.fusion import Triangle
 from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.maps.basemap import Bounds
 from stvlm.charts.maps.clusters import MANY
-from stvlm.charts.maps.layers import arc_layer, halos, image_edge, image_layer, place_mark, ring, sensor_layer
-from stvlm.charts.maps.leaflet import OfflineMap, external_links, standalone_html
+from stvlm.charts.maps.layers import arc_layer, halos, image_edge, image_layer, pixel_tooltip, place_mark, ring, sensor_layer
+from stvlm.charts.maps.leaflet import BrowserScript, OfflineMap, external_links, standalone_html
 from stvlm.charts.maps.legend import Legend, legend_html
-from stvlm.charts.maps.pixel_tooltip import PixelReader
 from stvlm.charts.rasters import colour_field, heat, heat_scale
 from stvlm.charts.scale import fit_scale
 from stvlm.charts.style import CIVIDIS, theme_of
@@ -269,9 +268,20 @@ def image_map(
     look = {"limits": (scale.low, scale.high), "kind": kind, "words": words}
     view = sensor_map(network, values, unit, label, theme, selected, overlay, **look)
     if tells:
-        PixelReader(array, bounds, unit, scale.decimals).add_to(view.features)
+        pixel_tooltip(array, bounds, unit, scale.decimals, words).add_to(view.features)
     missing = values is not None and bool(np.isnan(values).any())
     return MapView(view.base, view.features, Legend.of(scale, label, unit, missing), view.key, label)
+
+
+def with_lasso(view: MapView, theme: str = "light", words: Wording = ENGLISH) -> MapView:
+    """A map with a lasso on it; the view's base gets it, so do not use that view again elsewhere.
+
+    What was caught is told as streamlit-folium tells of drawings: its answer's `last_active_drawing` is then a polygon whose
+    property `lasso` lists the ids. A click without a drag, or Escape, ends the drawing without a catch.
+    """
+    payload = {"colour": theme_of(theme).ring, "label": words.lasso, "help": words.lasso_help}
+    BrowserScript("stvlmLasso", payload, ("lasso.js",), "lasso.css").add_to(view.base)
+    return replace(view, key=f"lasso-{view.key}")
 
 
 def with_place(view: MapView, lat: float, lon: float, theme: str = "light") -> MapView:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from stvlm.charts.figures import lines
 from stvlm.charts.figures import lines as group_lines
-from stvlm.charts.maps import lasso, player, sensor_map
+from stvlm.charts.maps import player, sensor_map
 from stvlm.charts.maps.sensor_map import MapView
 from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.core.alarms import AlarmRule
@@ -232,7 +232,7 @@ def _map(
     if place:
         view = sensor_map.with_place(view, *place, theme)
     alt += " " + t("forecast.alt_place")
-    view = lasso.with_lasso(view, theme, wording())
+    view = sensor_map.with_lasso(view, theme, wording())
     render.show_map(view, forecast.network, "forecast", alt, height=400, on_place=location.choose)
 
 
