@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from stvlm.cli.main import HELP, main
+from stvlm.cli.main import main
+from stvlm.cli.parser import ABLATIONS_HELP
 from stvlm.core.forecast import LEVELS
 from stvlm.core.windows import Split
 from stvlm.evaluation import ablation
@@ -134,7 +135,7 @@ def test_a_variant_changes_what_its_name_says_and_all_train_alike(name):
 def test_every_disturbance_and_every_strategy_is_in_the_panel():
     assert set(DISTURBANCES) <= set(ABLATIONS)
     assert {f"tuning {strategy}" for strategy in STRATEGIES} <= set(ABLATIONS)
-    assert all(name.replace(" ", "-") in HELP for name in ABLATIONS)
+    assert all(name.replace(" ", "-") in ABLATIONS_HELP for name in ABLATIONS)
 
 
 def test_a_pretrained_backbone_keeps_its_tuning_when_it_is_drawn_at_random():
