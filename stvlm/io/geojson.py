@@ -16,7 +16,7 @@ import shapely
 
 from stvlm.core.base_layer import ELSEWHERE, NO_AREAS, NO_LINES, WGS84, BaseLayer, Grid
 from stvlm.core.series import SensorSeries
-from stvlm.io.source import InputError, Source, SourceFile, open_source, read_json, read_text, show
+from stvlm.io.source import MOST_FACTS, InputError, Source, SourceFile, open_source, read_json, read_text, show
 from stvlm.io.text import writable
 
 MOST_BYTES = 32 << 20
@@ -246,7 +246,8 @@ def read_points(file: SourceFile) -> tuple[pd.DataFrame, tuple[str, ...]]:
     for number, feature in enumerate(features, 1):
         rows.append(_point(feature, number, file))
         names |= dict.fromkeys(rows[-1])
-        file.check_cells(len(features), len(names))  # each feature may bring names of its own
+        if len(names) > MOST_FACTS + len(("lat", "lon", "id")):  # each feature may bring names of its own
+            raise InputError(f"{file.name}: more than {MOST_FACTS} columns beside id and place. Leave out what is not needed.")
     frame = pd.DataFrame(rows, columns=list(names))
     code = _named_code(data.get("crs"), file)
     if code == WGS84:

@@ -15,13 +15,12 @@ from stvlm.io.adjacency import read_adjacency
 from stvlm.io.columns import SPELLINGS, Said, find_columns
 from stvlm.io.geojson import read_base_layer
 from stvlm.io.hdf5_npz import read_h5, read_npz
-from stvlm.io.source import InputError, Source, SourceFile, open_source, show
+from stvlm.io.source import MOST_FACTS, InputError, Source, SourceFile, open_source, show
 from stvlm.io.table import Table, open_table, parse_numbers, tidy_column, to_text
 from stvlm.io.text import LONGEST_TEXT, check_lengths, cut_texts, tidy_column_of_names, told
 from stvlm.io.timestamps import Clock, is_newest_first, parse_times
 from stvlm.io.write import read_forecast, write_forecast
 
-MOST_FACTS = 500  # columns beside those that are needed
 MOST_EMPTY, SMALL = 64, 40_000_000  # a long table may become so many cells per row of it, once they are not few
 __all__ = ["InputError", "RawTables", "Source", "read_forecast", "read_tables", "write_forecast"]
 
@@ -141,7 +140,7 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
     if len(cells) > file.limits.columns:  # readings of more of them are not read either
         raise InputError(f"{file.name}: {len(cells):,} sensors; at most {file.limits.columns:,} are read. Split the network.")
     ids, more = _tidy_ids(file, table, cells[found["sensor_id"]])
-    sensors = pd.DataFrame({"sensor_id": ids})
+    read = {"sensor_id": ids}
     for word in ("lat", "lon"):
         values, bad = parse_numbers(cells[found[word]], table.decimal, table.mixed)
         if bad.any():
@@ -150,13 +149,13 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
                 f"{file.name}, row {i + table.first_row}, column '{show(found[word])}': "
                 f"'{show(cells[found[word]].iloc[i])}' is not a number. Write degrees such as 48.137."
             )
-        sensors[word] = values
+        read[word] = values
     for column in columns:
-        fact = "fact " + column if column in sensors.columns else column
+        fact = "fact " + column if column in read else column
         is_label = column.lower() in SPELLINGS["sensor_id"]  # a name such as 773869 is no quantity
-        sensors[fact], note = _fact(file, table, cells[column], is_label)
+        read[fact], note = _fact(file, table, cells[column], is_label)
         notes += note
-    return sensors, (*table.notes, *more, *notes)
+    return pd.DataFrame(read), (*table.notes, *more, *notes)
 
 
 def _tidy_ids(file: SourceFile, table: Table, cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:

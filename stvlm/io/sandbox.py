@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def _table(columns: list[list[Any]] | None) -> pd.DataFrame | None:
 
 
 BINARY = (".parquet", ".geoparquet", ".h5", ".hdf5", ".hdf")  # read by libraries in C, which a damaged file may bring down
-LARGE = 8 << 20  # bytes of any other file that is read apart
+PACKED = (".gz", ".npz")  # may hold far more than their size tells
+LARGE = 1 << 20  # bytes of any other file that is read apart; a smaller one takes this process a second at most
+POLITE = 10  # how far the reading stands back behind those who look at pages
 MOST_BYTES = 3 << 30  # of memory, libraries included
 MOST_SECONDS = 300
 FILES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
@@ -101,7 +104,7 @@ def read_uploads(
     most_bytes: int = MOST_BYTES,
     **more: Any,
 ) -> RawTables:
-    """`read_tables`, apart where a file is binary or large.
+    """`read_tables`, apart where a file is binary, packed or large.
 
     Args:
         sensors, series, adjacency, context, more: as in `read_tables`.
@@ -126,7 +129,7 @@ def look_at_header(
     seconds: float = MOST_SECONDS,
     most_bytes: int = MOST_BYTES,
 ) -> Header | None:
-    """`read_header`, apart where the file is binary or large: Parquet and GeoJSON tell their columns only when they are read.
+    """`read_header`, apart where the file is binary, packed or large: Parquet and GeoJSON tell their columns only when they are read.
 
     Args:
         source, role, said: as in `read_header`. seconds, most_bytes: time and memory that it may take.
@@ -176,7 +179,7 @@ def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T]
 
 
 def _is_risky(source: Source | None) -> bool:
-    return isinstance(source, tuple) and (Path(source[0].lower()).suffix in BINARY or len(source[1]) > LARGE)
+    return isinstance(source, tuple) and (Path(source[0].lower()).suffix in (*BINARY, *PACKED) or len(source[1]) > LARGE)
 
 
 def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
@@ -192,6 +195,7 @@ def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
 
 def _answer(folder: Path, most_bytes: int) -> int:
     """Read what the request asks for; 0: the tables or the columns lie there, 2: the problems."""
+    os.nice(POLITE)
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads((folder / "request.json").read_text("utf-8"))

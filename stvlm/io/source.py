@@ -19,6 +19,7 @@ from stvlm.runtime.memory import BYTES_PER_CELL, MemoryShortError, need
 Source = Path | str | tuple[str, bytes]
 
 JSON_DEPTH = 32
+MOST_FACTS = 500  # columns of a table beside those that are needed
 KINDS = {  # file ending -> what must be inside
     ".csv": "text",
     ".tsv": "text",

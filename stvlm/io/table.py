@@ -19,6 +19,7 @@ from stvlm.io.text import check_lengths, tidy, told, writable
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "-")
 BLOCK = 1_000_000  # cells looked at in one go
+WIDE = 1000  # columns of numbers; with more, a list of missing words for each takes longer than the reading
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
@@ -53,19 +54,21 @@ class Table:
         if self.frame is not None:
             columns = {c: _keep_times(self.frame[c]) for c in texts} | self._numbers(numbers)
             return pd.DataFrame(columns, index=pd.RangeIndex(len(self.frame)))
-        missing = {c: [] if c in texts else list(MISSING) for c in self.columns}
-        types = dict.fromkeys(self.columns, "str") | dict.fromkeys(numbers, "float32")
+        is_wide = len(numbers) > WIDE
+        missing = list(MISSING) if is_wide else {c: [] if c in texts else list(MISSING) for c in self.columns}
+        types = dict.fromkeys(self.columns, "str") | dict.fromkeys(numbers, np.dtype("float32"))
         try:
             table = self._parse(types, missing)
         except ValueError as error:  # some cell is no number: read all as text to say which
             if isinstance(error, InputError):
                 raise
             return self._as_frame().read(texts, numbers)
-        if numbers and np.isinf(np.array([table[numbers].min(axis=None), table[numbers].max(axis=None)], dtype="f8")).any():
+        values = pd.DataFrame(table[numbers].to_numpy(dtype="float32"), columns=numbers)  # in one piece, where pandas holds columns
+        words = self._parse(dict.fromkeys(texts, "str"), {}, usecols=texts) if is_wide else table[texts]
+        if numbers and np.isinf(values.to_numpy()).any():
             return self._as_frame().read(texts, numbers)
-        for column in texts:
-            table[column] = table[column].fillna("").str.strip()
-        return table[[*texts, *numbers]]
+        words = pd.DataFrame({c: words[c].fillna("").str.strip() for c in texts}, index=values.index)
+        return pd.concat([words, values], axis=1)
 
     def head(self, n_rows: int) -> pd.DataFrame:
         """The first rows, every cell as text.
@@ -78,10 +81,16 @@ class Table:
         return self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns}, n_rows)
 
     def _as_frame(self) -> Table:
-        table = self._parse(dict.fromkeys(self.columns, "str"), {c: [] for c in self.columns})
+        table = self._parse(dict.fromkeys(self.columns, "object"), {})  # a thousand columns of "str" take seconds to make
         return Table(self.file, self.columns, frame=table, decimal=self.decimal, first_row=self.first_row, mixed=self.mixed)
 
-    def _parse(self, types: dict[str, str], missing: dict[str, list[str]], n_rows: int | None = None) -> pd.DataFrame:
+    def _parse(
+        self,
+        types: dict[str, str | np.dtype],
+        missing: list[str] | dict[str, list[str]],
+        n_rows: int | None = None,
+        usecols: list[str] | None = None,
+    ) -> pd.DataFrame:
         try:
             return pd.read_csv(
                 io.BytesIO(self.text),
@@ -93,6 +102,7 @@ class Table:
                 index_col=False,
                 dtype=types,
                 na_values=missing,
+                usecols=usecols,
                 keep_default_na=False,
                 skipinitialspace=True,
                 nrows=n_rows,

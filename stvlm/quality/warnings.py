@@ -66,7 +66,7 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
     sample = values[:: max(1, n_steps // 5000)]
     live = np.where(seen.any(axis=0), sample, np.float32(0))  # a column without readings has quantiles 0
     live = np.where(np.isfinite(live).any(axis=0), live, np.float32(0))
-    low, middle, high = np.nanquantile(live, [0.25, 0.5, 0.75], axis=0)
+    low, middle, high = _quantiles(live, (0.25, 0.5, 0.75))
     spread = high - low
     away = np.abs(np.where(seen, values, middle.astype("float32")) - middle)
     worst_row = away.argmax(axis=0)
@@ -76,7 +76,7 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
     same[1:] = (values[1:] == values[:-1]) & (values[1:] != 0)
     zero = values == 0
     positive = np.where(live > 0, live, np.nan)
-    level = np.nanmedian(np.where(np.isfinite(positive).any(axis=0), positive, 1.0), axis=0)
+    level = _quantiles(np.where(np.isfinite(positive).any(axis=0), positive, 1.0), (0.5,))[0]
     falls = zero[1:] & seen[:-1] & ~zero[:-1]
     drop = falls & (values[:-1] >= 0.75 * level)
     between = ~seen & (np.maximum.accumulate(seen, axis=0)) & (np.maximum.accumulate(seen[::-1], axis=0)[::-1])
@@ -94,6 +94,22 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
         worst_row,
         (away > limit).sum(axis=0),
     )
+
+
+def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """`np.nanquantile` along the first axis, which goes through the columns one by one and is slow where there are many.
+
+    Args:
+        values: (T, N), NaN = missing; each column holds a number.
+
+    Returns:
+        (len(shares), N) float64.
+    """
+    ranked, n = np.sort(values, axis=0), np.isfinite(values).sum(axis=0)  # NaN stands at the end
+    place = np.multiply.outer(shares, n - 1)
+    below = place.astype("int64")
+    low, high = (np.take_along_axis(ranked, at, axis=0).astype("float64") for at in (below, np.minimum(below + 1, n - 1)))
+    return low + (high - low) * (place - below)
 
 
 def outlier_limit(spread: np.ndarray) -> np.ndarray:

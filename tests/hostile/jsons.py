@@ -35,6 +35,13 @@ refused(
     "columns",
     lambda: geo(points(*({f"k{i}.{j}": 1 for j in range(100)} for i in range(1000)))),
 )
+refused(
+    "9,000 features with a name of their own",
+    "more than 500 columns",
+    lambda: geo(
+        points(*({"sensor_id": f"s{i}", f"fact {i}": 1} for i in range(9000)), places=[[11 + i / 1e4, 48] for i in range(9000)])
+    ),
+)
 refused("a number of 5,000 digits in JSON", "not valid JSON", lambda: geo('{"features": [' + "9" * 5000 + "]}"))
 refused("a coordinate of 400 digits", "the coordinates are not", lambda: geo(points(*THREE, places=[[10**400, 1], [1, 2], [3, 4]])))
 refused("a coordinate that is true", "the coordinates are not", lambda: geo(points(*THREE, places=[[True, 1], [1, 2], [3, 4]])))

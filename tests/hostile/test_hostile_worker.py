@@ -1,5 +1,6 @@
 """Binary and large uploads are read in a process of their own: the same tables come back, and what breaks there breaks nothing here."""
 
+import gzip
 import json
 import time
 
@@ -45,6 +46,19 @@ def test_a_reading_that_takes_too_long_is_ended():
     with pytest.raises(InputError, match=r"r\.parquet: could not be read within 3 GiB and 0\.05 s; it is damaged or too large"):
         read_uploads(("s.csv", SENSORS), ("r.parquet", parquet()), seconds=0.05)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.csv", b"timestamp,01,02,NA\n" + b"2020-01-01 00:00,1,2,3\n" * 50_000),
+        ("r.csv.gz", gzip.compress(b"timestamp,01,02,NA\n2020-01-01 00:00,1,2,3\n")),
+        ("r.npz", b"PK\x05\x06" + bytes(18)),
+    ],
+)
+def test_what_is_large_or_packed_is_read_apart_too(name, content):
+    with pytest.raises(InputError, match=r"could not be read within 3 GiB and 0\.01 s"):
+        read_uploads(("s.csv", SENSORS), (name, content), seconds=0.01)
 
 
 def test_the_columns_of_a_binary_file_are_looked_up_apart_too():

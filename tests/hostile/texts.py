@@ -148,3 +148,14 @@ refused(
 refused("hours that could be seconds", "could be an hour or seconds", lambda: series("t,01\n1999010100,1\n1999010101,2\n"))
 refused("25 o'clock", "is not a time", lambda: series(WIDE.replace(b"02:00", b"25:00")))
 refused("a time in Arabic digits", "is not a time", lambda: series(WIDE.decode().replace("2020-01-01 02:00", "٢٠٢٠-01-01 02:00")))
+
+
+def _very_wide() -> dict:
+    """8 MB in 200 rows of 19,900 sensors."""
+    ids = [f"s{i}" for i in range(19_900)]
+    places = "sensor_id,lat,lon\n" + "\n".join(f"{name},48,{11 + i / 1e4:.4f}" for i, name in enumerate(ids))
+    rows = [f"2020-01-01 {m // 60:02d}:{m % 60:02d}," + ",".join(str((7 * i + m) % 9) for i in range(len(ids))) for m in range(200)]
+    return sensors(places, series=("r.csv", ("timestamp," + ",".join(ids) + "\n" + "\n".join(rows)).encode()))
+
+
+read("readings of 19,900 sensors in 8 MB", "sensors", _very_wide)
