@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -11,6 +12,15 @@ from stvlm.core.series import SensorSeries
 
 PARTS = ("train", "val", "test")
 FEWEST_FOR_BANDS = 39  # errors that the outer bound of a 95 % band needs: n with ceil((n + 1) 0.975) <= n
+
+
+def exact(share: float | str) -> Fraction:
+    """A share as it is written in decimals: 0.7 is seven tenths, where the float lies beside it and 0.7 + 0.1 falls short of 0.8.
+
+    Raises:
+        ValueError: text that is no number, or a share that is not finite.
+    """
+    return Fraction(str(share))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +93,14 @@ class Split:
 
     @classmethod
     def from_shares(cls, n_steps: int, shares: tuple[float, float, float]) -> Split:
-        """Split by shares of training, validation and test: train_end = int(T a), test_start = int(T (a + b)).
+        """Split by shares of training, validation and test: train_end = ⌊T a⌋, test_start = ⌊T (a + b)⌋, exactly (see `exact`).
 
         Raises:
             ValueError: shares that are negative or do not sum to 1, or an empty training part.
         """
-        if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        if len(shares) != 3 or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
             raise ValueError(f"A split is three shares that sum to 1, such as 0.6,0.2,0.2; got {shares}.")
-        train, val, _ = shares
+        train, val, _ = map(exact, shares)
         test_start = int(n_steps * (train + val))
         return cls(0, int(n_steps * train), test_start, test_start, n_steps)
 
@@ -129,16 +139,17 @@ def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: 
     if match := re.fullmatch(r"(\d+)\s*windows?", text):
         block = lookback + horizon + int(match[1]) - 1
     elif match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*days?", text):
-        block = round(float(match[1]) * 86400 / series.step_seconds)
+        block = round(exact(match[1]) * 86400 / series.step_seconds)
     else:
         try:
-            share = float(text)
+            is_share = 0 < float(text) <= 1  # before it is taken exactly: 1e-999999999 would fill the memory
         except ValueError:
-            share = -1.0
-        if not 0 < share <= 1:
+            is_share = False
+        if not is_share:
             raise ValueError(
                 f"few-shot must be a share such as 0.1, days such as 5days or windows such as 5windows; got {amount!r}."
             )
+        share = exact(text)
         block = round(whole * share)
         if block < lookback + horizon <= whole:  # so short that it holds no window: the share is one of the windows then
             block = lookback + horizon - 1 + max(1, round(share * (whole - lookback - horizon + 1)))

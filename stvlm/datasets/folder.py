@@ -50,7 +50,7 @@ class Dataset:
         for word in ("lookback", "horizon"):
             if type(getattr(self, word)) is not int or getattr(self, word) < 1:
                 raise ValueError(f"{word} must be a whole number of at least 1.")
-        if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
+        if len(self.split) != 3 or not min(self.split) >= 0 or not abs(sum(self.split) - 1) <= 1e-6:
             raise ValueError("split must be three shares that sum to 1, such as [0.6, 0.2, 0.2].")
         if not all(type(season) is int and season > 0 for season in self.seasons_minutes or ()):
             raise ValueError("seasons_minutes must be whole numbers over 0.")

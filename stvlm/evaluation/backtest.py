@@ -12,7 +12,7 @@ import pandas as pd
 from stvlm.core.forecast import LEVELS
 from stvlm.core.seasonality import find_seasons
 from stvlm.core.series import SensorSeries
-from stvlm.core.windows import PARTS, Split, few_shot, since_block
+from stvlm.core.windows import PARTS, Split, exact, few_shot, since_block
 from stvlm.evaluation.baselines import DEEP
 from stvlm.evaluation.methods import BOOSTING, MODELS, QUICK, Contender, Course, Report, contenders
 from stvlm.evaluation.metrics import Scores
@@ -194,7 +194,7 @@ def fall_silent(series: SensorSeries, share: float, start: int, seed: int = 0) -
     if not 0 < share < 1:
         raise ValueError(f"The share of sensors that fall silent must lie between 0 and 1, not {share}.")
     n = series.network.n_sensors
-    gone = np.random.default_rng(seed).permutation(n)[: max(round(share * n), 1)]
+    gone = np.random.default_rng(seed).permutation(n)[: max(round(exact(share) * n), 1)]
     values = np.array(series.values)
     values[start:, gone] = np.nan
     return replace(series, values=values)

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
-from stvlm.core.windows import thin
+from stvlm.core.windows import exact, thin
 from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
 from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
 from stvlm.evaluation.methods import Contender, Course, Report
@@ -68,7 +68,7 @@ def hidden_sensors(n_sensors: int, share: float, seed: int = 0) -> np.ndarray:
     """
     if not 0 < share < 1:
         raise ValueError(f"The share of sensors to hold out must lie between 0 and 1, not {share}.")
-    count = max(round(share * n_sensors), 1)
+    count = max(round(exact(share) * n_sensors), 1)
     if n_sensors - count < FEWEST:
         raise ValueError(f"Of {n_sensors} sensors, {n_sensors - count} would be left to learn from; at least {FEWEST} are needed.")
     return np.sort(np.random.default_rng(seed).permutation(n_sensors)[:count])

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stvlm.core.network import SensorNetwork
@@ -89,7 +89,22 @@ def test_parts_never_share_a_step_of_the_future_and_hold_every_window(n_steps, t
     assert inside == len(every) - crossing
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5)])
+def test_no_step_is_lost_where_shares_are_no_binary_fractions():
+    split = Split.from_shares(300, (0.7, 0.1, 0.2))  # as floats, 0.7 + 0.1 = 0.7999999999999999
+    assert (split.train_end, split.test_start, split.n_steps) == (210, 240, 300)
+
+
+@example(300, 700, 100)
+@given(st.integers(1, 100_000), st.integers(1, 1000), st.integers(0, 999))
+def test_parts_end_at_the_floor_of_their_exact_share(n_steps, train, val):
+    val = min(val, 1000 - train)
+    if n_steps * train < 1000:
+        return
+    split = Split.from_shares(n_steps, (train / 1000, val / 1000, (1000 - train - val) / 1000))
+    assert (split.train_end, split.test_start) == (n_steps * train // 1000, n_steps * (train + val) // 1000)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5), (0.5, float("nan"), 0.5)])
 def test_shares_that_make_no_split_are_refused(shares):
     with pytest.raises(ValueError, match="three shares that sum to 1"):
         Split.from_shares(100, shares)
@@ -121,6 +136,14 @@ def test_few_shot_keeps_the_last_block_of_the_training_part(amount, block):
     np.testing.assert_array_equal(few.cutoffs("test", 12, 3), split.cutoffs("test", 12, 3))
 
 
+def test_a_few_shot_share_is_rounded_exactly():
+    assert 0.35 * 90 < 31.5  # as floats
+    assert few_shot(Split.from_shares(100, (0.9, 0.1, 0)), 0.35, series(100), 4, 2).train_start == 90 - 32
+    assert 0.14 * 75 > 10.5
+    few = few_shot(Split.from_shares(1000, (0.11, 0.1, 0.79)), "0.14", series(1000), 24, 12)  # of 75 windows
+    assert len(few.cutoffs("train", 24, 12)) == 10
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 20), st.integers(1, 40))
 def test_choosing_never_gets_more_windows_than_learning(shots, lookback, horizon, val):
@@ -143,7 +166,7 @@ def test_coverage_says_what_is_learnt_from_and_that_few_windows_make_rough_bands
     )
 
 
-@pytest.mark.parametrize("amount", ["0", "1.5", "-0.1", "many", "nan", "3 weeks"])
+@pytest.mark.parametrize("amount", ["0", "1.5", "-0.1", "many", "nan", "3 weeks", "1/10", "1e-999999999"])
 def test_an_amount_that_cannot_be_read_is_refused(amount):
     with pytest.raises(ValueError, match="few-shot must be a share"):
         few_shot(Split.from_shares(1000, (0.6, 0.2, 0.2)), amount, series(1000), 12, 3)
@@ -179,14 +202,21 @@ def test_the_fingerprint_sees_every_reading_and_word():
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the comparison data is not here")
 def test_windows_are_those_of_the_comparison_protocol(monkeypatch):
+    """Its int(T (a + b)) is a step early where the float a + b falls short of the sum and T (a + b) is whole: once among its networks."""
     monkeypatch.syspath_prepend(str(SHARED_DATA))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     import protocol
 
+    early = {}
     for name, spec in json.loads((SHARED_DATA / "datasets.json").read_text()).items():
         data = protocol.load(name)
         split = Split.from_shares(len(data.values), tuple(spec["split"]))
+        assert split.train_end == data.train_end
+        if split.test_start != data.test_start:
+            early[name] = (data.test_start, split.test_start, len(data.values))
+            data.test_start = split.test_start
         for part in PARTS:
             np.testing.assert_array_equal(
                 split.cutoffs(part, data.lookback, data.horizon), data.cutoffs(part), err_msg=f"{name} {part}"
             )
+    assert early == {"ireland_hourly_weather_2017": (7007, 7008, 8760)}  # 0.7 + 0.1

@@ -27,6 +27,7 @@ def course_of(series):
 def test_a_seed_holds_out_its_share_and_another_seed_holds_out_others():
     first, again, other = hidden_sensors(40, 0.2, 0), hidden_sensors(40, 0.2, 0), hidden_sensors(40, 0.2, 1)
     assert len(first) == 8
+    assert len(hidden_sensors(90, 0.35)) == 32  # of 31.5, which as floats is less
     assert (first == again).all()
     assert set(first) != set(other)
     with pytest.raises(ValueError, match="between 0 and 1"):
