@@ -82,9 +82,8 @@ def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorS
     """
     seen = np.setdiff1d(np.arange(series.network.n_sensors), hidden)
     known = course(series.select(seen))
-    return Hold(
-        seen, hidden, known, replace(known, series=series.select(hidden)), locations_of(series.network, hidden, seen, KNOWN)
-    )
+    sites = locations_of(series.network, hidden, seen, KNOWN, judges=seen)
+    return Hold(seen, hidden, known, replace(known, series=series.select(hidden)), sites)
 
 
 MODELS = ("anchor", "image", "stvlm")  # what may be asked for beside the two that interpolate the ridge

@@ -36,14 +36,20 @@ class Locations:
         return project_km(np.asarray(self.lat, "f8"), lon0 + (np.asarray(self.lon, "f8") - lon0 + 180) % 360 - 180, lat0, lon0)
 
 
-def locations_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, columns: tuple[str, ...] = ()) -> Locations:
+def locations_of(
+    network: SensorNetwork,
+    places: np.ndarray,
+    keep: np.ndarray,
+    columns: tuple[str, ...] = (),
+    judges: np.ndarray | None = None,
+) -> Locations:
     """Some sensors of a network as places among others of it.
 
     Args:
         network: all of them. places: (M,) that become places. keep: (N,) that stay sensors.
-        columns: what of them may be used: some of "facts", "links", "ground".
+        columns: what of them may be used: some of "facts", "links", "ground". judges: as in `known_columns`.
     """
-    known = known_columns(network, columns)
+    known = known_columns(network, columns, judges)
     links = None
     if "links" in columns and network.adjacency is not None:
         closeness = network.adjacency.tocsr()
@@ -56,28 +62,36 @@ def locations_of(network: SensorNetwork, places: np.ndarray, keep: np.ndarray, c
 def locations_at(network: SensorNetwork, lat: np.ndarray, lon: np.ndarray, columns: tuple[str, ...] = ()) -> Locations:
     """Places given by their coordinates: what is known of them is the ground alone."""
     here, there = (ground_columns(network, *at) if "ground" in columns else {} for at in ((network.lat, network.lon), (lat, lon)))
-    known = tuple(name for name in here if len(np.unique(here[name])) > 1)
-    at_sensors, at_places = (np.stack([t[k] for k in known], axis=1) if known else None for t in (here, there))
-    return Locations(np.asarray(lat, "f8"), np.asarray(lon, "f8"), known, at_sensors, at_places)
+    at_sensors, at_places = (np.stack([*t.values()], axis=1) if t else None for t in (here, there))
+    return Locations(np.asarray(lat, "f8"), np.asarray(lon, "f8"), tuple(here), at_sensors, at_places)
 
 
-def known_columns(network: SensorNetwork, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Numbers (N,) without gaps that may tell how sensors differ: numeric facts, also as logarithms, and the ground below."""
+def known_columns(network: SensorNetwork, columns: tuple[str, ...], judges: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Numbers (N,) without gaps that may tell how sensors differ: numeric facts, also as logarithms, and the ground below.
+
+    Args:
+        network: N sensors. columns: some of "facts" and "ground".
+        judges: (K,) sensors by which it is decided which columns there are, how their gaps are filled and where their logarithm
+            begins; None for all. They are those on which the use of a column is learnt: other sensors change no column then.
+    """
+    judges = np.arange(network.n_sensors) if judges is None else judges
     found: dict[str, np.ndarray] = {}
     if "facts" in columns and network.facts is not None:
+        ids = np.array(network.ids)[judges].tolist()
         for name in network.facts.columns:
             values = pd.to_numeric(network.facts[name], errors="coerce").to_numpy("f8")
-            seen = np.isfinite(values)
-            is_name = name == "name" or list(map(str, network.facts[name])) == list(network.ids)
-            if is_name or seen.mean() < 1 - MOST_GAPS or len(np.unique(values[seen])) < FEWEST_VALUES:
+            values = np.where(np.isfinite(values), values, np.nan)
+            judged = values[judges][np.isfinite(values[judges])]
+            is_name = name == "name" or network.facts[name].iloc[judges].astype("str").tolist() == ids
+            if is_name or len(judged) < (1 - MOST_GAPS) * len(judges) or len(np.unique(judged)) < FEWEST_VALUES:
                 continue
-            middle = float(np.median(values[seen]))
-            found[name] = np.where(seen, values, middle)
-            if values[seen].min() >= 0 and middle > 0:
-                found[f"log {name}"] = np.log(found[name] + 0.05 * middle)
+            middle = float(np.median(judged))
+            found[name] = np.where(np.isnan(values), middle, values)
+            if judged.min() >= 0 and middle > 0:
+                found[f"log {name}"] = np.log(np.maximum(found[name], 0) + 0.05 * middle)
     if "ground" in columns:
         ground = ground_columns(network, network.lat, network.lon)
-        found |= {name: values for name, values in ground.items() if len(np.unique(values)) > 1}
+        found |= {name: values for name, values in ground.items() if len(np.unique(values[judges])) > 1}
     return found
 
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stvlm.cli.main import main
 from stvlm.datasets import synthetic_city
 from stvlm.evaluation.backtest import backtest, fall_silent, lay_course
-from stvlm.evaluation.unseen_sensors import backtest_hidden, fitted_kriging, hidden_sensors, hold_out, ridge_between
+from stvlm.evaluation.unseen_sensors import KNOWN, backtest_hidden, fitted_kriging, hidden_sensors, hold_out, ridge_between
+from stvlm.spatial.locations import known_columns
 
 SPLIT = (0.6, 0.2, 0.2)
 
@@ -42,6 +45,35 @@ def test_readings_of_hidden_sensors_change_no_forecast_and_scores_only_through_t
     values[: int(480 * 0.8), hidden] = 500.0  # before the test part: nothing that is scored
     results = [backtest_hidden(s, 12, 4, SPLIT, seasons=()) for s in (series, replace(series, values=values))]
     assert [row["mae"] for row in results[0]["scores"]] == [row["mae"] for row in results[1]["scores"]]
+
+
+def with_facts(series, **facts):
+    return replace(series, network=replace(series.network, facts=pd.DataFrame(facts)))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from([None, -3.0, 0.0, 1.0, 2.5, 7.0, 40.0]), min_size=20, max_size=20),
+    st.sets(st.integers(0, 19), min_size=1, max_size=15),
+)
+def test_what_is_known_of_hidden_sensors_is_what_was_learnt_on_the_others(series, facts, hidden):
+    series = with_facts(series, elevation=facts)
+    hold = hold_out(series, np.array(sorted(hidden)), course_of)
+    learnt = known_columns(hold.network, KNOWN)
+    assert hold.sites.columns == tuple(learnt)
+    for place, values in enumerate(learnt.values()):
+        np.testing.assert_array_equal(hold.sites.here[:, place], values)
+        assert np.isfinite(hold.sites.there[:, place]).all()
+
+
+def test_a_hidden_sensor_below_the_sea_does_not_take_the_logarithm_of_the_others(series):
+    hidden = hidden_sensors(20, 0.2)
+    elevation = np.random.default_rng(2).permutation(np.geomspace(1.0, 3000.0, 20))
+    elevation[hidden[0]] = -4.0
+    values = series.values + 20 * np.log(np.maximum(elevation, 1.0) + 30)
+    result = backtest_hidden(with_facts(replace(series, values=values), elev9=elevation), 12, 4, SPLIT, seasons=())
+    anchor = next(row for row in result["scores"] if row["model"] == "anchor")
+    assert "log elev9" in anchor["placement"][0]["way"]
 
 
 def test_only_hidden_sensors_are_scored_and_rows_are_plain_json(series):

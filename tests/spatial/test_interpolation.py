@@ -137,6 +137,18 @@ def test_levels_that_follow_the_ground_are_carried_by_the_map():
     assert Interpolator(found, network, sites, np.repeat(values, 5, axis=0))(values)[0] == pytest.approx([10, 30], abs=4)
 
 
+def test_what_the_ground_tells_is_no_error_where_the_sensors_left_all_stand_on_the_same():
+    base = BaseLayer(areas=shapely.MultiPolygon([shapely.box(2.0, 48.0, 2.7, 48.6)]), name="lake")
+    network = network_of(60, base_layer=base)
+    wet = (network.lon < 2.7) & (network.lat < 48.6)
+    found, _ = placed(series_of(network, np.where(wet, 10.0, 30.0)), ("ground",))
+    assert found.ways[0].drift == ("in lake",)
+    dry = network.select(np.flatnonzero(~wet))
+    sites = locations_at(dry, np.array([48.55, 48.65]), np.array([2.65, 2.75]), ("ground",))
+    readings = np.full((5, dry.n_sensors), 30.0)
+    assert Interpolator(found, dry, sites, readings)(readings)[0] == pytest.approx([30, 30], abs=0.1)
+
+
 def test_a_grid_tells_its_value_at_a_place_and_its_mean_beyond_its_edge():
     grid = Grid(np.array([[1.0, 2.0], [3.0, 4.0]], "f4"), (2.0, 48.0, 3.0, 49.0), "height", "m")
     network = network_of(base_layer=BaseLayer(grid=grid))
