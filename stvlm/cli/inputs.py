@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stvlm.cli.outputs import say
 from stvlm.io.source import InputError
 from stvlm.runtime.assets import shipped
 
@@ -71,7 +72,7 @@ def load_series(options: argparse.Namespace) -> SensorSeries:
 
         preset = PRESETS[options.preset]
         for note in raw.notes:
-            print(note)
+            say(note)
     words = options.quantity or (preset.quantity if preset else "reading"), options.unit or (preset.unit if preset else "")
     return report.to_series(raw, *words, options.known_ahead, options.timezone or None)
 

@@ -28,7 +28,7 @@ from stvlm.cli.inputs import (
     title_of,
     until_training_about_input,
 )
-from stvlm.cli.outputs import Progress, Stage, write_json
+from stvlm.cli.outputs import Progress, Stage, complain, say, write_json
 from stvlm.cli.parser import parse
 from stvlm.io.source import InputError
 from stvlm.runtime.assets import app_script
@@ -96,12 +96,12 @@ def benchmark(options: argparse.Namespace) -> int:
         options.datasets,
         earlier=_earlier(options.json),
         keep=lambda so_far: write_json(options.json, so_far),
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        say=complain,
         progress=Stage(),
     )
     write_json(options.json, result)
-    print(table(result))
-    print(f"All of it is in {options.json}")
+    say(table(result))
+    say(f"All of it is in {options.json}")
     failed = result["failed"].values()
     return 0 if not failed else 2 if all(one["is_input"] for one in failed) else 1
 
@@ -200,14 +200,14 @@ def pretrain(options: argparse.Namespace) -> None:
     networks = [(folder, as_dataset(name, entry)) for folder, name, entry in entries if name not in options.leave_out]
     config = tiny_config(seed=options.seed)
     with about_input():
-        tasks = gather(networks, options.fields, config, options.seed, _say)
+        tasks = gather(networks, options.fields, config, options.seed, complain)
     training = JointTraining(tasks, config, options.steps, seed=options.seed)
     losses, started = [], time.monotonic()
     while training.step < training.total:
         losses.append(training.advance())
         if training.step % SHOWN_EVERY == 0 or training.step == training.total:
             mean, losses = sum(losses) / len(losses), []
-            _say(f"step {training.step}/{training.total}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
+            complain(f"step {training.step}/{training.total}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
     model = training.finish()
     gains = training.gains()
     told = vars(options) | {"data": [folder.name for folder in options.data], "out": options.out.name}
@@ -217,14 +217,10 @@ def pretrain(options: argparse.Namespace) -> None:
         manifest(training, {name: told[name] for name in ("data", "leave_out", "fields", "steps", "seed")}, gains),
     )
     for name, ratio in gains.items():
-        print(f"{name}: {ratio:.3f} of its anchor's error on windows kept back")
-    print(
+        say(f"{name}: {ratio:.3f} of its anchor's error on windows kept back")
+    say(
         f"The weights are in {options.out}; they take {sum(f.stat().st_size for f in options.out.rglob('*') if f.is_file()) / 1e6:.1f} MB."
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 # numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
@@ -250,13 +246,13 @@ def main(arguments: list[str] | None = None) -> int:
         return verbs[options.verb](options) or 0
     except InputError as error:
         for problem in error.problems:
-            print(" ".join(problem.split()), file=sys.stderr)
+            complain(" ".join(problem.split()))
         return 2
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        complain("Stopped.")
         return 130
 
 
@@ -270,9 +266,9 @@ def validate(options: argparse.Namespace) -> None:
         write_json(options.json, report.to_dict())
     for problem in report.problems:
         if problem.severity != "error":
-            print(f"{problem.severity}: {problem.line}")
+            say(f"{problem.severity}: {problem.line}")
     step = f"a step of {report.step_minutes:g} minutes" if report.step_minutes else "no regular step"
-    print(f"{report.n_sensors} sensors, {report.n_times} times, {step}: {len(report.errors)} errors.")
+    say(f"{report.n_sensors} sensors, {report.n_times} times, {step}: {len(report.errors)} errors.")
     if report.errors:
         raise InputError(problem.line for problem in report.errors)
 
@@ -303,7 +299,7 @@ def fit(options: argparse.Namespace) -> None:
     with about_input():
         learnt_from = coverage(split_of(series, config), series, config.lookback, config.horizon)
     if is_first:
-        print(learnt_from)
+        say(learnt_from)
     key = hashlib.sha256(f"{__version__} {series.fingerprint} {config}".encode()).hexdigest()[:12]
     states = out.with_name(out.name + ".checkpoint")  # the same command goes on where it was stopped
     show, step = Progress(series.unit), None
@@ -321,14 +317,14 @@ def fit(options: argparse.Namespace) -> None:
         | {"command_line": ["python", "-m", "stvlm", *sys.argv[1:]], "fixes": list(options.fix), "files": given},
     )
     shutil.rmtree(states, ignore_errors=True)
-    print(step.message)
+    say(step.message)
     score, anchor = show.error(step.best_val_mae), show.error(step.anchor_val_mae)
-    print(f"Validation MAE {score}, that of its anchor {anchor}; {step.seconds:.0f} s on {step.device}.")
+    say(f"Validation MAE {score}, that of its anchor {anchor}; {step.seconds:.0f} s on {step.device}.")
     scores = step.model.manifest["scores"]
     if "test_mae" in scores:
         held = ", ".join(f"{scores[f'test_coverage_{share}']:.0%} in the {share} % band" for share in (50, 80, 95))
-        print(f"Test MAE {show.error(scores['test_mae'])}, anchor {show.error(scores['anchor_test_mae'])}; readings held: {held}.")
-    print(f"The model is in {out}")
+        say(f"Test MAE {show.error(scores['test_mae'])}, anchor {show.error(scores['anchor_test_mae'])}; readings held: {held}.")
+    say(f"The model is in {out}")
 
 
 def forecast(options: argparse.Namespace) -> None:
@@ -345,7 +341,7 @@ def forecast(options: argparse.Namespace) -> None:
     with about_input():
         made = predict(model, window)
     write_forecast(made, options.out)
-    print(f"{window.horizon} steps x {made.network.n_sensors} sensors from {made.times[0]} on are in {options.out}")
+    say(f"{window.horizon} steps x {made.network.n_sensors} sensors from {made.times[0]} on are in {options.out}")
 
 
 def explain(options: argparse.Namespace) -> None:
@@ -373,7 +369,7 @@ def explain(options: argparse.Namespace) -> None:
         "view_attention": found.view_attention,
     }
     write_json(options.out, content)
-    print(f"What the forecast from {found.times[0]} on drew on is in {options.out}")
+    say(f"What the forecast from {found.times[0]} on drew on is in {options.out}")
 
 
 def backtest(options: argparse.Namespace) -> None:
@@ -396,7 +392,7 @@ def backtest(options: argparse.Namespace) -> None:
         split = Split.from_shares(series.n_steps, options.split)
         if options.few_shot is not None:
             split = few_shot(split, options.few_shot, series, options.lookback, options.horizon)
-        print(coverage(split, series, options.lookback, options.horizon))
+        say(coverage(split, series, options.lookback, options.horizon))
     with about_input(still=lambda: not stage.message):
         if options.hold_sensors is not None:
             from stvlm.cli.main import score_unseen
@@ -421,17 +417,17 @@ def backtest(options: argparse.Namespace) -> None:
             )
     named = {"protocol": options.protocol or options.preset} if terms else {}
     write_json(options.json, {"title": title_of(options)} | named | result | panel)
-    print(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    say(score_table(result).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     if terms:
         steps = tuple(step for step in terms.report_steps if step <= options.horizon)
         kind = "over all steps up to each" if terms.is_cumulative else "of that step alone"
-        print(f"\n{terms.title}; scores {kind}:")
+        say(f"\n{terms.title}; scores {kind}:")
         table = protocol_table(result, steps, terms.is_cumulative)
-        print(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4f}"))
+        say(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4f}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
     for row in panel.get("ablations", ()):
-        print(row["verdict"])
-    print(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
+        say(row["verdict"])
+    say(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
 
 
 def backbones(options: argparse.Namespace) -> None:
@@ -440,8 +436,8 @@ def backbones(options: argparse.Namespace) -> None:
 
     for info in available():
         size = f"{info.parameters / 1e6:,.1f} M parameters, {info.memory_mb:,} MB"
-        print(f"{info.name}  {'(here)' if info.is_here else '(not here)'}  {info.family}, {size}, {info.licence}")
-        print(f"    {info.title}" + (f". {info.cure}" if info.cure else ""))
+        say(f"{info.name}  {'(here)' if info.is_here else '(not here)'}  {info.family}, {size}, {info.licence}")
+        say(f"    {info.title}" + (f". {info.cure}" if info.cure else ""))
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""How the verbs of the command line write their results."""
+"""How the verbs of the command line write and print their results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+
+def say(text: object) -> None:
+    """Print a result; what it quotes of files and arguments cannot steer the terminal."""
+    print(harmless(text), flush=True)
+
+
+def complain(text: object) -> None:
+    """Print progress, or what is wrong, on stderr; otherwise as `say`."""
+    print(harmless(text), file=sys.stderr, flush=True)
+
+
+def harmless(text: object) -> str:
+    """A text without control characters, but for line ends and tabs."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(text))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -56,7 +71,7 @@ class Progress:
             words.append(f"validation MAE {self.error(step.val_mae)} (anchor {self.error(step.anchor_val_mae)})")
         if step.eta_seconds is not None and step.phase == "train":
             words.append(f"{step.eta_seconds:.0f} s left")
-        print("  ".join(words), file=sys.stderr, flush=True)
+        complain("  ".join(words))
 
     def error(self, value: float | None) -> str:
         """A score with its unit."""
@@ -82,4 +97,4 @@ class Stage:
         if not is_new and share < 1 and now - self._printed < 2:
             return
         self._printed = now
-        print(f"{share:4.0%}  {message}", file=sys.stderr, flush=True)
+        complain(f"{share:4.0%}  {message}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stvlm import __version__
+from stvlm.cli.outputs import harmless
 from stvlm.evaluation.ablation import ABLATIONS
 
 VERBS = {
@@ -45,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, harmless(f"{self.prog}: {message}\n"))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from stvlm.core.base_layer import BaseLayer
 from stvlm.core.series import SensorSeries
 from stvlm.model import backbone as backbones
 from stvlm.model.adapters import AdapterConfig
-from stvlm.runtime.json_settings import read_settings
+from stvlm.runtime.json_settings import check_folder, read_settings
 
 if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
@@ -42,8 +42,11 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings and manifest of a model folder, checked.
 
     Raises:
-        ValueError: as `read_settings` and `check_settings`.
+        ValueError: as `check_folder`, `read_settings` and `check_settings`.
     """
+    for part in (folder, folder / "backbone"):
+        if part.is_dir():
+            check_folder(part)
     stored = read_settings(folder / "config.json")
     check_settings(stored)
     for path in sorted((folder / "backbone").glob("*config.json")):

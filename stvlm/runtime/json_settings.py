@@ -1,4 +1,4 @@
-"""Settings out of a JSON file that nobody vouches for."""
+"""Settings out of a JSON file, and folders, that nobody vouches for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def read_settings(path: Path, what: str = "settings") -> dict[str, Any]:
         path: the file. what: it should hold.
 
     Raises:
-        ValueError: too large, nested too deep, or no object.
+        OSError: there is no such file. ValueError: no plain file, too large, nested too deep, or no object.
     """
+    _check_plain(path)
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} has {size >> 20} MiB; {what} have at most {MOST_BYTES >> 20}.")
@@ -28,3 +29,19 @@ def read_settings(path: Path, what: str = "settings") -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{path.name} holds no {what}.")
     return settings
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but files and folders: who opens a pipe or a device may wait for ever.
+
+    Raises:
+        OSError: there is no such folder. ValueError: naming what else it holds.
+    """
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            _check_plain(path)
+
+
+def _check_plain(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no plain file. Give a folder that holds files only.")

@@ -1,5 +1,6 @@
 """The command line: exit codes, one line per problem, the files that scripts of other people rely on."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -108,6 +109,32 @@ def test_what_cannot_be_trained_is_one_line_and_exit_code_2(more, words, small_f
     assert len(lines) == 1
     assert words in lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["something.txt"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "--sample", "irish_wind", "--model", "{evil}", "--out", "x.json"],
+        ["forecast", "--sample", "{evil}", "--model", "zero-shot", "--out", "x.csv"],
+        ["validate", "--sensors", "{evil}.csv", "--series", "{evil}.csv"],
+        ["fit", "--horizon", "{evil}", "--out", "x"],
+        ["{evil}"],
+        ["validate", "--{evil}"],
+    ],
+)
+def test_nothing_that_is_quoted_steers_the_terminal(arguments, capsys):
+    evil = "\x1b[2J\x1b]0;owned\x07\u202e\x9b"
+    with contextlib.suppress(SystemExit):
+        assert main([argument.format(evil=evil) for argument in arguments]) == 2
+    told = "".join(capsys.readouterr())
+    assert "owned" in told
+    assert not set(evil) & set(told) - set("[2J]0;owned")
+
+
+def test_every_line_of_the_command_line_goes_through_one_function_that_makes_it_harmless():
+    for path in (ROOT / "stvlm" / "cli").glob("*.py"):
+        prints = re.findall(r"(?<![\w.])print\(|sys\.std(?:out|err)\.write", path.read_text("utf-8"))
+        assert len(prints) == (2 if path.name == "outputs.py" else 0), path.name
 
 
 @pytest.mark.parametrize("verb", ["validate", "fit", "forecast", "explain", "backtest"])

@@ -1,8 +1,10 @@
 """A model folder from a stranger is loaded as it should be, or refused before it can take memory, run code or tell lies."""
 
 import json
+import os
 import pickle
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,20 @@ def _text_config(folder, **changed):
     settings(folder, "backbone/config.json", text_config=stated["text_config"] | changed)
 
 
+def _replaced(folder, file, make):
+    (folder / file).unlink()
+    make(folder / file)
+
+
+def _device(path):
+    path.symlink_to("/dev/zero")
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(path))  # the whole path may be too long for one
+
+
 def _input(folder, part, **changed):
     inputs = json.loads((folder / "config.json").read_text())["inputs"]
     settings(folder, "config.json", inputs=inputs | {part: inputs[part] | changed})
@@ -114,6 +130,14 @@ SPOILED = {
     "a template that calls": (lambda f: _input(f, "prompt", template="{{ range(10**9) }}"), "A call such as range"),
     "a template without end": (lambda f: _input(f, "prompt", template="{{ (" + "(" * 5000), "nested too deep"),
     "half a letter in the template": (lambda f: _input(f, "prompt", template="task: \ud800"), "half a letter"),
+    "a pipe as the manifest": (lambda f: _replaced(f, "manifest.json", os.mkfifo), "manifest.json is no plain file"),
+    "a pipe as the settings": (lambda f: _replaced(f, "config.json", os.mkfifo), "config.json is no plain file"),
+    "a pipe as the weights": (lambda f: _replaced(f, "model.safetensors", os.mkfifo), "model.safetensors is no plain file"),
+    "a pipe as the anchor": (lambda f: _replaced(f, "anchor.safetensors", os.mkfifo), "anchor.safetensors is no plain file"),
+    "a pipe as the tokenizer": (lambda f: _replaced(f, "backbone/tokenizer.json", os.mkfifo), "tokenizer.json is no plain file"),
+    "zeros without end as the anchor": (lambda f: _replaced(f, "anchor.json", _device), "anchor.json is no plain file"),
+    "zeros without end beside the rest": (lambda f: _device(f / "backbone" / "chat_template.jinja"), "is no plain file"),
+    "a socket as the settings": (lambda f: _replaced(f, "config.json", _socket), "config.json is no plain file"),
     "a setting that nobody knows": (lambda f: settings(f, "config.json", run="rm -rf"), "not a whole model folder"),
     "another format": (lambda f: settings(f, "config.json", format=99), "another format"),
     "a strategy that nobody knows": (lambda f: settings(f, "config.json", adapter={"strategy": "evil"}), "fine-tuning strategy"),

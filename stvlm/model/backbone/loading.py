@@ -31,6 +31,7 @@ from stvlm.model.backbone.decoder_vlm import Idefics3, Qwen2VL
 from stvlm.model.backbone.dual_encoder import DualEncoder, SingleStream
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, build_tiny, tiny_config
 from stvlm.model.backbone.vanilla import Plain, PlainConfig, PlainCore
+from stvlm.runtime.json_settings import check_folder
 from stvlm.runtime.settings import settings
 
 CLIP_MEAN, CLIP_SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -107,6 +108,8 @@ def _plain(name: str, n_layers: int | None, seed: int, card: Card) -> Backbone:
 def _read(source: str, name: str, n_layers: int | None, seed: int | None, card: Card) -> Backbone:
     """From a folder or hub name; with a seed the weights are drawn instead of read."""
     try:
+        if Path(source).is_dir():
+            check_folder(Path(source))
         config = _fetch(AutoConfig.from_pretrained, source)
         family = _family(config, name)
         _cut(config, n_layers)
@@ -306,6 +309,7 @@ def _own_folders() -> list[BackboneInfo]:
 
 def _of_folder(folder: Path) -> BackboneInfo:
     try:
+        check_folder(folder)
         family = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
         files = sorted(folder.glob("*.safetensors"))
         parameters = sum(_count_stored(file) for file in files)
