@@ -348,27 +348,11 @@ def explain(options: argparse.Namespace) -> None:
     """Write what a forecast drew on."""
     check_out(options.out)
     model, window = model_and_window(options)
-    from stvlm.core.forecast import MODALITIES
     from stvlm.inference.predict import explain as explain_window
 
     with about_input():
         found = explain_window(model, window)
-    content = {
-        "modalities": list(MODALITIES),
-        "modality_weights": found.modality_weights,
-        "image_bounds": found.image_bounds,
-        "image_attention": found.image_attention,
-        "tokens": found.tokens,
-        "text_attention": found.text_attention,
-        "deletion": found.deletion,
-        "sensors": found.network.ids,
-        "cutoff": str(found.times[0]),
-        "times": [str(moment) for moment in found.times],
-        "unit": found.unit,
-        "prompt": found.prompt,
-        "view_attention": found.view_attention,
-    }
-    write_json(options.out, content)
+    write_json(options.out, found.to_dict())
     say(f"What the forecast from {found.times[0]} on drew on is in {options.out}")
 
 

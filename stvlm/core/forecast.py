@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -135,6 +135,36 @@ class FusionExplanation:
     deletion: dict[str, np.ndarray]
     prompt: str = ""
     view_attention: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, as the command line writes them and the page offers them.
+
+        Returns:
+            `modalities`, then the fields above under their names, but the network as the ids of its `sensors`, and `cutoff`: the
+            first of the times, which are ISO 8601. Numbers to 7 decimals, None where a number is not finite.
+        """
+        return {
+            "modalities": list(MODALITIES),
+            "modality_weights": _plain(self.modality_weights),
+            "image_bounds": _plain(np.asarray(self.image_bounds)),
+            "image_attention": _plain(self.image_attention),
+            "tokens": list(self.tokens),
+            "text_attention": _plain(self.text_attention),
+            "deletion": {modality: _plain(change) for modality, change in self.deletion.items()},
+            "sensors": list(self.network.ids),
+            "cutoff": str(self.times[0]),
+            "times": [str(moment) for moment in self.times],
+            "unit": self.unit,
+            "prompt": self.prompt,
+            "view_attention": {view: _plain(share) for view, share in self.view_attention.items()},
+            "sensor_attention": _plain(self.sensor_attention),
+        }
+
+
+def _plain(numbers: np.ndarray) -> list[Any]:
+    plain = np.asarray(numbers, "f8").round(7).astype("object")
+    plain[~np.isfinite(numbers)] = None
+    return plain.tolist()
 
 
 def order_statistic(ordered: np.ndarray, level: float) -> float:

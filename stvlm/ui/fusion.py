@@ -51,20 +51,8 @@ def as_csv(explanation: FusionExplanation) -> str:
 
 
 def as_json(explanation: FusionExplanation) -> str:
-    """The same fields as `python -m stvlm explain` writes, and the sensors' ids."""
-    numbers = {name: np.asarray(getattr(explanation, name), "f8").round(6) for name in NUMBERS}
-    told = {name: _known(array) for name, array in numbers.items()}
-    told |= {"sensors": list(explanation.network.ids), "modalities": list(MODALITIES), "tokens": list(explanation.tokens)}
-    told |= {"image_bounds": list(explanation.image_bounds), "prompt": explanation.prompt, "unit": explanation.unit}
-    told |= {"deletion": {name: _known(np.asarray(change, "f8").round(6)) for name, change in explanation.deletion.items()}}
-    return json.dumps(told | {"times": [str(time) for time in explanation.times]}, ensure_ascii=False)
-
-
-NUMBERS = ("modality_weights", "image_attention", "text_attention", "sensor_attention")
-
-
-def _known(array: np.ndarray) -> list:
-    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    """The file that `stvlm explain` writes."""
+    return json.dumps(explanation.to_dict(), ensure_ascii=False, allow_nan=False)
 
 
 # The course of a fusion: what taking away changes from step to step, and how the shares go with the time of day.

@@ -8,11 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from stvlm.cli.main import main
-from tests.support.paths import ROOT
+from stvlm.inference.predict import explain
+from stvlm.io.read import read_tables
+from stvlm.quality.report import inspect
+from stvlm.ui import fusion
+from tests.support.paths import CHECKPOINTS, ROOT
 
 
 def data(files: tuple[Path, Path]) -> list[str]:
@@ -251,6 +256,21 @@ def test_an_explanation_has_the_keys_and_shapes_that_scripts_rely_on(model_folde
     assert set(found["deletion"]) == set(found["modalities"])
     assert all(len(change) == 3 and len(change[0]) == 6 for change in found["deletion"].values())
     assert (found["sensors"][0], found["cutoff"], found["unit"]) == ("01", "2024-03-10T08:00:00", "")
+
+
+def test_the_page_offers_the_very_files_that_the_command_line_writes(city_model, city_window, small_files, tmp_path):
+    out = tmp_path / "why.json"
+    model, cutoff = str(CHECKPOINTS / "synthetic_city"), str(city_window.series.times[city_window.cutoff])
+    assert main(["explain", "--model", model, "--sample", "synthetic_city", "--cutoff", cutoff, "--out", str(out)]) == 0
+    explanation = explain(city_model, city_window)
+    written, offered = json.loads(out.read_text()), json.loads(fusion.as_json(explanation))
+    assert offered == written
+    assert {"sensor_attention", "view_attention", "cutoff", "times", "prompt", "sensors"} <= set(written)
+    np.testing.assert_allclose(written["sensor_attention"], explanation.sensor_attention, atol=1e-7)
+    np.testing.assert_allclose(written["deletion"]["text"], explanation.deletion["text"], atol=1e-7)
+    report = tmp_path / "report.json"
+    assert main(["validate", *data(small_files), "--json", str(report)]) == 0
+    assert json.loads(inspect(read_tables(*small_files)).to_json()) == json.loads(report.read_text())
 
 
 def test_a_backtest_writes_the_scores_that_scripts_rely_on_and_prints_them(small_files, tmp_path, capsys):
