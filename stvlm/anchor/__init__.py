@@ -1,0 +1,1 @@
+"""The anchor: the statistical forecaster that every model departs from."""

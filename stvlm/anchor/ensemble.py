@@ -16,7 +16,7 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
 from stvlm.runtime.cache import Kept
 
-# A greedy choice of forecasts whose mean is nearest to the truth.
+# Greedy ensemble selection.
 
 
 def greedy_counts(rows: Sequence[np.ndarray], wanted: np.ndarray, rounds: int, enough: float, at_most: int) -> np.ndarray:

@@ -236,7 +236,7 @@ def _row_normalised(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.diags(1 / np.where(total > 1e-12, total, 1)) @ sparse.csr_matrix(matrix)
 
 
-# Scales on which skewed readings look symmetric: identity, root, logarithm.
+# Working scales, on which skewed readings look symmetric: identity, root, logarithm.
 
 FINE = 10.0  # roundings of the logarithm's shift that a sensor's readings must range over
 MOST = 50_000_000  # readings up to which others than identity are tried: they need the whole series anew

@@ -21,7 +21,7 @@ from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, since_block, thin
 
-# Blocks of the training part, each with the usual readings of the rest: what a training window may see.
+# Cross-fitting: a training window sees the seasonal profile of the other blocks.
 
 MAX_FOLDS = 8
 
@@ -64,7 +64,7 @@ def training_folds(anchor: Anchor, series: SensorSeries, split: Split) -> list[t
     return out
 
 
-# Forecasters tried on windows whose truth is known: what each was worth, which of them are kept, and how that is told.
+# Candidates, scored on windows whose truth is known.
 
 REPLAYED = 10  # windows that share no reading, at least
 SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes

@@ -176,7 +176,7 @@ def in_blocks(cutoffs: np.ndarray, view: Departures) -> Iterator[np.ndarray]:
         yield cutoffs[start : start + size]
 
 
-# Ridge regression by normal equations, one system for all steps ahead or one for each.
+# Ridge regression by normal equations: one system for all lead times, or one for each.
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the number of rows
 

@@ -112,7 +112,7 @@ def _refuse(what: str) -> None:
     raise ValueError(f"anchor.json: {what}.")
 
 
-# An anchor as files: numbers in anchor.safetensors, words in anchor.json.
+# Files: arrays in anchor.safetensors, settings in anchor.json.
 
 
 def save(anchor: Anchor, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Prediction intervals that hold what they promise."""

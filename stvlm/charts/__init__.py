@@ -1,0 +1,1 @@
+"""Figures and maps from data; returned, never shown here."""

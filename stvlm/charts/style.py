@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers can tell apart: scales, categories, light and dark theme."""
+"""Colours, themes and the common style of all figures."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def with_alpha(colour: str, alpha: float) -> str:
     return f"rgba({r}, {g}, {b}, {alpha:g})"
 
 
-# How every figure looks: theme, axes, what stands there when there is nothing to draw.
+# Theme and axes of figures; the message of an empty one.
 
 LEGEND_ABOVE = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0}
 

@@ -1,0 +1,1 @@
+"""The nouns: network, series, windows, forecast."""

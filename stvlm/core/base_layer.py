@@ -1,4 +1,4 @@
-"""What a network lies on and no reading can tell: the user's own lines and areas, and a grid such as elevation."""
+"""What a network lies on: lines, areas and grids of the user, and the bundled outlines of land."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stvlm.runtime.assets import asset
 if TYPE_CHECKING:
     import geopandas
 
-# Land of the earth from bundled files: what is dry and where borders run, with no network connection.
+# Bundled outlines of land, countries and states.
 
 WGS84 = 4326  # its EPSG code
 Bounds = tuple[float, float, float, float]  # west, south, east, north in degrees; may leave [-180, 180]

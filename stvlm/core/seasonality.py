@@ -1,4 +1,4 @@
-"""What is normal for a sensor at a time, and how far readings stray from it: seasonal profile and scale of the training part."""
+"""Seasonal profile and scale of a series, fitted on its training part, and detection of its seasons."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _harmonics(values: np.ndarray, seconds: np.ndarray, flat: np.ndarray) -> np.
     return table
 
 
-# Which seasons a network has: day, week or year, judged on the training part alone.
+# Detection of seasons: day, week or year, from the training part alone.
 
 DAY_MINUTES, WEEK_MINUTES, YEAR_MINUTES = 1440, 10080, 525600
 GAIN = 0.005  # share of the variance that a season must explain

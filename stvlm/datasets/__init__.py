@@ -1,0 +1,1 @@
+"""Networks that come with the program, well-known ones, and synthetic ones."""

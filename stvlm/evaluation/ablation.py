@@ -1,4 +1,4 @@
-"""The ablation panel: the full model and its variants, each trained anew on the same windows, and how sure the differences are."""
+"""The ablation panel: variants of the full model, each trained anew on the same windows, and how sure the differences are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stvlm.evaluation.metrics import SOURCE, Interval, paired_interval
 from stvlm.runtime.assets import PACKAGE
 from stvlm.runtime.subprocess import run_apart
 
-# One training of a variant: its errors on every test window, and what it cost.
+# One training of a variant: errors on every test window, and cost.
 
 TIMED_WINDOWS = 64
 
@@ -168,7 +168,7 @@ def rounded(values: np.ndarray) -> list[float]:
     return [float(f"{value:.7g}") for value in values]
 
 
-# What may be taken from the model, spoilt in it or exchanged, one thing at a time, and how that is said in words.
+# Variants: one part of the model removed, perturbed or exchanged.
 
 FULL = "full"
 RANDOM_BY_NATURE = ("tiny", "plain")  # backbones that have no weights to start from
@@ -264,7 +264,7 @@ def starting_point(config: Any) -> Any:
     return replace(config, tuning=tuning, learning_rate=config.learning_rate or default_rate(config.backbone), min_gain=-1.0)
 
 
-# From the trainings of an ablation panel to its rows: scores, differences with intervals, costs, and a verdict in plain words.
+# Summary: scores, differences with intervals, costs, a verdict in words.
 
 LEAST_BLOCKS = 5  # stretches of test windows with which an interval says anything
 COSTS = ("parameters", "trainable", "steps", "seconds", "seconds_per_step", "peak_mb", "start_mb", "peak_gpu_mb", "ms_per_window")

@@ -157,7 +157,7 @@ def _boosted(course: Course, seed: int) -> Contender:
 
 def _deep(name: str, course: Course, options: dict[str, Any], report: Report) -> Contender:
     """One training of a deep baseline."""
-    from stvlm.evaluation.baselines.deep_training import DeepConfig, fit_deep
+    from stvlm.evaluation.baselines.deep import DeepConfig, fit_deep
     from stvlm.training.fit import pick_device
 
     device = pick_device(options.get("device") or "auto")

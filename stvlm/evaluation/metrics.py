@@ -1,4 +1,4 @@
-"""How far forecasts are from the truth: scores over the observed cells, in the unit of the readings, added up in blocks."""
+"""Scores over the observed cells, in the unit of the readings, and paired intervals of their differences."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-# How sure a difference between two models is: an interval paired by seed and by stretches of test windows.
+# Paired block bootstrap of the difference between two models.
 
 DRAWS = 4000
 SOURCE = (

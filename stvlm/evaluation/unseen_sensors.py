@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
 
 
-# Some sensors of a network held out: which, and what is still known of them.
+# Hold-out: which sensors are hidden, and what is still known of them.
 
 KNOWN = ("facts", "links", "ground")  # of a sensor that was never read: its row of the sensor table, its links, what lies below it
 FEWEST = 5  # sensors that must be left to learn from

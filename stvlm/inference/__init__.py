@@ -1,0 +1,1 @@
+"""Forecasts, explanations and scenarios of a fitted model."""

@@ -16,8 +16,7 @@ from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.inference.predict import check_window, recent_calibrator, without_modality
-from stvlm.modalities.batch import InputBuilder
-from stvlm.modalities.perturb import check_perturbation
+from stvlm.modalities.batch import InputBuilder, check_perturbation
 from stvlm.modalities.text.facts import Names
 from stvlm.model.stvlm import STVLM
 

@@ -1,4 +1,4 @@
-"""Base layers from files that nobody vouches for: lines and areas of a GeoJSON, a grid of an ESRI ASCII file."""
+"""GeoJSON points, lines and areas, GeoParquet geometries and ESRI ASCII grids, read without GDAL."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-# Tables of places, GeoJSON points and the geometries of GeoParquet, without GDAL: plain numbers, known coordinates.
+# Sensor tables from GeoJSON points and GeoParquet geometries, without GDAL.
 
 POINT_BYTES = 41  # at most: four coordinates and an EWKB's system
 MARGIN = 15.0  # degrees beyond the area that a system is made for

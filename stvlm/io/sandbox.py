@@ -22,7 +22,7 @@ from stvlm.io.read import RawTables, read_tables
 from stvlm.io.source import InputError, Source, open_source, show
 from stvlm.runtime.subprocess import child_environment
 
-# Tables as read, handed from one process to another in plain files: numbers as arrays, words as JSON.
+# Tables travel between the processes in plain files: arrays and JSON.
 
 TABLES = ("sensors", "adjacency", "context")
 

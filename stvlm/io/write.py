@@ -1,4 +1,4 @@
-"""Forecasts as tables and files that others can open, and back."""
+"""Write forecasts and tables as files that other programs open: CSV, Parquet, GeoJSON, LaTeX, Markdown."""
 
 from __future__ import annotations
 

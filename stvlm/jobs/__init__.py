@@ -1,0 +1,1 @@
+"""Training runs: one folder and one worker process each."""

@@ -16,7 +16,7 @@ from stvlm.jobs.ray.backend import RayBackend
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, list_folders, read_status, run_folder
 from stvlm.runtime.atomic import write_atomic
 from stvlm.runtime.logs import note
-from stvlm.workspace.locks import changing
+from stvlm.workspace.paths import changing
 
 BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "ray": RayBackend}  # name → class
 

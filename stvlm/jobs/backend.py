@@ -17,7 +17,7 @@ from typing import Any
 
 from stvlm.jobs.run import RunError, RunSpec, RunStatus, check_quota, hold_room, make_run_id, read_all, read_status, run_folder
 from stvlm.runtime.atomic import write_atomic, write_folder
-from stvlm.workspace.locks import cannot_write, changing
+from stvlm.workspace.paths import cannot_write, changing
 
 SILENT_SECONDS = 30.0  # a worker shows a sign of life every second or two
 PATIENCE_SECONDS = 2.0  # with a worker that was asked to end; it ends itself before that

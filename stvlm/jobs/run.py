@@ -17,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 import stvlm
 from stvlm.runtime.logs import note
 from stvlm.runtime.settings import settings
-from stvlm.workspace.locks import size_of
-from stvlm.workspace.paths import workspace
+from stvlm.workspace.paths import size_of, workspace
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 WAITING_OR_WORKING = ("queued", "running", "cancelling")

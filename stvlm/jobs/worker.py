@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stvlm import __version__
+from stvlm.jobs import api
 from stvlm.jobs.api import read_rows
 from stvlm.jobs.backend import as_settings
-from stvlm.jobs.local import take_device
 from stvlm.jobs.run import RunSpec
 from stvlm.jobs.status_writer import Report
 from stvlm.runtime.atomic import write_atomic
@@ -30,6 +32,7 @@ KEPT = ("step", "phase", "loss", "val_mae", "anchor_val_mae", "best_val_mae", "s
 SHOWN = (*KEPT, "total", "eta_seconds", "message")  # of a FitStep, in the status
 
 Runner = Callable[[RunSpec, Path, str], Iterator[Any]]
+POLL_SECONDS, LONGEST_SECONDS = 0.3, 3.0  # between two looks at the queue: for the next in it, and for those far behind
 
 
 def fit_run(spec: RunSpec, folder: Path, device: str) -> Iterator[Any]:
@@ -152,6 +155,45 @@ def _terminated(*_: Any) -> None:
 def _number(value: Any) -> Any:
     """JSON has no NaN: what is not finite becomes null."""
     return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+def take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
+    """Wait until no earlier run waits for one of the devices, and one of them is free.
+
+    The lock belongs to the process: when it ends, however that happens, the device is free.
+
+    Args:
+        report: of the run, which is told its place. devices: those that it may get.
+
+    Returns:
+        The device, and its lock, held until the context is left or the process ends.
+
+    Raises:
+        Cancelled: meanwhile it was asked to end.
+    """
+    locks = workspace() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    while True:
+        report.check()
+        waiting, working = before(report.folder.name, devices)
+        for device in devices if waiting == 0 else ():
+            try:
+                return device, FileLock(locks / f"{re.sub(r'[^a-z0-9]', '-', device)}.lock").acquire(timeout=0)
+            except Timeout:
+                continue
+        ahead = waiting + working
+        report.update(ahead=ahead, message=f"Waits for {' or '.join(devices)}: {ahead} before it.")
+        time.sleep(min(POLL_SECONDS * max(ahead, 1), LONGEST_SECONDS))
+
+
+def before(run_id: str, devices: tuple[str, ...]) -> tuple[int, int]:
+    """How many runs go before this one on its devices: those that wait since longer, those at work."""
+    own = api.status(run_id)
+    others = [run for run in api.list_runs() if run.is_live and run.run_id != run_id and run.spec.backend == own.spec.backend]
+    rivals = [run for run in others if set(run.device.split(",")) & set(devices)]
+    waiting = [run for run in rivals if run.state == "queued"]
+    earlier = sum((run.queued, run.run_id) < (own.queued, own.run_id) for run in waiting)
+    return earlier, len(rivals) - len(waiting)
 
 
 if __name__ == "__main__":

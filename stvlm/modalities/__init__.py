@@ -1,0 +1,1 @@
+"""One window as images, prompt and series features."""

@@ -1,4 +1,4 @@
-"""One window → what the series token of each sensor is made of: its past, its seasons, the calendar, its place, the anchor."""
+"""One window → the features of each sensor's series token: past, seasons, calendar, location, anchor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stvlm.anchor.ridge import Member
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR
 from stvlm.core.series import SensorSeries
 
-# Features of series tokens in places that do not depend on the lookback, the horizon or the network: one layout for every network.
+# Shared layout: features in slots that do not depend on lookback, horizon or network.
 
 PAST = 48  # steps back that are seen one by one, whatever the lookback
 SPANS = (48, 96, 192, 384, 768)  # longer past as means between these

@@ -1,4 +1,4 @@
-"""The one door to peft: which weights of the backbone a training may change, and what suits the data at hand."""
+"""The one door to peft: fine-tuning strategies, and the allocation of ranks between adapters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from stvlm.core.forecast import MODALITIES
 from stvlm.model.backbone import Backbone
 
-# Low-rank parts that share one budget of ranks: what a part brings decides how much of the budget it keeps.
+# Rank allocation: low-rank adapters share one budget of ranks, moved by importance (AdaLoRA).
 
 SCALE = 8.0  # of a low-rank change: how far a step of the optimiser moves a singular value
 START = 1.5  # ranks at the start, as a multiple of those that the budget leaves

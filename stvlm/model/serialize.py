@@ -1,28 +1,25 @@
-"""A model folder may come from a stranger: its settings and the shapes of its weights are looked at before anything is built of them."""
+"""Save and load a model folder; settings and weight shapes of an untrusted one are checked before anything is built."""
 
 from __future__ import annotations
 
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from stvlm.anchor.ridge import Member
 from stvlm.core.base_layer import BaseLayer
 from stvlm.core.series import SensorSeries
 from stvlm.model import backbone as backbones
 from stvlm.model.adapters import AdapterConfig
 from stvlm.runtime.json_settings import check_folder, read_settings
-
-if TYPE_CHECKING:
-    from stvlm.model.stvlm import STVLM
-
 
 WEIGHTS = "model.safetensors"
 DEEPEST = 12
@@ -121,7 +118,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-# How a model lies in its folder: whole, or only what was trained beside the name of its pretrained base; never half a folder.
+# The model folder: the whole model, or only what was trained and the name of its pretrained base.
 
 
 def base_entry(backbone: backbones.Backbone, adapter: AdapterConfig) -> dict:
@@ -196,21 +193,23 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.before")
 
 
-# Whether a series is one that a model was trained for: its sensors, its steps, its unit, its base layer.
+# Compatibility of a model and a series.
 
 
-def check_series(model: STVLM, series: SensorSeries) -> None:
+def check_series(frame: Member, manifest: dict[str, Any], views: Collection[str], series: SensorSeries) -> None:
     """Refuse readings whose forecast would be a number of something else.
 
     Args:
-        model: with its manifest. series: to be forecast.
+        frame: the anchor member whose scale and profile the model works on.
+        manifest: of the model.
+        views: images that the model sees.
+        series: to be forecast.
 
     Raises:
         ValueError: other sensors than the model was trained on, steps of another length, another unit where both are named, or
             another base layer where the model sees one.
     """
-    frame, ids = model.anchor.frame, model.manifest.get("sensors")
-    n = len(frame.scale)
+    ids, n = manifest.get("sensors"), len(frame.scale)
     if series.network.n_sensors != n or (ids is not None and list(series.network.ids) != list(ids)):
         raise ValueError(f"This model was trained on another network ({n} sensors). Choose a model of this network, or train one.")
     step = frame.profile.step_seconds
@@ -219,13 +218,13 @@ def check_series(model: STVLM, series: SensorSeries) -> None:
             f"This model forecasts steps of {step / 60:g} minutes; these readings come every {series.step_seconds / 60:g} minutes. "
             "Bring them to its step, or train a model on them."
         )
-    unit = model.manifest.get("unit")
+    unit = manifest.get("unit")
     if unit and series.unit and series.unit != unit:
         raise ValueError(
             f"This model was trained on readings in {unit}; these are in {series.unit}. Convert them, or train a model on them."
         )
-    if "geography" in model.config.inputs.image.views and "base_layer" in model.manifest:
-        _check_base_layer(model.manifest["base_layer"], series.network.base_layer)
+    if "geography" in views and "base_layer" in manifest:
+        _check_base_layer(manifest["base_layer"], series.network.base_layer)
 
 
 def _check_base_layer(trained: dict[str, str] | None, given: BaseLayer | None) -> None:

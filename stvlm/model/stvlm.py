@@ -26,12 +26,10 @@ from stvlm.modalities.text.facts import Mention
 from stvlm.modalities.text.prompt import PromptConfig
 from stvlm.model import backbone as backbones
 from stvlm.model import serialize
-from stvlm.model import serialize as folders
 from stvlm.model.adapters import AdapterConfig, adapt
 from stvlm.model.block_attention import sensor_order
 from stvlm.model.fusion import FirstLayerFusion, FusionOutput, series_alone
 from stvlm.model.head import QuantileHead, departures_of_levels
-from stvlm.model.serialize import check_series
 
 FORMAT = 1
 GLIMPSE = 3  # places a side
@@ -190,9 +188,9 @@ class STVLM(nn.Module):
         """Batches of a series as this model must see them.
 
         Raises:
-            ValueError: a series that the model was not trained for (`check_series`), or one that lacks context columns.
+            ValueError: a series that the model was not trained for (`serialize.check_series`), or one that lacks context columns.
         """
-        check_series(self, series)
+        serialize.check_series(self.anchor.frame, self.manifest, self.config.inputs.image.views, series)
         return InputBuilder(series, self.anchor, self.config.inputs, self.backbone.count_tokens)
 
     def save(self, folder: Path, manifest: dict) -> None:
@@ -205,14 +203,14 @@ class STVLM(nn.Module):
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as name:
             work = Path(name) / "model"
             work.mkdir()
-            base = folders.base_entry(self.backbone, self.config.adapter)
+            base = serialize.base_entry(self.backbone, self.config.adapter)
             (work / "config.json").write_text(json.dumps({"format": FORMAT} | asdict(self.config) | base, indent=1))
             (work / "manifest.json").write_text(json.dumps(manifest | base, indent=1, default=str))
-            weights = folders.kept_weights(self, bool(base))
+            weights = serialize.kept_weights(self, bool(base))
             save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, work / "model.safetensors")
             anchor_files.save(self.anchor, work)
             self.backbone.save_config(work / "backbone")
-            folders.put(work, folder)
+            serialize.put(work, folder)
 
     @classmethod
     def load(cls, folder: Path, base: str | None = None) -> STVLM:
@@ -224,7 +222,7 @@ class STVLM(nn.Module):
         Raises:
             ValueError: not a model folder, a damaged one, one of another format, or one made on another pretrained backbone.
         """
-        folder = folders.find(Path(folder))
+        folder = serialize.find(Path(folder))
         try:
             stored, manifest = serialize.read_folder(folder)
             made_on = stored.pop("base", None)
@@ -237,9 +235,9 @@ class STVLM(nn.Module):
                 )
                 backbone = backbones.build_empty(folder / "backbone", config.backbone)
             else:
-                backbone = folders.load_base(folder, made_on, base or config.backbone, config.n_layers)
+                backbone = serialize.load_base(folder, made_on, base or config.backbone, config.n_layers)
             model = cls(config, anchor, backbone)
-            folders.fill(model, serialize.read_weights(folder), made_on is not None)
+            serialize.fill(model, serialize.read_weights(folder), made_on is not None)
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
             raise ValueError(f"{folder} is not a whole model folder of this version: {error}") from error
         model.manifest = manifest

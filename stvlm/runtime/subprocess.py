@@ -62,7 +62,7 @@ def _work(pipe: Connection, function: Callable[..., Any], arguments: tuple) -> N
         pipe.send(("failed", error))
 
 
-# A process that is this program again.
+# Environment of a subprocess that runs this package.
 
 ROOT = PACKAGE.parent
 

@@ -1,0 +1,1 @@
+"""Forecast requests of the app, queued and batched."""

@@ -1,4 +1,4 @@
-"""From sensors that are read to places that are not: ways to mix forecasts, chosen on sensors that are left out one fold at a time."""
+"""Forecasts at locations without a sensor: interpolation and kriging, chosen by leaving sensors out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stvlm.anchor.ensemble import Anchor
 
 
-# Who counts for how much at a place: inverse distances, kriging, links of the network, the mean of all.
+# Weights of the sensors at a location: inverse distance, kriging, adjacency, mean.
 
 CLOSEST = 0.05  # of the usual distance between sensors: nearer than that counts as that near
 DOUBT_REACH, DOUBT_NUGGET = 0.5, 0.1  # of the covariance by which the doubt of one place is compared to that of others

@@ -11,9 +11,8 @@ import torch
 from stvlm.anchor.fit import training_folds
 from stvlm.core.forecast import MODALITIES
 from stvlm.core.windows import Split, thin
-from stvlm.modalities.batch import InputBuilder, ModelInputs
+from stvlm.modalities.batch import InputBuilder, ModelInputs, check_perturbation
 from stvlm.modalities.image.views import ImageConfig
-from stvlm.modalities.perturb import check_perturbation
 from stvlm.modalities.text.facts import has_event
 from stvlm.model.adapters import RankBudget, orthogonality, parts, ranks
 from stvlm.model.grad_accumulation import backward, make_quick, retry_smaller_on_oom
@@ -22,7 +21,7 @@ from stvlm.model.losses import calibrated_spread, score_windows, shrunk, usual_s
 from stvlm.model.stvlm import FUSION_PLACES, STVLM, set_spread
 from stvlm.training import checkpoint as checkpoints
 
-# How long a training goes on, how fast, and what it must gain to be taken.
+# Schedule: number of steps, learning rate, gain needed for acceptance.
 
 ENOUGH = 50  # training windows that share no reading
 

@@ -19,8 +19,7 @@ from stvlm.charts.scale import fit_scale, with_unit
 from stvlm.core.windows import Window
 from stvlm.modalities.image.raster import SpatialRaster
 from stvlm.modalities.image.sensor_order import overlaps
-from stvlm.modalities.image.units import DEPARTURES, ChannelReading, needs_image, past_without, read_channel
-from stvlm.modalities.image.views import View
+from stvlm.modalities.image.views import DEPARTURES, ChannelReading, View, needs_image, past_without, read_channel
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
 from stvlm.ui.shell.i18n import format_number, format_short, t, told, translate_calendar

@@ -25,8 +25,7 @@ from stvlm.ui.shell.i18n import format_number, t
 from stvlm.workspace.paths import workspace
 
 if TYPE_CHECKING:
-    from stvlm.modalities.text.prompt import Prompt, PromptConfig
-    from stvlm.modalities.text.provenance import Origin
+    from stvlm.modalities.text.prompt import Origin, Prompt, PromptConfig
     from stvlm.modalities.text.template import TemplateError
 
 
@@ -220,7 +219,7 @@ def show_prompt(prompt: Prompt, window: Window, cut: Callable[[str], tuple[str, 
     Args:
         cut: how the model cuts a text into tokens.
     """
-    from stvlm.modalities.text.provenance import trace_numbers
+    from stvlm.modalities.text.prompt import trace_numbers
 
     origins = trace_numbers(prompt)
     used = min(prompt.tokens_used / max(prompt.budget, 1), 1.0)

@@ -177,7 +177,7 @@ def _sensors(network: SensorNetwork, change: Scenario, sensor: str) -> None:
 
 def _noise(can: scenarios.Abilities, change: Scenario) -> None:
     from stvlm.inference.scenario import MOST_NOISE
-    from stvlm.modalities.perturb import DISTURBANCES
+    from stvlm.modalities.batch import DISTURBANCES
 
     left, right = st.columns(2)
     with left:

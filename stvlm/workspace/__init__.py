@@ -1,0 +1,1 @@
+"""The folder of runs, uploads and networks: paths, locks, quotas."""

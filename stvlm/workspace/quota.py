@@ -12,8 +12,7 @@ from pathlib import Path
 from stvlm.io.source import InputError
 from stvlm.runtime.logs import note
 from stvlm.runtime.settings import settings
-from stvlm.workspace.locks import changing, size_of
-from stvlm.workspace.paths import WorkspaceError, workspace
+from stvlm.workspace.paths import WorkspaceError, changing, size_of, workspace
 
 UNUSED_SECONDS = 3600.0  # after which an upload of which no network was made may go; whoever still looks at it touches it
 PATIENCE_SECONDS = 120.0  # a large network is written in less

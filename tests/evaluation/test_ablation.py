@@ -27,7 +27,7 @@ from stvlm.evaluation.ablation import (
 )
 from stvlm.evaluation.metrics import mae, paired_interval
 from stvlm.inference.predict import predict_many
-from stvlm.modalities.perturb import DISTURBANCES
+from stvlm.modalities.batch import DISTURBANCES
 from stvlm.model.adapters import STRATEGIES
 from stvlm.runtime.subprocess import run_apart
 from stvlm.training.fit import fit

@@ -12,8 +12,18 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
 from stvlm.evaluation.baselines import DEEP
 from stvlm.evaluation.baselines.boosting import Calendar
-from stvlm.evaluation.baselines.deep_networks import Batches, DLinear, GraphWaveNet, diffuse, dilations, transitions
-from stvlm.evaluation.baselines.deep_training import DeepConfig, Recipe, fit_deep, make_network
+from stvlm.evaluation.baselines.deep import (
+    Batches,
+    DeepConfig,
+    DLinear,
+    GraphWaveNet,
+    Recipe,
+    diffuse,
+    dilations,
+    fit_deep,
+    make_network,
+    transitions,
+)
 
 CPU = torch.device("cpu")
 FAST = Recipe(5e-3, 0.0, 32)

@@ -6,8 +6,7 @@ import torch
 
 from stvlm.anchor.fit import fit_anchor
 from stvlm.core.windows import Split
-from stvlm.modalities.batch import InputBuilder, InputConfig
-from stvlm.modalities.perturb import CONSTANT_PROMPT, DISTURBANCES, foreign_cutoff, shuffled_sensors
+from stvlm.modalities.batch import CONSTANT_PROMPT, DISTURBANCES, InputBuilder, InputConfig, foreign_cutoff, shuffled_sensors
 from stvlm.training.trainer import FitConfig
 
 CUTOFFS = np.array([60, 150, 151, 300])

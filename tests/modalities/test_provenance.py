@@ -9,8 +9,7 @@ import pytest
 from stvlm.charts.figures.teaching import Mark, align, prompt_diff_html, prompt_links_html
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
-from stvlm.modalities.text.prompt import Prompt, PromptConfig, describe_window
-from stvlm.modalities.text.provenance import FIGURE, trace_numbers
+from stvlm.modalities.text.prompt import FIGURE, Prompt, PromptConfig, describe_window, trace_numbers
 
 WORDS = {"hint": "hint", "map": "map", "text": "text", "token": "token"}
 

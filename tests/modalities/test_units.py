@@ -15,8 +15,7 @@ from stvlm.charts.maps.player import images_player
 from stvlm.charts.scale import fit_scale
 from stvlm.core.windows import Window
 from stvlm.inference.predict import model_inputs
-from stvlm.modalities.image.units import needs_image, past_without, read_channel
-from stvlm.modalities.image.views import VIEWS, ImageConfig, build_raster
+from stvlm.modalities.image.views import VIEWS, ImageConfig, build_raster, needs_image, past_without, read_channel
 from stvlm.training.fit import FitConfig, fit
 
 

@@ -1,0 +1,1 @@
+"""Exports that need no server: static pictures, GIF, HTML report."""

@@ -1,4 +1,4 @@
-"""A map of a network as a still picture, with land, legend, scale bar and north."""
+"""Static exports: maps, images for a GIS, time plots, animated GIFs."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _colour_bar(legend: Legend, scale: Scale, place: tuple[float, float, float],
     return shapes
 
 
-# An image as a picture that a GIS puts in its place: PNG, world file and projection, in one archive.
+# Georeferenced images for a GIS: PNG, world file and projection in one archive.
 
 WGS84 = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
@@ -213,7 +213,7 @@ def georeferenced_zip(array: np.ndarray, bounds: Bounds, scale: Scale, name: str
     return buffer.getvalue()
 
 
-# One sensor's past, truth and forecast with its bands as a still picture.
+# Static time plot: past, observed, forecast and prediction intervals.
 
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 58.0, 44.0  # pixels around the axes
 BAND_OPACITY = {0.95: 0.14, 0.8: 0.22, 0.5: 0.34}
@@ -366,7 +366,7 @@ def _key(looks: list[tuple], forecast: Forecast, colours: Theme) -> list[Area | 
     return shapes
 
 
-# A forecast played over time as an animated GIF, which any slide or message shows without this program.
+# Animated GIF of a forecast.
 
 MOST_FRAMES = 96
 

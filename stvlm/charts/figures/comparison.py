@@ -1,4 +1,4 @@
-"""Models beside each other: what each part is worth, the error by step, and how little data suffices."""
+"""Figures that compare models: ablations, error by lead time, few-shot, two forecasts of one window."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _time_axis(step_minutes: float | None, labels: Labels) -> tuple[str, float]:
     return labels.minutes, step_minutes
 
 
-# Where a training put its low-rank adapters' ranks: by layer and by modality, over its steps.
+# Ranks of the adapters, by layer and by modality, over the steps of a training.
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def rank_table(rows: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(table).drop_duplicates(ignore_index=True)
 
 
-# Two forecasts of one window beside each other: over time, and their difference on the map.
+# Two forecasts of one window: over time, and their difference on the map.
 
 BAND = 0.8  # share of readings that the bands shown should hold
 LEAST_SHARE = 0.02  # of the forecast's own spread: a smaller difference is drawn pale

@@ -1,4 +1,4 @@
-"""What a forecast drew on: shares of the modalities, words of the prompt, and what deleting them changes."""
+"""Figures of a fusion: weights of the modalities, attention to the prompt, effect of deletion, ternary legend."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     return np.where(count > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
 
 
-# Three shares as one colour, and the triangle that tells which colour is which mixture.
+# Three fusion weights as one colour, and the ternary legend.
 
 LEAST_SPAN = 0.1  # of all: shares that differ by less than that look alike
 FIELDS = 10  # along a side of the legend

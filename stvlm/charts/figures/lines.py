@@ -299,7 +299,7 @@ def baseline_colours(count: int) -> list[str]:
     return [others[i % len(others)] for i in range(count)]
 
 
-# Several sensors together over time: their mean, and from the lowest to the highest of them.
+# A group of sensors: mean and range.
 
 
 def group_lines(

@@ -1,0 +1,1 @@
+"""Folium maps that ask no other host for anything."""

@@ -330,7 +330,7 @@ def _band_texts(forecast: Forecast, step: int, decimals: int, words: Wording) ->
     )
 
 
-# Maps of what became of a forecast, and of the alarms that it raises.
+# Maps of residuals and of alarms.
 
 
 def residual_map(

@@ -1,6 +1,6 @@
 """The backend of a Ray cluster that is there already: each run is a job of its Jobs API and works in a copy of the run's folder.
 
-The folder and its copy meet in the storage (`stvlm.jobs.ray.storage`); `stvlm.jobs.ray.node` keeps them alike from the cluster's side. Which
+The folder and its copy meet in the storage (`storage.py`); `node.py` keeps them alike from the side of the cluster. Which
 job works on a run stands in attempt.json: an older one sees there that it is no longer wanted, and ends.
 """
 

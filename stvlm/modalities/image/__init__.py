@@ -1,0 +1,1 @@
+"""Georeferenced images of a window."""

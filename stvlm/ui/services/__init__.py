@@ -1,0 +1,1 @@
+"""Networks, uploads and forecasters of the pages, cached."""

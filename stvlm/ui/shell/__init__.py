@@ -1,0 +1,1 @@
+"""Layout, view state, translation and inputs that all pages share."""
