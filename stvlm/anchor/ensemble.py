@@ -14,7 +14,7 @@ from stvlm.anchor.history_predictors import PLAIN, Recall
 from stvlm.anchor.ridge import Member, forecast_together
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 
 # Greedy ensemble selection.
 
@@ -105,7 +105,7 @@ class Anchor:
     floor: float | None = None
     choice: dict = field(default_factory=dict)
     replay: Replay | None = None
-    _kept: Kept = field(default_factory=lambda: Kept(SHARES_KEPT), init=False, repr=False)
+    _kept: LRUCache = field(default_factory=lambda: LRUCache(SHARES_KEPT), init=False, repr=False)
 
     @property
     def frame(self) -> Member:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from stvlm.core.network import SensorNetwork
 from stvlm.core.seasonality import CLIP, ROUNDING, SeasonalProfile
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 
 RECENT = 8  # steps of the neighbours' and the network's mean
 DIRECTION_STEPS = 3
@@ -76,7 +76,7 @@ class Neighbourhood:
         return _stacked([_row_normalised(closeness.T.tocsr()), _row_normalised(closeness)])
 
 
-_NEIGHBOURHOODS = Kept(NETWORKS, NETWORK_BYTES)
+_NEIGHBOURHOODS = LRUCache(NETWORKS, NETWORK_BYTES)
 
 
 @dataclass(frozen=True, eq=False)

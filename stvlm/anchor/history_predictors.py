@@ -17,7 +17,7 @@ from stvlm.anchor.climatology import Memory, Past, carried, mean_seen, remember
 from stvlm.anchor.features import Transform, candidates
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR
 from stvlm.core.series import SensorSeries
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 
 NUGGET = 0.02  # of the variance: readings are not exact
 MOST_LAGS = 60  # of the recent past in one prediction
@@ -59,8 +59,8 @@ class Rule:
 
 
 PLAIN = Rule("repeat")
-_MEMORIES = Kept(MEMORIES, MEMORY_BYTES)
-_WEIGHTS = Kept(WEIGHTS)  # of a few kilobytes each
+_MEMORIES = LRUCache(MEMORIES, MEMORY_BYTES)
+_WEIGHTS = LRUCache(WEIGHTS)  # of a few kilobytes each
 
 
 @dataclass(frozen=True, eq=False)

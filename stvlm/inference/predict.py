@@ -23,14 +23,14 @@ from stvlm.model.fusion import series_alone
 from stvlm.model.grad_accumulation import retry_smaller_on_oom
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 from stvlm.runtime.memory import forecast_bytes, need
 
 # Windows that are forecast again to learn how wide the bands of one forecast must be: one every H / RECENT_PER_HORIZON steps, so many
 # of them, and so many cells where the network has to run.
 RECENT_WINDOWS, RECENT_CELLS, RECENT_PER_HORIZON = 32, 40_000, 6
 FORECASTS, FORECAST_BYTES = 512, 200_000_000  # kept of each model: the next cutoff asks for most of them again
-_FORECASTS: WeakKeyDictionary[STVLM, Kept] = WeakKeyDictionary()
+_FORECASTS: WeakKeyDictionary[STVLM, LRUCache] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +138,9 @@ def _forecasts(model: STVLM, series: SensorSeries, cutoffs: Sequence[int], build
     return _kept_of(model).get_many([(state, cutoff) for cutoff in cutoffs], make)
 
 
-def _kept_of(model: STVLM) -> Kept:
+def _kept_of(model: STVLM) -> LRUCache:
     """Forecasts (Q, H, N) of a model by its state and the cutoff, as long as there is that model."""
-    return _FORECASTS.setdefault(model, Kept(FORECASTS, FORECAST_BYTES))
+    return _FORECASTS.setdefault(model, LRUCache(FORECASTS, FORECAST_BYTES))
 
 
 def _state(model: STVLM, series: SensorSeries) -> Hashable:

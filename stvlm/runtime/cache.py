@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 
-class Kept:
+class LRUCache:
     """Results by key, the latest used of them; safe where several threads ask.
 
     Args:
@@ -19,9 +19,9 @@ class Kept:
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._at_most, self._most_bytes, self._lock = at_most, most_bytes, Lock()
 
-    def __reduce__(self) -> tuple[type[Kept], tuple[int, int | None]]:
+    def __reduce__(self) -> tuple[type[LRUCache], tuple[int, int | None]]:
         """Another process begins with nothing kept: what is kept can be made again, and a lock cannot travel."""
-        return Kept, (self._at_most, self._most_bytes)
+        return LRUCache, (self._at_most, self._most_bytes)
 
     def _is_full(self) -> bool:
         if self._most_bytes is not None and sum(one.nbytes for one in self._results.values()) > self._most_bytes:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 from stvlm.runtime.subprocess import child_environment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ T = TypeVar("T")
 LONG_SECONDS = 0.5  # to wait; then a second process is worth its memory
 PATIENCE_SECONDS = 120.0  # for one answer
 UNSENDABLE = (TypeError, AttributeError, RecursionError)  # what a copy for another process may fail with
-_MODELS = Kept(64)  # by the data that they were told
+_MODELS = LRUCache(64)  # by the data that they were told
 
 
 class Beside:

@@ -19,7 +19,7 @@ from stvlm.model.head import MEDIAN
 from stvlm.model.losses import calibrated_spread, shrunk
 from stvlm.model.pretrained import BUNDLED, SharedWeights, places_of, with_shared_weights
 from stvlm.model.stvlm import STVLM, set_spread
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 from stvlm.training.fit import FitConfig, make_model
 from stvlm.training.trainer import SHRINKAGES
 
@@ -28,7 +28,7 @@ BAND_CELLS, BAND_WINDOWS = 60_000, 16  # windows times sensors that bands are le
 FRESH = 5  # of so many parts of the past, the last one is replayed
 CELLS = 15_000  # windows times sensors that are replayed with the network, at most
 FEWEST_WINDOWS = 8  # that say what the network is worth
-_CORES = Kept(1)  # the weights that models share
+_CORES = LRUCache(1)  # the weights that models share
 KNOWN = 0.2  # share of the sensors from which on a network is one that the weights were trained on
 
 

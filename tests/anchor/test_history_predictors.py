@@ -16,7 +16,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.seasonality import DAY, WEEK
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 
 HOUR = 3600
 
@@ -255,7 +255,7 @@ def test_a_sensor_that_has_just_begun_is_not_held_within_its_first_readings():
 
 
 def test_what_is_kept_stays_within_its_number_and_its_bytes():
-    kept, made_of = Kept(3, 100), []
+    kept, made_of = LRUCache(3, 100), []
     for key in (0, 1, 0, 2, 0):
         kept.get(key, lambda key=key: made_of.append(key) or np.zeros(40, "u1"))
     assert made_of == [0, 1, 2]  # the third of 40 bytes sent away 1, the longest unused
@@ -265,7 +265,7 @@ def test_what_is_kept_stays_within_its_number_and_its_bytes():
 
 
 def test_what_is_missing_is_made_together_and_what_was_kept_is_not_made_again():
-    kept, asked = Kept(3), []
+    kept, asked = LRUCache(3), []
     make = lambda keys: asked.append(keys) or [10 * key for key in keys]  # noqa: E731
     assert kept.get_many([1, 2, 1], make) == [10, 20, 10]
     assert kept.get_many([2, 3, 1, 4], make) == [20, 30, 10, 40]

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from stvlm.model.block_attention import attend_in_blocks
-from stvlm.runtime.cache import Kept
+from stvlm.runtime.cache import LRUCache
 
 HALF = (0.5, 0.5, 0.5)
 CARD = "card.json"  # beside config.json in the folder of a saved model
@@ -109,7 +109,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.core, self.tokenizer, self.name, self.card = core, tokenizer, name, card
         self.is_checkpointing = False
-        self._ids, self._texts = Kept(TEXTS_KEPT), Kept(TEXTS_KEPT)  # prompts come again in training
+        self._ids, self._texts = LRUCache(TEXTS_KEPT), LRUCache(TEXTS_KEPT)  # prompts come again in training
 
     # ── what a family says of itself ────────────────────────────────────────────────────────────────────────────────
 
