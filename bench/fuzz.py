@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stvlm.evaluation.result_files import read_result
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.source import InputError
 from stvlm.modalities.text.template import DEFAULT_TEMPLATE, TemplateError, render_template
 from stvlm.quality import report
@@ -158,7 +158,7 @@ def read(role: str, name: str, content: bytes) -> None:
             raise InputError(str(error)) from None
         return
     given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | {role: (name, content)}
-    raw = read_tables(**given, start="2020-01-01", step_minutes=60.0)
+    raw = read_tables(InputFiles(**given, start="2020-01-01", step_minutes=60.0))
     report.inspect(raw)
     report.to_series(raw).fingerprint.encode()
 

@@ -54,7 +54,9 @@ def load_tables(options: argparse.Namespace) -> RawTables:
 
         given = options.series, options.sensors, options.adjacency, options.fix
         return read_preset(options.preset, *given, context=options.context, **below)
-    raw = report.read_tables(*files(options), start=options.start, step_minutes=options.step_minutes, **below)
+    from stvlm.io.read import InputFiles
+
+    raw = report.read_tables(InputFiles(*files(options), start=options.start, step_minutes=options.step_minutes, **below))
     return report.apply_fixes(raw, options.fix)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stvlm.core.series import SensorSeries
 from stvlm.datasets.presets import PRESETS, read_preset, usual_files
-from stvlm.io.read import RawTables, read_tables
+from stvlm.io.read import InputFiles, RawTables, read_tables
 from stvlm.io.source import InputError, open_source, read_json, show
 from stvlm.quality.errors import find_errors
 from stvlm.quality.fixes import apply_fixes
@@ -138,7 +138,7 @@ def open_dataset(folder: Path, dataset: Dataset) -> tuple[SensorSeries, tuple[st
         if series is None:
             raise InputError(f"there is no {' or '.join(SERIES)} in {place}.")
         adjacency = place / "adjacency.csv"
-        raw = read_tables(place / "sensors.csv", series, adjacency if adjacency.is_file() else None, beside)
+        raw = read_tables(InputFiles(place / "sensors.csv", series, adjacency if adjacency.is_file() else None, beside))
         raw, notes = _mended(raw, dataset)
     words = dataset.quantity, dataset.unit, dataset.known_ahead, dataset.timezone or None
     made = to_series(raw, *words)

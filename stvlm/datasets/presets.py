@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components, shortest_path
 from stvlm.core.network import EARTH_RADIUS_KM
 from stvlm.io.adjacency import DISTANCES, FROM, TO
 from stvlm.io.hdf5_npz import read_npz
-from stvlm.io.read import RawTables, read_tables
+from stvlm.io.read import InputFiles, RawTables, read_tables
 from stvlm.io.source import InputError, Source, open_source, show
 from stvlm.io.table import open_table, to_text
 from stvlm.quality.fixes import apply_fixes
@@ -138,7 +138,7 @@ def read_preset(
         sensors, notes = lay_out(distances, columns, order)
     else:
         sensors = _headed(sensors, "sensor_id,lat,lon")
-    raw = read_tables(sensors, series, distances, start=preset.start or None, step_minutes=preset.step_minutes, **more)
+    raw = read_tables(InputFiles(sensors, series, distances, start=preset.start or None, step_minutes=preset.step_minutes, **more))
     rows, columns = raw.readings.shape
     if (rows, columns) != (preset.steps, preset.sensors):
         notes += (f"{name}: {columns} sensors x {rows} steps; the usual file has {preset.sensors} x {preset.steps}.",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stvlm.core.series import SensorSeries
+from stvlm.io.read import InputFiles
 from stvlm.io.source import InputError
 from stvlm.quality.report import load
 from stvlm.runtime.assets import asset
@@ -112,9 +113,7 @@ def load_sample(name: str) -> SensorSeries:
     folder = FOLDER / name
     weather = folder / "weather.csv"
     return load(
-        folder / "sensors.csv",
-        folder / "series.csv.gz",
-        context=weather if weather.is_file() else None,
+        InputFiles(folder / "sensors.csv", folder / "series.csv.gz", context=weather if weather.is_file() else None),
         quantity=sample.quantity,
         unit=sample.unit,
         known_ahead=sample.known_ahead,

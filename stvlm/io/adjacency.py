@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from stvlm.io.source import InputError, SourceFile, show
+from stvlm.io.source import InputError, Source, SourceFile, open_source, show
 from stvlm.io.table import Table, check_columns, open_table, parse_numbers, to_text
 from stvlm.io.text import tidy_column_of_names
 
@@ -19,7 +19,7 @@ WEIGHTS = ("weight", "w", "closeness", "similarity")
 DISTANCES = ("distance", "dist", "distance_km", "distance_m", "length", "cost")
 
 
-def read_adjacency(file: SourceFile, ids: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_adjacency(source: Source, ids: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Closeness between sensors.
 
     A column of distances becomes closeness exp(-(distance / s)²), s = the standard deviation of all distances.
@@ -34,6 +34,7 @@ def read_adjacency(file: SourceFile, ids: tuple[str, ...]) -> tuple[pd.DataFrame
     Raises:
         InputError: neither a matrix nor an edge list, a cell that is no number or negative, or no sensor of the table.
     """
+    file = open_source(source)
     table = open_table(file, has_header=False)
     plain = {c.lower(): c for c in reversed(table.columns)}
     start, end = (next((plain[w] for w in words if w in plain), None) for words in (FROM, TO))

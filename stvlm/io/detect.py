@@ -20,8 +20,32 @@ ROLES = {  # -> what a file of it holds
     "base_layer": "lines and areas",
     "grid": "a grid",
 }
+IN_NAMES = {  # -> words in the name of such a file
+    "sensors": r"sensor|station|location|node|site|stop",
+    "adjacency": r"adj|edge|link|distance|graph",
+    "context": r"context|weather|holiday|incident|event",
+    "series": r"reading|series|value|data|flow|speed",
+}
 HEAD_ROWS = 50  # of a table that are looked at
 SHAPES = re.compile(rb'"type"\s*:\s*"(Multi)?(LineString|Polygon)"')
+
+
+def guess_role(name: str, content: bytes) -> str:
+    """What an upload most likely is, by its first line, else by its name: nothing of it is parsed, and the user may say otherwise."""
+    suffix = Path(name.lower()).suffix
+    if suffix == ".asc":
+        return "grid"
+    if KINDS.get(suffix) == "JSON":
+        return "base_layer" if SHAPES.search(content) else "sensors"
+    if KINDS.get(suffix) in ("HDF5", "zip"):
+        return "series"
+    head = content[:2000].decode("utf-8", errors="replace").split("\n")[0].lower()
+    columns = [column.strip(' "\r') for column in re.split(r"[,;\t]", head)]
+    if recognise(columns, "lat") and recognise(columns, "lon"):
+        return "sensors"
+    if {*columns} & {*FROM} and {*columns} & {*TO}:
+        return "adjacency"
+    return next((role for role, words in IN_NAMES.items() if re.search(words, name.lower())), "series")
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import pandas as pd
 from stvlm.core.base_layer import BaseLayer
 from stvlm.io.adjacency import read_adjacency
 from stvlm.io.columns import SPELLINGS, Said, find_columns
+from stvlm.io.detect import ROLES
 from stvlm.io.geojson import read_base_layer
 from stvlm.io.hdf5_npz import read_h5, read_npz
 from stvlm.io.source import MOST_FACTS, InputError, Source, SourceFile, open_source, show
@@ -22,7 +23,7 @@ from stvlm.io.timestamps import Clock, is_newest_first, parse_times
 from stvlm.io.write import read_forecast, write_forecast
 
 MOST_EMPTY, SMALL = 64, 40_000_000  # a long table may become so many cells per row of it, once they are not few
-__all__ = ["InputError", "RawTables", "Source", "read_forecast", "read_tables", "write_forecast"]
+__all__ = ["InputError", "InputFiles", "RawTables", "Source", "read_forecast", "read_tables", "write_forecast"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,32 +57,43 @@ class RawTables:
     context_clock: str = ""
 
 
-def read_tables(
-    sensors: Source,
-    series: Source,
-    adjacency: Source | None = None,
-    context: Source | None = None,
-    *,
-    start: str | None = None,
-    step_minutes: float | None = None,
-    base_layer: Source | None = None,
-    grid: Source | None = None,
-    grid_unit: str = "",
-    columns: Mapping[str, Said] | None = None,
-) -> RawTables:
-    """Read a sensor table and a readings table, and what there is beside them.
+@dataclass(frozen=True)
+class InputFiles:
+    """The files of one network, each a path or (file name, bytes), and what cannot be read from them.
 
-    Args:
-        sensors, series, adjacency, context: paths, or (file name, bytes) of uploads.
-        start, step_minutes: time of the first reading and minutes between two, for files without times (.npz).
+    Attributes:
+        sensors, series: the sensor table and the readings.
+        adjacency, context: who is near whom, and facts that are no reading.
         base_layer, grid, grid_unit: as in `read_base_layer`.
+        start, step_minutes: time of the first reading and minutes between two, for files without times (.npz).
         columns: "sensors", "series", "context" -> our word -> the column that it is in the file; see `find_columns`.
+    """
+
+    sensors: Source
+    series: Source
+    adjacency: Source | None = None
+    context: Source | None = None
+    base_layer: Source | None = None
+    grid: Source | None = None
+    grid_unit: str = ""
+    start: str | None = None
+    step_minutes: float | None = None
+    columns: Mapping[str, Said] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Role -> file, of those that are given."""
+        return {role: source for role in ROLES if (source := getattr(self, role)) is not None}
+
+
+def read_tables(files: InputFiles) -> RawTables:
+    """Read a sensor table and a readings table, and what there is beside them.
 
     Raises:
         InputError: one line for each file that cannot be read.
     """
     problems: list[str] = []
-    said = columns or {}
+    said = files.columns
 
     def attempt(read: Callable, *args: object) -> Any:
         try:
@@ -90,23 +102,25 @@ def read_tables(
             problems.extend(error.problems)
             return None
 
-    places = attempt(_read_sensors, sensors, said.get("sensors"))
+    places = attempt(_read_sensors, files.sensors, said.get("sensors"))
     ids = () if places is None else tuple(places[0]["sensor_id"])
-    readings = attempt(_read_readings, series, ids, start, step_minutes, said.get("series"))
-    edges = attempt(lambda: read_adjacency(open_source(adjacency), ids)) if adjacency is not None and ids else None
-    facts = attempt(_read_context, context, said.get("context")) if context is not None else None
-    if facts is not None and readings is not None:
-        facts = attempt(_same_clock, facts, readings[1], _name(context))
-    layer = attempt(read_base_layer, base_layer, grid, grid_unit)
+    readings = attempt(_read_readings, files.series, ids, files.start, files.step_minutes, said.get("series"))
+    edges = facts = None
+    if files.adjacency is not None and ids:
+        edges = attempt(read_adjacency, files.adjacency, ids)
+    if files.context is not None:
+        facts = attempt(_read_context, files.context, said.get("context"))
+        if facts is not None and readings is not None:
+            facts = attempt(_same_clock, facts, readings[1], _name(files.context))
+    layer = attempt(read_base_layer, files.base_layer, files.grid, files.grid_unit)
     if problems or places is None or readings is None:
         raise InputError(problems)
-    given = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context}
-    given |= {"base_layer": base_layer, "grid": grid}
-    below = () if layer is None else (f"{_name(base_layer or grid)}: read as base layer, {layer.summary}.",)
+    names = {role: _name(source) for role, source in files.sources.items()}
+    below = () if layer is None else (f"{names.get('base_layer') or names['grid']}: read as base layer, {layer.summary}.",)
     return RawTables(
         sensors=places[0],
         readings=readings[0],
-        names={role: _name(source) for role, source in given.items() if source is not None},
+        names=names,
         notes=places[1] + readings[1].notes + (edges[1] if edges else ()) + (facts[1].notes if facts else ()) + below,
         adjacency=edges[0] if edges else None,
         context=facts[0] if facts else None,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,8 @@ import pandas as pd
 
 from stvlm.core.base_layer import BaseLayer
 from stvlm.io.columns import WORDS, Header, read_header
-from stvlm.io.read import RawTables, read_tables
+from stvlm.io.detect import ROLES
+from stvlm.io.read import InputFiles, RawTables, read_tables
 from stvlm.io.source import InputError, Source, open_source, show
 from stvlm.runtime.subprocess import child_environment
 
@@ -89,36 +90,23 @@ LARGE = 1 << 20  # bytes of any other file that is read apart; a smaller one tak
 POLITE = 10  # how far the reading stands back behind those who look at pages
 MOST_BYTES = 3 << 30  # of memory, libraries included
 MOST_SECONDS = 300
-FILES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
 HEADER = "header.json"
 T = TypeVar("T")
 
 
-def read_uploads(
-    sensors: Source,
-    series: Source,
-    adjacency: Source | None = None,
-    context: Source | None = None,
-    *,
-    seconds: float = MOST_SECONDS,
-    most_bytes: int = MOST_BYTES,
-    **more: Any,
-) -> RawTables:
+def read_uploads(files: InputFiles, *, seconds: float = MOST_SECONDS, most_bytes: int = MOST_BYTES) -> RawTables:
     """`read_tables`, apart where a file is binary, packed or large.
 
     Args:
-        sensors, series, adjacency, context, more: as in `read_tables`.
-        seconds, most_bytes: time and memory that the reading may take.
+        files: as in `read_tables`. seconds, most_bytes: time and memory that the reading may take.
 
     Raises:
         InputError: one line for each file that cannot be read within them.
     """
-    given: dict[str, Any] = {"sensors": sensors, "series": series, "adjacency": adjacency, "context": context} | more
-    if not any(_is_risky(given.get(role)) for role in FILES):
-        return read_tables(**given)
-    files = {role: source for role in FILES if (source := given.get(role)) is not None}
-    words = {name: value for name, value in given.items() if name not in FILES}
-    return _apart(files, {"words": words}, take, seconds, most_bytes)
+    if not any(_is_risky(source) for source in files.sources.values()):
+        return read_tables(files)
+    words = {f.name: getattr(files, f.name) for f in fields(files) if f.name not in ROLES}
+    return _apart(files.sources, {"words": words}, take, seconds, most_bytes)
 
 
 def look_at_header(
@@ -207,7 +195,7 @@ def _answer(folder: Path, most_bytes: int) -> int:
             header = read_header(files[role], role, request["said"])
             (folder / HEADER).write_text(json.dumps(asdict(header) if header else None), encoding="utf-8")
         else:
-            put(read_tables(**{"adjacency": None, "context": None} | files, **request["words"]), folder)
+            put(read_tables(InputFiles(**files, **request["words"])), folder)
     except InputError as error:
         (folder / "problems.json").write_text(json.dumps(error.problems), encoding="utf-8")
         return 2

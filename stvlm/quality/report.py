@@ -14,8 +14,8 @@ import pandas as pd
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.io.adjacency import to_matrix
-from stvlm.io.read import RawTables, read_tables
-from stvlm.io.source import InputError, Source, show
+from stvlm.io.read import InputFiles, RawTables, read_tables
+from stvlm.io.source import InputError, show
 from stvlm.io.write import table_csv
 from stvlm.quality.errors import Problem, find_errors, usual_step, words_for
 from stvlm.quality.fixes import FIXES, Fix, apply_fixes
@@ -196,39 +196,20 @@ def to_series(
 
 
 def load(
-    sensors: Source,
-    series: Source,
-    adjacency: Source | None = None,
-    context: Source | None = None,
+    files: InputFiles,
+    *,
     fixes: Iterable[str] = (),
     quantity: str = "reading",
     unit: str = "",
     known_ahead: Iterable[str] = (),
     timezone: str | None = None,
-    *,
-    start: str | None = None,
-    step_minutes: float | None = None,
-    base_layer: Source | None = None,
-    grid: Source | None = None,
-    grid_unit: str = "",
 ) -> SensorSeries:
     """Read, mend and make the series in one call; see `read_tables`, `apply_fixes`, `to_series`.
 
     Raises:
         InputError: one line for each problem.
     """
-    raw = read_tables(
-        sensors,
-        series,
-        adjacency,
-        context,
-        start=start,
-        step_minutes=step_minutes,
-        base_layer=base_layer,
-        grid=grid,
-        grid_unit=grid_unit,
-    )
-    return to_series(apply_fixes(raw, fixes), quantity, unit, known_ahead, timezone)
+    return to_series(apply_fixes(read_tables(files), fixes), quantity, unit, known_ahead, timezone)
 
 
 def need_steps(series: SensorSeries, lookback: int, horizon: int) -> None:

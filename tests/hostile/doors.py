@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.source import InputError
 from stvlm.quality import report
 from tests.hostile.cases import add
@@ -17,7 +17,7 @@ def upload(fixes: tuple[str, ...] = (), **given) -> tuple[str, list[str]]:
     """What a user sees who uploads these files: the refusals, or the findings of the report."""
     given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | given
     try:
-        raw = report.apply_fixes(read_tables(**given), fixes)
+        raw = report.apply_fixes(read_tables(InputFiles(**given)), fixes)
         series = report.to_series(raw)
         series.fingerprint.encode()
         return "read", [problem.line for problem in report.inspect(raw).problems]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from stvlm.io.columns import read_header
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.sandbox import look_at_header, read_uploads
 from stvlm.io.source import InputError
 from tests.hostile.arrays import _packed_bomb, instead
@@ -28,7 +28,7 @@ def test_what_is_read_apart_is_what_is_read_here():
     files |= (
         {"adjacency": ("a.csv", b"from,to,weight\n01,02,0.5\n")} | shapes(LINE) | grid(HEAD, "1 -9999 3 4") | {"grid_unit": "m"}
     )
-    here, apart = read_tables(**files), read_uploads(**files)
+    here, apart = read_tables(InputFiles(**files)), read_uploads(InputFiles(**files))
     for name in ("sensors", "readings", "adjacency", "context"):
         pd.testing.assert_frame_equal(getattr(apart, name), getattr(here, name))
     assert (apart.names, apart.notes, apart.timezone, apart.zoned) == (here.names, here.notes, here.timezone, here.zoned)
@@ -38,13 +38,13 @@ def test_what_is_read_apart_is_what_is_read_here():
 def test_a_bomb_in_a_library_ends_in_one_line_and_harms_nobody():
     files = {"sensors": ("s.csv", SENSORS)} | instead("block0_values", _packed_bomb)
     with pytest.raises(InputError, match=r"r\.h5: (damaged HDF5|could not be read within 1\.5 GiB)"):
-        read_uploads(**files, most_bytes=3 << 29)
+        read_uploads(InputFiles(**files), most_bytes=3 << 29)
 
 
 def test_a_reading_that_takes_too_long_is_ended():
     started = time.monotonic()
     with pytest.raises(InputError, match=r"r\.parquet: could not be read within 3 GiB and 0\.05 s; it is damaged or too large"):
-        read_uploads(("s.csv", SENSORS), ("r.parquet", parquet()), seconds=0.05)
+        read_uploads(InputFiles(("s.csv", SENSORS), ("r.parquet", parquet())), seconds=0.05)
     assert time.monotonic() - started < 30
 
 
@@ -73,4 +73,4 @@ def test_the_columns_of_a_binary_file_are_looked_up_apart_too():
 
 def test_small_texts_are_read_here_and_other_errors_keep_their_words():
     with pytest.raises(InputError, match=r"r\.csv: the file is empty"):
-        read_uploads(("s.csv", SENSORS), ("r.csv", b""), columns=json.loads("{}"))
+        read_uploads(InputFiles(("s.csv", SENSORS), ("r.csv", b""), columns=json.loads("{}")))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.sandbox import put, take
 from stvlm.quality.report import apply_fixes, load, to_series
 
@@ -39,7 +39,7 @@ def test_a_file_that_begins_with_the_newest_reading_keeps_the_two_equal_hours_ap
     n_steps = 4 * 1440 // minutes
     times, values = hours(start, zone, n_steps, minutes), np.arange(n_steps)
     for order in (slice(None), slice(None, None, -1)):
-        series = load(PLACES, write(times[order], values[order]), fixes=(f"local-time:{zone}", "sort-times"))
+        series = load(InputFiles(PLACES, write(times[order], values[order])), fixes=(f"local-time:{zone}", "sort-times"))
         np.testing.assert_array_equal(series.values[:, 0], values)
         np.testing.assert_array_equal(series.values[:, 1], values + 1000)
 
@@ -50,7 +50,7 @@ def test_facts_on_the_local_clock_hold_across_its_changes(tmp_path, start, every
     times = hours(start, "Europe/Berlin", 4 * 96, 15)
     rows = pd.date_range(start, periods=6 * 1440 // every, freq=f"{every}min")
     facts = "timestamp,rain\n" + "".join(f"{t:%Y-%m-%d %H:%M},{k}\n" for k, t in enumerate(rows))
-    raw = read_tables(PLACES, wide(times, np.arange(len(times))), context=("c.csv", facts.encode()))
+    raw = read_tables(InputFiles(PLACES, wide(times, np.arange(len(times))), context=("c.csv", facts.encode())))
     mended = apply_fixes(raw, ["local-time:Europe/Berlin"])
     put(mended, tmp_path)
     for tables in (mended, take(tmp_path)):
@@ -63,6 +63,6 @@ def test_facts_without_a_zone_follow_the_clock_that_the_readings_name(tmp_path):
     table = pd.DataFrame({"timestamp": even, "A": 1.0, "B": 2.0})
     table.to_parquet(tmp_path / "r.parquet", index=False)
     days = "timestamp,rain\n" + "".join(f"2021-03-{d} {h:02}:00,{100 * d + h}\n" for d in range(26, 31) for h in range(0, 24, 6))
-    series = load(PLACES, tmp_path / "r.parquet", context=("c.csv", days.encode()))
+    series = load(InputFiles(PLACES, tmp_path / "r.parquet", context=("c.csv", days.encode())))
     assert series.timezone == "Europe/Berlin"
     np.testing.assert_array_equal(series.context["rain"], 100 * even.day + even.hour // 6 * 6)

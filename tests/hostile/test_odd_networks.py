@@ -11,7 +11,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.inference.predict import predict
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.source import InputError
 from stvlm.quality.report import align_context, apply_fixes, inspect, to_series
 from stvlm.training.zero_shot import zero_shot
@@ -115,7 +115,7 @@ def table(times: pd.DatetimeIndex, ids: tuple[str, ...]) -> dict:
 
 
 def test_calendar_months_are_named_with_a_fix_and_forecast_after_it():
-    raw = read_tables(**table(pd.date_range("2000-01-01", periods=120, freq="MS"), ("A", "B")))
+    raw = read_tables(InputFiles(**table(pd.date_range("2000-01-01", periods=120, freq="MS"), ("A", "B"))))
     with pytest.raises(InputError, match=r"r\.csv: times do not rise by equal steps.*--fix (resample|close-gaps)"):
         to_series(raw)
     assert {"resample", "close-gaps"} & set(inspect(raw).fixes)
@@ -147,7 +147,7 @@ def test_readings_too_large_to_compute_with_are_refused_in_words():
     files = table(pd.date_range("2024-01-01", periods=12, freq="h"), ("A", "B"))
     files["series"] = ("r.csv", files["series"][1].rstrip() + b"e30\n")
     with pytest.raises(InputError, match=r"r\.csv: a reading of .*e\+31 \(sensor B\).*in a larger unit"):
-        to_series(read_tables(**files))
+        to_series(read_tables(InputFiles(**files)))
 
 
 def test_a_context_too_wide_for_so_many_steps_is_refused_in_words():

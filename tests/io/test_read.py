@@ -21,7 +21,7 @@ from stvlm.core.forecast import Forecast
 from stvlm.core.network import SensorNetwork
 from stvlm.io import source
 from stvlm.io.columns import read_header
-from stvlm.io.read import InputError, read_forecast, read_tables, write_forecast
+from stvlm.io.read import InputError, InputFiles, read_forecast, read_tables, write_forecast
 from stvlm.quality.report import load, to_series
 from tests.support.paths import SHARED_DATA
 
@@ -40,7 +40,7 @@ def up(name, content):
 
 
 def read(series=WIDE, sensors=SENSORS, name="r.csv", sensors_name="s.csv", **more):
-    return read_tables(up(sensors_name, sensors), up(name, series), **more)
+    return read_tables(InputFiles(up(sensors_name, sensors), up(name, series), **more))
 
 
 def parquet(frame):
@@ -132,16 +132,16 @@ def test_columns_may_be_said_and_what_is_said_goes_before_what_is_recognised():
     rows = "\n".join(line + ("" if i == 0 else ",9") for i, line in enumerate(LONG.replace("value", "low,high").splitlines()))
     given = ("s.csv", sensors.encode()), ("r.csv", rows.encode())
     said = {"sensors": {"lat": "y", "lon": "x"}, "series": {"value": "high"}}
-    tables = read_tables(*given, columns=said)
+    tables = read_tables(InputFiles(*given, columns=said))
     assert tables.sensors["lat"].tolist() == [48.5, 48.6, 48.7]
     assert (tables.readings.to_numpy() == 9).all()
     assert read_header(given[1], "series").found == {"timestamp": "timestamp", "sensor_id": "sensor_id", "value": ""}
     assert read_header(given[1], "series", {"sensor_id": ""}).shape == "wide"
     assert read_header(given[0], "sensors").found == {"sensor_id": "code", "lat": "lat", "lon": "lon"}
     with pytest.raises(InputError, match="no column 'nothing' for lat"):
-        read_tables(*given, columns={"sensors": {"lat": "nothing"}})
+        read_tables(InputFiles(*given, columns={"sensors": {"lat": "nothing"}}))
     with pytest.raises(InputError, match="'x' cannot be two things"):
-        read_tables(*given, columns={"sensors": {"lat": "x", "lon": "x"}})
+        read_tables(InputFiles(*given, columns={"sensors": {"lat": "x", "lon": "x"}}))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
@@ -528,7 +528,7 @@ def test_a_hostile_file_name_is_cut_to_harmless_text():
 
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.csv: there is no such file"):
-        load(tmp_path / "none.csv", tmp_path / "none.csv")
+        load(InputFiles(tmp_path / "none.csv", tmp_path / "none.csv"))
 
 
 def test_a_row_that_was_cut_off_is_said():
@@ -610,13 +610,8 @@ def test_the_thirteen_networks_give_the_very_readings_of_the_protocol():
         folder = SHARED_DATA / name
         edges, weather = folder / "adjacency.csv", folder / "weather.csv"
         fixes = ("close-gaps",) if name == "ozone_midwest_1987" else ()  # it lacks one day
-        series = load(
-            folder / "sensors.csv",
-            folder / "series.csv.gz",
-            edges if edges.exists() else None,
-            weather if weather.exists() else None,
-            fixes,
-        )
+        given = edges if edges.exists() else None, weather if weather.exists() else None
+        series = load(InputFiles(folder / "sensors.csv", folder / "series.csv.gz", *given), fixes=fixes)
         expected = pd.read_csv(folder / "series.csv.gz", index_col=0)
         np.testing.assert_array_equal(series.values, expected.to_numpy("float32"))
         assert series.network.ids == tuple(expected.columns)

@@ -13,7 +13,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.datasets.samples import load_sample
 from stvlm.io.geojson import _geometries, read_base_layer, with_base_layer
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.source import InputError, open_source
 from stvlm.io.store import load_series, save_series
 from stvlm.modalities.image.geography import paint_ground
@@ -155,17 +155,17 @@ def test_the_layer_travels_with_the_network_and_its_fingerprint(ireland, tmp_pat
 def test_tables_take_a_base_layer_and_refuse_one_of_another_place(small_files):
     sensors, series = small_files
     here = geojson(line((13.3, 52.5), (13.5, 52.5)))
-    loaded = load(sensors, series, base_layer=here)
+    loaded = load(InputFiles(sensors, series, base_layer=here))
     assert loaded.network.base_layer.name == "roads"
-    assert any("1 lines" in p.line for p in inspect(read_tables(sensors, series, base_layer=here)).problems)
+    assert any("1 lines" in p.line for p in inspect(read_tables(InputFiles(sensors, series, base_layer=here))).problems)
     swapped = geojson(line((52.5, 13.3), (52.5, 13.5)))
-    errors = inspect(read_tables(sensors, series, base_layer=swapped)).errors
+    errors = inspect(read_tables(InputFiles(sensors, series, base_layer=swapped))).errors
     assert [p.line for p in errors] == [
         "roads.geojson: its lines and areas lie outside the network: 13.3 to 13.5° north, 52.5 to 52.5° east. "
         "Give that of this place; longitude comes first."
     ]
     with pytest.raises(InputError, match="lie outside the network"):
-        load(sensors, series, base_layer=swapped)
+        load(InputFiles(sensors, series, base_layer=swapped))
 
 
 def polygon(*places) -> dict:

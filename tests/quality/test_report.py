@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stvlm.io.read import InputError, read_tables
+from stvlm.io.read import InputError, InputFiles, read_tables
 from stvlm.quality import report as quality
 from stvlm.quality.preview import try_fix
 from stvlm.quality.report import FIXES, apply_fixes, inspect, load, need_steps, to_series
@@ -28,7 +28,7 @@ def sensors(lat=(48.0, 48.1, 48.2), lon=(11.0, 11.1, 11.2), ids=("A", "B", "C"))
 def raw(series=None, places=None, **more):
     series = table() if series is None else series
     places = sensors() if places is None else places
-    return read_tables(("s.csv", places.to_csv(index=False).encode()), ("r.csv", series.to_csv().encode()), **more)
+    return read_tables(InputFiles(("s.csv", places.to_csv(index=False).encode()), ("r.csv", series.to_csv().encode()), **more))
 
 
 def one_error(tables, code, fix):
@@ -81,7 +81,7 @@ def test_repeated_times_are_averaged_over_what_was_read():
 
 def test_a_long_table_with_repeats_is_named_and_averaged_too():
     text = "time,station,value\n2020-01-01,A,1\n2020-01-01,A,3\n2020-01-02,A,5\n2020-01-02,B,7\n2020-01-01,C,0.5\n2020-01-02,C,1\n"
-    tables = read_tables(("s.csv", sensors().to_csv(index=False).encode()), ("r.csv", text.encode()))
+    tables = read_tables(InputFiles(("s.csv", sensors().to_csv(index=False).encode()), ("r.csv", text.encode())))
     one_error(tables, "duplicate-times", "average-duplicates")
     series = to_series(apply_fixes(tables, ["average-duplicates"]))
     np.testing.assert_array_equal(series.values, [[2, np.nan, 0.5], [5, 7, 1]])
@@ -375,9 +375,11 @@ def test_sensors_stand_in_the_order_of_the_sensor_table():
 def test_load_does_it_in_one_call_with_context_known_ahead():
     weather = "date,rain,note\n" + "".join(f"2020-01-0{d},{d},x\n" for d in range(1, 10))
     series = load(
-        ("s.csv", sensors().to_csv(index=False).encode()),
-        ("r.csv", table().iloc[::-1].to_csv().encode()),
-        context=("w.csv", weather.encode()),
+        InputFiles(
+            ("s.csv", sensors().to_csv(index=False).encode()),
+            ("r.csv", table().iloc[::-1].to_csv().encode()),
+            context=("w.csv", weather.encode()),
+        ),
         fixes=("sort-times",),
         quantity="speed",
         unit="km/h",
@@ -404,5 +406,5 @@ def test_a_mended_table_written_to_parquet_reads_the_same():
     buffer = io.BytesIO()
     tables = raw()
     tables.readings.to_parquet(buffer)
-    again = read_tables(("s.csv", sensors().to_csv(index=False).encode()), ("r.parquet", buffer.getvalue()))
+    again = read_tables(InputFiles(("s.csv", sensors().to_csv(index=False).encode()), ("r.parquet", buffer.getvalue())))
     assert to_series(again).fingerprint == to_series(replace(tables, notes=())).fingerprint

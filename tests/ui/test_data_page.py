@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from stvlm.io.read import InputError, read_tables
+from stvlm.io.detect import guess_role
+from stvlm.io.read import InputError, InputFiles, read_tables
 from stvlm.quality import report
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.services import uploads as folders
@@ -151,11 +152,13 @@ def test_two_files_of_one_name_are_both_asked_for(app):
 
 def test_every_template_file_is_read_as_what_it_is():
     for role, (name, content, _) in uploads.EXAMPLES.items():
-        assert uploads.guess_role(name, content.encode()) == {"long": "series"}.get(role, role)
+        assert guess_role(name, content.encode()) == {"long": "series"}.get(role, role)
     given = {role: (name, content.encode()) for role, (name, content, _) in uploads.EXAMPLES.items()}
-    tables = read_tables(*(given[role] for role in ("sensors", "series", "adjacency", "context")), base_layer=given["base_layer"])
+    tables = read_tables(
+        InputFiles(*(given[role] for role in ("sensors", "series", "adjacency", "context")), base_layer=given["base_layer"])
+    )
     assert not report.inspect(tables).errors
-    assert read_tables(given["sensors"], given["long"]).readings.shape == (2, 2)
+    assert read_tables(InputFiles(given["sensors"], given["long"])).readings.shape == (2, 2)
 
 
 def test_the_name_of_a_file_never_becomes_a_path_nor_markdown(app, home):
@@ -193,7 +196,7 @@ def test_readings_without_a_clock_are_asked_for_one(app):
     ],
 )
 def test_the_part_of_a_file_is_guessed_by_its_first_line_then_by_its_name(name, first_line, role):
-    assert uploads.guess_role(name, first_line.encode()) == role
+    assert guess_role(name, first_line.encode()) == role
 
 
 def test_the_page_speaks_german_and_the_map_shows_what_was_asked_for(app):

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from stvlm.io.columns import Header
+from stvlm.io.detect import ROLES, guess_role
 from stvlm.io.read import InputError, RawTables
 from stvlm.quality import report as quality
 from stvlm.ui.data import findings, sensor_stats
@@ -148,7 +149,7 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
     Args:
         keep: what makes an upload of role -> file. files: name -> (key of its widget, content or its beginning).
     """
-    options = ("", *uploads.ROLES)
+    options = ("", *ROLES)
     given: dict[str, list[str]] = {}
     for name, (identity, content) in files.items():
         left, right = st.columns([3, 2], vertical_alignment="center")
@@ -183,7 +184,7 @@ def _hold(keep: object, files: dict[str, tuple[str, bytes]]) -> None:
 
 def _guess(name: str, content: bytes) -> str:
     is_note = name.lower().rsplit("/", 1)[-1].startswith(("readme", "licence", "license"))
-    return "" if is_note else uploads.guess_role(name.rsplit("/", 1)[-1], content)
+    return "" if is_note else guess_role(name.rsplit("/", 1)[-1], content)
 
 
 def _assess(upload: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from stvlm.io.columns import Header
-from stvlm.io.read import RawTables
+from stvlm.io.read import InputFiles, RawTables
 from stvlm.io.sandbox import look_at_header, read_uploads
 from stvlm.io.source import KINDS, InputError, Source, show
 from stvlm.quality import report as quality
@@ -84,7 +84,6 @@ def _is_readable(name: str) -> bool:
 
 Columns = tuple[tuple[str, str, str], ...]  # (role, our word, column of the file)
 MOST_OF_A_SESSION = 40  # uploads that one session may bring
-ROLES = ("sensors", "series", "adjacency", "context", "base_layer", "grid")
 TYPES = ["csv", "tsv", "txt", "gz", "parquet", "geojson", "json", "h5", "hdf5", "npz", "asc"]
 SENSORS_EXAMPLE = "sensor_id,lat,lon,name\nS1,53.35,-6.26,Quay\nS2,53.34,-6.25,Park\nS3,53.36,-6.24,Port\n"
 SERIES_EXAMPLE = (
@@ -107,31 +106,6 @@ EXAMPLES = {  # what: file name, content, kind
     "context": ("context.csv", CONTEXT_EXAMPLE, "text/csv"),
     "base_layer": ("roads.geojson", ROADS_EXAMPLE, "application/geo+json"),
 }
-_WORDS = {
-    "sensors": r"sensor|station|location|node|site|stop",
-    "adjacency": r"adj|edge|link|distance|graph",
-    "context": r"context|weather|holiday|incident|event",
-    "series": r"reading|series|value|data|flow|speed",
-}
-
-
-def guess_role(name: str, content: bytes) -> str:
-    """What a file most likely is, by its first line, else by its name; the user may say otherwise."""
-    lower = name.lower()
-    if lower.endswith(".asc"):
-        return "grid"
-    if lower.endswith((".geojson", ".json")):
-        return "base_layer" if re.search(rb'"type"\s*:\s*"(Multi)?(LineString|Polygon)"', content) else "sensors"
-    if lower.endswith((".h5", ".hdf5", ".npz")):
-        return "series"
-    head = content[:2000].decode("utf-8", errors="replace").split("\n")[0].lower()
-    columns = {column.strip(' "\r') for column in re.split(r"[,;\t]", head)}
-    if columns & {"lat", "latitude", "y"} and columns & {"lon", "lng", "long", "longitude", "x"}:
-        return "sensors"
-    if columns & {"from", "source"} and columns & {"to", "target"}:
-        return "adjacency"
-    found = [role for role, pattern in _WORDS.items() if re.search(pattern, lower)]
-    return found[0] if found else "series"
 
 
 def hold(files: dict[str, tuple[str, bytes]]) -> str:
@@ -261,7 +235,7 @@ def tables(
     given = (source(upload, role) for role in ("sensors", "series", "adjacency", "context"))
     below = {"base_layer": source(upload, "base_layer"), "grid": source(upload, "grid"), "grid_unit": grid_unit}
     said = {role: said_of(columns, role) for role, _, _ in columns}
-    return read_uploads(*given, start=start, step_minutes=step_minutes, columns=said, **below)
+    return read_uploads(InputFiles(*given, start=start, step_minutes=step_minutes, columns=said, **below))
 
 
 def said_of(columns: Columns, role: str) -> dict[str, str]:
