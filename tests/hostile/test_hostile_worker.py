@@ -58,7 +58,7 @@ def test_a_reading_that_takes_too_long_is_ended():
 )
 def test_what_is_large_or_packed_is_read_apart_too(name, content):
     with pytest.raises(InputError, match=r"could not be read within 3 GiB and 0\.01 s"):
-        read_uploads(("s.csv", SENSORS), (name, content), seconds=0.01)
+        read_uploads(InputFiles(("s.csv", SENSORS), (name, content)), seconds=0.01)
 
 
 def test_the_columns_of_a_binary_file_are_looked_up_apart_too():
