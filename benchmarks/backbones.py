@@ -1,4 +1,4 @@
-"""What a larger backbone costs on a small machine: python -m bench.backbones [--n-layers K] [--windows W] [--threads T]
+"""What a larger backbone costs on a small machine: python -m benchmarks.backbones [--n-layers K] [--windows W] [--threads T]
 
 Rows: the real SmolLM2 text weights with a small vision tower, and a random model with the shapes of SmolVLM-256M. Columns: seconds
 to load, to forecast the windows, to explain them (attention of every sensor), for one step of low-rank fine-tuning on them, and

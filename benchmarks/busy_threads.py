@@ -1,4 +1,4 @@
-"""What a model's short steps wait for beside busy threads, and what a process of its own spares them: python -m bench.beside"""
+"""What a model's short steps wait for beside busy threads, and what a process of its own spares them: python -m benchmarks.busy_threads"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bench.record import Figure, keep
+from benchmarks.record import Figure, keep
 from stvlm.datasets.synthetic_city import field
 from stvlm.serving.helper_process import Beside
 from stvlm.training.zero_shot import ZeroShotState, fit_state
@@ -65,7 +65,7 @@ def main() -> None:
     beside.close()
     figures = [Figure(f"{where}, {n} busy threads", value, "s") for (where, n), value in found.items()]
     ratio = found["here", 3] / found["beside", 3]
-    keep("beside", HOW, [*figures, Figure("here / beside, 3 busy threads", ratio, "", ">= 2")])
+    keep("benchmarks.busy_threads", HOW, [*figures, Figure("here / beside, 3 busy threads", ratio, "", ">= 2")])
 
 
 if __name__ == "__main__":

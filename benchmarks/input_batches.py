@@ -1,4 +1,4 @@
-"""What a batch of windows costs beside a plain copy of its bytes: python -m bench.windows"""
+"""What a batch of windows costs beside a plain copy of its bytes: python -m benchmarks.input_batches"""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.cases import HORIZON, LOOKBACK, case, like_metr_la, many
-from bench.record import Figure, in_turn, keep, ratio
+from benchmarks.cases import HORIZON, LOOKBACK, case, like_metr_la, many
+from benchmarks.record import Figure, in_turn, keep, ratio
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.io.store import load_series, save_series
@@ -62,7 +62,7 @@ def main() -> None:
         Figure(f"ready / copy, {LARGE:,} sensors", ready_large, "", "<= 12"),
         Figure("a window is a view on the file (1) or a copy (0)", shares, "", ">= 1"),
     ]
-    keep("windows", HOW, figures)
+    keep("benchmarks.input_batches", HOW, figures)
 
 
 if __name__ == "__main__":

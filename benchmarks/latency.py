@@ -1,4 +1,4 @@
-"""How long one forecast of 207 sensors takes: python -m bench.latency"""
+"""How long one forecast of 207 sensors takes: python -m benchmarks.latency"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bench.cases import case, like_metr_la
-from bench.record import Figure, keep
+from benchmarks.cases import case, like_metr_la
+from benchmarks.record import Figure, keep
 from stvlm.core.windows import Window
 from stvlm.inference.predict import explain, predict
 
@@ -57,7 +57,7 @@ def main() -> None:
     def ms(seconds: list[float]) -> float:
         return 1000 * statistics.median(seconds)
 
-    keep("latency", HOW, [
+    keep("benchmarks.latency", HOW, [
         Figure("forecast with bands, median, wall", ms(wall), "ms", "<= 100"),
         Figure("forecast with bands, median, processor", ms(processor), "ms", "<= 100"),
         Figure("forecast with bands, shortest, wall", 1000 * min(wall), "ms"),

@@ -1,4 +1,4 @@
-"""What one feels in the browser: first paint, a step of the slider, a click on the map, large maps, memory: python -m bench.pages"""
+"""What one feels in the browser: first paint, a step of the slider, a click on the map, large maps, memory: python -m benchmarks.pages"""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Error, sync_playwright
 
-from bench.record import Figure, keep
-from bench.startup import ROOT, processor_seconds, wait_for
+from benchmarks.record import Figure, keep
+from benchmarks.startup import ROOT, processor_seconds, wait_for
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.io import store
@@ -216,7 +216,7 @@ def main() -> None:
         large = {n_sensors: put(made_up(n_sensors), home) for n_sensors in LARGE}
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         server = subprocess.Popen(
-            [sys.executable, "-m", "bench.serving", str(log), "--server.port", str(port), "--server.headless", "true"],
+            [sys.executable, "-m", "benchmarks.timed_server", str(log), "--server.port", str(port), "--server.headless", "true"],
             cwd=ROOT, env=os.environ | {"STVLM_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -226,7 +226,7 @@ def main() -> None:
             server.terminate()
             server.wait(timeout=20)
             browser.close()
-    keep("pages", HOW.format(large=" and ".join(f"{n:,}" for n in LARGE), steps=STEPS), figures)
+    keep("benchmarks.pages", HOW.format(large=" and ".join(f"{n:,}" for n in LARGE), steps=STEPS), figures)
 
 
 if __name__ == "__main__":

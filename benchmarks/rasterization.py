@@ -1,4 +1,4 @@
-"""How fast a batch of windows is painted, beside scipy's griddata and beside writing the same bytes: python -m bench.painting."""
+"""How fast a batch of windows is painted, beside scipy's griddata and beside writing the same bytes: python -m benchmarks.rasterization."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import torch
 from scipy.interpolate import griddata
 
-from bench.record import Figure, in_turn, keep, ratio, seconds_of
+from benchmarks.record import Figure, in_turn, keep, ratio, seconds_of
 from stvlm.datasets import synthetic_city
 from stvlm.modalities.image.views import ImageConfig, build_raster
 
@@ -54,7 +54,7 @@ def main() -> None:
         Figure("painted", 1e6 * statistics.median(found["complete"]) / n_frames, "µs a frame"),
         Figure("weights of a network built, once", 1e3 * statistics.median(build), "ms"),
     ]  # fmt: skip
-    keep("painting", HOW, figures)
+    keep("benchmarks.rasterization", HOW, figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures of the benches: kept in bench/results.json with machine and versions, and put into words: python -m bench.record."""
+"""Figures of the benchmarks: kept in benchmarks/results.json with machine and versions, and put into words: python -m benchmarks.record."""
 
 from __future__ import annotations
 
@@ -44,11 +44,15 @@ class Figure:
         return "met" if kept else "**not met**"
 
 
-def keep(bench: str, how: str, figures: list[Figure], table: list[list[str]] | None = None, store: Path = STORE) -> None:
-    """Print the figures of one bench and put them in place of its earlier ones.
+def keep(module: str, how: str, figures: list[Figure], table: list[list[str]] | None = None, store: Path = STORE) -> None:
+    """Print the figures of one benchmark and put them in place of its earlier ones.
 
     Args:
-        bench: name of the module. how: what is measured and how, in a sentence or two. table: further rows, the first the heads.
+        module: that measured them, as `python -m` takes it.
+        how: what is measured and how, in a sentence or two.
+        figures: the figures.
+        table: further rows, the first the heads.
+        store: the file that holds the figures of all benchmarks.
     """
     for figure in figures:
         print(
@@ -57,7 +61,7 @@ def keep(bench: str, how: str, figures: list[Figure], table: list[list[str]] | N
     for row in table or []:
         print(" | ".join(row))
     known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
-    known[bench] = {"how": how, "figures": [asdict(f) for f in figures], "table": table or [], "where": where()}
+    known[module] = {"how": how, "figures": [asdict(f) for f in figures], "table": table or [], "where": where()}
     store.write_text(json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -116,15 +120,15 @@ def page(store: dict) -> str:
     lines = [
         "# What is fast, and how we know",
         "",
-        "Made by `python -m bench.record` from `bench/results.json`, which the benches write; each section names its command. Ratios",
-        "are medians of runs that took turns in one process, in processor time and on one thread unless said otherwise. *Not met* is a",
-        "result like another; the load is that of the machine at the end. Where other work runs on the machine, wall times are measured",
-        "at real-time priority, as by `chrt -r 1 python -m bench.latency`: what else there is waits meanwhile. No figure",
-        "here is of a GPU: none was at hand; tests marked `gpu` run where there is one and skip elsewhere.",
+        "Made by `python -m benchmarks.record` from `benchmarks/results.json`, which the benchmarks write; each section names its command.",
+        "Ratios are medians of runs that took turns in one process, in processor time and on one thread unless said otherwise.",
+        "*Not met* is a result like another; the load is that of the machine at the end. Where other work runs on the machine, wall",
+        "times are measured at real-time priority, as by `chrt -r 1 python -m benchmarks.latency`: what else there is waits meanwhile.",
+        "No figure here is of a GPU: none was at hand; tests marked `gpu` run where there is one and skip elsewhere.",
     ]
-    for bench, found in store.items():
+    for module, found in store.items():
         w = found["where"]
-        lines += ["", f"## python -m bench.{bench}", "", found["how"], ""]
+        lines += ["", f"## python -m {module}", "", found["how"], ""]
         lines += ["| figure | value | asked | |", "|---|---:|---:|---|"]
         for raw in found["figures"]:
             figure = Figure(**raw)

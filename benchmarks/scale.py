@@ -1,4 +1,4 @@
-"""What a window costs on networks of 200 to 10,000 sensors: python -m bench.scale [--steps T] [--sizes N,N,...]
+"""What a window costs on networks of 200 to 10,000 sensors: python -m benchmarks.scale [--steps T] [--sizes N,N,...]
 
 Each size runs in a process of its own, on a made-up network whose readings lie in a memory-mapped file that is deleted afterwards.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.record import Figure, keep
+from benchmarks.record import Figure, keep
 
 SIZES = (200, 400, 800, 1600, 3200, 6400, 10_000)
 STEPS, LOOKBACK, HORIZON = 100_000, 12, 12
@@ -208,7 +208,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "readings.npy"
             make_up(size, asked.steps, file)
-            call = [sys.executable, "-m", "bench.scale", "--sizes", str(size), "--steps", str(asked.steps), "--one", str(file)]
+            call = [sys.executable, "-m", "benchmarks.scale", "--sizes", str(size), "--steps", str(asked.steps), "--one", str(file)]
             done = subprocess.run(call, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{size} sensors: {done.stderr[-2000:]}")
@@ -218,7 +218,7 @@ def main() -> None:
             flush=True,
         )
     if len(rows) >= FIT:
-        keep("scale", HOW.format(steps=asked.steps, windows=WINDOWS), figures_of(rows), table_of(rows))
+        keep("benchmarks.scale", HOW.format(steps=asked.steps, windows=WINDOWS), figures_of(rows), table_of(rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From starting the server to the first sample forecast on the map, and where the seconds go: python -m bench.startup"""
+"""From starting the server to the first sample forecast on the map, and where the seconds go: python -m benchmarks.startup"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from urllib.error import URLError
 
-from bench.record import Figure, keep
+from benchmarks.record import Figure, keep
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "irish_wind"
@@ -130,7 +130,7 @@ def main() -> None:
     largest = imports[MODULES[-1]][1] | imports[MODULES[1]][1]
     for library in sorted(largest, key=largest.get, reverse=True)[:SHOWN]:
         table.append([library, *(f"{own.get(library, 0):.2f}" for _, own in imports.values())])
-    keep("startup", HOW.format(sample=SAMPLE), figures, table)
+    keep("benchmarks.startup", HOW.format(sample=SAMPLE), figures, table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The app on a port, noting how long each run of a page takes on the server: python -m bench.serving FILE [options of streamlit]"""
+"""The app on a port, noting how long each run of a page takes on the server.
+
+python -m benchmarks.timed_server FILE [options of streamlit]
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What our own layers cost on top of the backbone, and how fast a training goes: python -m bench.step [--data FOLDER --name NAME]"""
+"""What our own layers cost on top of the backbone, and how fast a training goes.
+
+python -m benchmarks.training_step [--data FOLDER --name NAME]
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from bench.cases import Case, case, from_folder, like_metr_la
-from bench.record import Figure, in_turn, keep, ratio
+from benchmarks.cases import Case, case, from_folder, like_metr_la
+from benchmarks.record import Figure, in_turn, keep, ratio
 from stvlm.modalities.batch import ModelInputs
 from stvlm.model.backbone import Backbone
 
@@ -123,7 +126,7 @@ def main() -> None:
     name = asked.name if asked.data else "a made-up city"
     made = case(series)
     figures, batch = rates(made)
-    keep("step", HOW.format(batch=batch, n=series.network.n_sensors, name=name), figures)
+    keep("benchmarks.training_step", HOW.format(batch=batch, n=series.network.n_sensors, name=name), figures)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.features import Transform, candidates
 from stvlm.core.windows import thin
 from stvlm.evaluation.methods import Contender, Report
-from stvlm.evaluation.unseen_inputs import PlacedBuilder
 from stvlm.evaluation.unseen_sensors import Hold
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig

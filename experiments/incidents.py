@@ -1,4 +1,4 @@
-"""What words are worth where only words tell: python -m bench.incidents scores the made-up city's model just after each incident."""
+"""What words are worth where only words tell: python -m experiments.incidents scores the made-up city's model just after each incident."""
 
 from __future__ import annotations
 

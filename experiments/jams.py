@@ -1,11 +1,11 @@
-"""Whether attention points at a jam on its way: python -m bench.jams asks the made-up city's model before jams reach a sensor."""
+"""Whether attention points at a jam on its way: python -m experiments.jams asks the made-up city's model before jams reach a sensor."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from bench.incidents import FOLDER
+from experiments.incidents import FOLDER
 from stvlm.core.windows import Split
 from stvlm.datasets import synthetic_city
 from stvlm.datasets.samples import SAMPLES, load_sample

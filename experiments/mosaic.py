@@ -1,4 +1,4 @@
-"""Where a picture earns its place: python -m bench.hidden forecasts hidden sensors of a made-up land with and without its map.
+"""Where a picture earns its place: python -m experiments.mosaic forecasts hidden sensors of a made-up land with and without its map.
 
 Fields lie beside ponds in a mosaic so fine that the nearest sensor often stands on the other kind. Fields warm and cool with the
 day of the weather, ponds hold back. Nothing but the map tells what lies at a place where nobody ever read anything.
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.image_kernel import picture_between
 from stvlm.anchor.fit import fit_anchor
 from stvlm.core.base_layer import BaseLayer, Grid
 from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.image_kernel import picture_between
 from stvlm.evaluation.methods import Contender
 from stvlm.evaluation.unseen_sensors import anchor_between, hidden_sensors, hold_out, ridge_between
 
@@ -86,7 +86,7 @@ def measure(seed: int = 0, n_sensors: int = 160, n_steps: int = 400) -> dict[str
 
 def main() -> None:
     """Print a table, and write it as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench.hidden", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m experiments.mosaic", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()

@@ -1,7 +1,9 @@
-"""What weights learnt on other networks are worth: python -m bench.shared --data FOLDER --groups a,b/c,d --json stvlm/assets/results/shared.json
+"""What weights learnt on other networks are worth.
+
+    python -m experiments.shared_weights --data FOLDER --groups a,b/c,d --json stvlm/assets/results/shared.json
 
 For each group of networks weights are trained on all others and on made-up fields, and then forecast those of the group, which they never
-saw. Afterwards `python -m bench.shared --page` writes docs/shared.md. Goes on where it stopped.
+saw. Afterwards `python -m experiments.shared_weights --page` writes docs/shared.md. Goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ PAGE, RESULTS = ROOT / "docs" / "shared.md", ROOT / "stvlm/assets/results" / "sh
 NAIVE = ("persistence", "seasonal naive", "historical average")
 HEAD = """# Weights that networks share
 
-Made by `python -m bench.shared --page` from what `python -m bench.shared --data FOLDER --groups …` measured.
+Made by `python -m experiments.shared_weights --page` from what `python -m experiments.shared_weights --data FOLDER --groups …` measured.
 
-`stvlm/assets/checkpoints/stvlm-tiny` holds one set of weights for any network: `python -m stvlm pretrain` trains it on many networks together (no
-reading of their test parts) and on made-up fields that obey known physics. Nothing in it belongs to a sensor, a step or a unit. On a new
-network its forecast is added to that of the anchor that nothing was fitted for, as far as replaying the network's own recent past says
-(the share, 0 for not at all). Nothing is trained on the network.
+`stvlm/assets/checkpoints/stvlm-tiny` holds one set of weights for any network: `python -m stvlm pretrain` trains it on many networks
+together (no reading of their test parts) and on made-up fields that obey known physics. Nothing in it belongs to a sensor, a step or a
+unit. On a new network its forecast is added to that of the anchor that nothing was fitted for, as far as replaying the network's own
+recent past says (the share, 0 for not at all). Nothing is trained on the network.
 
 Each network below was forecast by weights that saw neither it nor the other networks of its group. Mean absolute errors on the whole test
 part; ratios are to the best of persistence, seasonal naive and historical average.

@@ -1,4 +1,4 @@
-"""What each way of fine-tuning costs and brings: python -m bench.strategies --sample germany_pm10_daily [--backbone NAME]
+"""What each way of fine-tuning costs and brings: python -m experiments.strategies --sample germany_pm10_daily [--backbone NAME]
 
 Every strategy is trained in a process of its own, on the same windows with the same seed, so that peaks of memory do not mix. The
 network is taken whatever it is worth, at the shrinkage that does best on the validation part; "taken" says whether an ordinary
@@ -22,7 +22,7 @@ COLUMNS = ("strategy", "became", "trainable", "of_backbone", "peak_mb", "seconds
 
 def main() -> None:
     """Print a table, and write everything as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench.strategies", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m experiments.strategies", description=__doc__.splitlines()[0])
     parser.add_argument("--sample", default="germany_pm10_daily", metavar="NAME")
     parser.add_argument("--backbone", default="tiny", metavar="NAME")
     parser.add_argument("--layers", type=int, metavar="N", help="decoder layers kept")
@@ -40,7 +40,7 @@ def main() -> None:
 
     rows = []
     for strategy in options.strategies.split(",") if options.strategies else STRATEGIES:
-        command = [sys.executable, "-m", "bench.strategies", *sys.argv[1:], "--only", strategy]
+        command = [sys.executable, "-m", "experiments.strategies", *sys.argv[1:], "--only", strategy]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{strategy}: {done.stderr.strip().splitlines()[-1]}")

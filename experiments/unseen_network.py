@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.fit import training_folds
 from stvlm.core.windows import Split, thin
 from stvlm.evaluation.methods import Contender, Report
-from stvlm.evaluation.unseen_inputs import PlacedBuilder
 from stvlm.evaluation.unseen_sensors import KNOWN, Hold
 from stvlm.modalities.batch import ModelInputs
 from stvlm.model.head import MEDIAN
@@ -88,7 +88,7 @@ class HiddenTraining(Training):
 
 
 def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, options: dict[str, Any], report: Report) -> Contender:
-    """stvlm on sensors that are held out: what is carried to them, corrected by a network that learnt to on other sensors."""
+    """What is carried to sensors that are held out, corrected by a network that learnt to do so on other sensors."""
     started, course = time.perf_counter(), hold.course
     cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
     placement = fit_interpolation(anchor, course.series, cutoffs, course.split.train_end, KNOWN)
@@ -105,7 +105,7 @@ def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, optio
     parameters, trainable = (n + anchor.n_parameters for n in count_parameters(model))
     first, device = course.split.train_start + course.lookback, next(model.parameters()).device
     return Contender(
-        "stvlm",
+        "network",
         lambda c: builder.placer.bands(forecast_places(model, builder, c)),
         parameters,
         trainable,
@@ -157,7 +157,7 @@ def train_hidden(
             break
         training.advance()
         report(
-            f"Training stvlm on hidden sensors, seed {config.seed}: step {training.step} of {training.total}",
+            f"Training a network on hidden sensors, seed {config.seed}: step {training.step} of {training.total}",
             0.1 + 0.8 * training.step / training.total,
         )
     training.validate()

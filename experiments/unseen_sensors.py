@@ -1,6 +1,9 @@
-"""What is lost at sensors that were never seen, and at sensors that fall silent: python -m bench.unseen --data FOLDER --json OUT
+"""What is lost at sensors that were never seen, and at sensors that fall silent.
 
-Afterwards `python -m bench.unseen --page` writes docs/unseen.md from stvlm/assets/results/unseen.json and stvlm/assets/results/unseen_synthetic.json.
+    python -m experiments.unseen_sensors --data FOLDER --json OUT
+
+Afterwards `python -m experiments.unseen_sensors --page` writes docs/unseen.md from unseen.json and unseen_synthetic.json in
+stvlm/assets/results.
 """
 
 from __future__ import annotations
@@ -9,23 +12,30 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from experiments.image_kernel import picture_between
+from experiments.unseen_network import network_between
+from stvlm.anchor.ensemble import Anchor
 from stvlm.datasets.folder import as_dataset, open_dataset, read_list
+from stvlm.evaluation.backtest import backtest
+from stvlm.evaluation.methods import Contender, Report
+from stvlm.evaluation.unseen_sensors import KNOWN, FurtherMethods, Hold, backtest_hidden
 from stvlm.io.write import table_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs" / "unseen.md", ROOT / "stvlm/assets/results"
 FEWEST, HOLD, DROP = 25, 0.2, 0.3  # sensors of a network; shares that are held out, and that fall silent
 SIMPLE = ("inverse distance of ridge", "kriging of ridge")
-SHOWN = (*SIMPLE, "anchor, by place alone", "anchor", "anchor and image (field)", "anchor and image (geography)", "stvlm")
+SHOWN = (*SIMPLE, "anchor, by place alone", "anchor", "anchor and image (field)", "anchor and image (geography)", "network")
 HEAD = """# Sensors that were never seen, and sensors that fall silent
 
-Made by `python -m bench.unseen --page` from what `python -m bench.unseen --data FOLDER --json stvlm/assets/results/unseen.json` and
-`python -m bench.hidden --json stvlm/assets/results/unseen_synthetic.json` measured.
+Made by `python -m experiments.unseen_sensors --page` from what `python -m experiments.unseen_sensors --data FOLDER --json OUT` and
+`python -m experiments.mosaic --json OUT` measured: `stvlm/assets/results/unseen.json` and `unseen_synthetic.json`.
 
 ## A fifth of the sensors held out
 
@@ -36,21 +46,34 @@ the same hidden sensors.
 
 - **inverse distance / kriging of ridge**: the ridge forecasts of the others, interpolated: by the 6 nearest at the power of 2; by ordinary
   kriging with an exponential variogram fitted to those forecasts.
-- **anchor**: the closed-form forecasts of the others, carried by the ways that did best (`stvlm/spatial/interpolation.py`): scale, kernel, median
-  or mean, and a drift on what is known of a sensor without ever reading it: numeric columns of the sensor table, links, the ground.
-  **by place alone** has the coordinates only, as for a click on the map. The Danube's table holds each gauge's mean discharge, a figure of
-  its own long record: where no such figure is known, only the column "by place alone" can be had.
-- **anchor and image**: sensors are weighed by how alike the picture is around them and around the place; taken only where that lowers the
-  error of other sensors so hidden by 1 % and for more than half of them, else it is the anchor. **stvlm**: the network trained on hidden
-  sensors, taken by the same kind of rule (2 %).
+- **anchor**: the closed-form forecasts of the others, carried by the ways that did best (`stvlm/spatial/interpolation.py`): scale,
+  kernel, median or mean, and a drift on what is known of a sensor without ever reading it: numeric columns of the sensor table, links,
+  the ground. **by place alone** has the coordinates only, as for a click on the map. The Danube's table holds each gauge's mean
+  discharge, a figure of its own long record: where no such figure is known, only the column "by place alone" can be had.
+- **anchor and image**: sensors are weighed by how alike the picture is around them and around the place; taken only where that lowers
+  the error of other sensors so hidden by 1 % and for more than half of them, else it is the anchor. **network**: a network trained on
+  hidden sensors, taken by the same kind of rule (2 %).
 """
 
 
-def measure(folder: Path, names: tuple[str, ...], seeds: int, models: tuple[str, ...], done: dict, keep: Any, fit: dict) -> None:
-    """Score each network of a folder, `keep` what is known after each."""
-    from stvlm.evaluation.backtest import backtest
-    from stvlm.evaluation.unseen_sensors import backtest_hidden
+VIEWS = ("field", "geography")  # an image kernel is tried on each of them alone
 
+
+def methods(models: tuple[str, ...], options: dict[str, Any]) -> FurtherMethods:
+    """The rows beside the anchor's: "image", a kernel for each of VIEWS, and "network", trained on hidden sensors with these options."""
+
+    def further(hold: Hold, anchor: Anchor, seconds: float, seed: int, report: Report) -> Iterator[Contender]:
+        if "image" in models:
+            for view in VIEWS:
+                yield picture_between(hold, anchor, seconds, (view,), KNOWN, seed, report)
+        if "network" in models:
+            yield network_between(hold, anchor, seconds, seed, options, report)
+
+    return further
+
+
+def measure(folder: Path, names: tuple[str, ...], seeds: int, further: FurtherMethods, done: dict, keep: Any) -> None:
+    """Score each network of a folder, `keep` what is known after each."""
     entries = read_list(folder)
     for name in names or entries:
         dataset = as_dataset(name, entries[name])
@@ -61,7 +84,7 @@ def measure(folder: Path, names: tuple[str, ...], seeds: int, models: tuple[str,
             done["silent"][name] = {row["model"]: {k: row[k] for k in ("mae", "mae_all_there")} for row in result["scores"]}
             keep()
         if series.network.n_sensors >= FEWEST and name not in done["hidden"]:
-            result = backtest_hidden(*setting, HOLD, models, seeds, seasons=dataset.seasons_minutes, fit_options=fit)
+            result = backtest_hidden(*setting, HOLD, seeds=seeds, seasons=dataset.seasons_minutes, further=further)
             done["hidden"][name] = _short(result, series.network.n_sensors, seeds)
             keep()
         print(
@@ -155,13 +178,13 @@ def _silent(silent: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, or write the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.unseen", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m experiments.unseen_sensors", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, metavar="FOLDER")
     parser.add_argument("--json", type=Path, default=RESULTS / "unseen.json", metavar="OUT", help="what is in it is not done again")
     parser.add_argument("--datasets", metavar="NAME,…")
-    parser.add_argument("--models", default="anchor,image", metavar="NAME,…", help="of anchor,image,stvlm")
+    parser.add_argument("--models", default="image", metavar="NAME,…", help="beside the anchor: image,network")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max-steps", type=int, metavar="N", help="of stvlm")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="of the network")
     parser.add_argument("--page", action="store_true", help="write docs/unseen.md from the results")
     options = parser.parse_args()
     if options.data:
@@ -172,7 +195,7 @@ def main() -> None:
 
         names = tuple(options.datasets.split(",")) if options.datasets else ()
         fit = {} if options.max_steps is None else {"max_steps": options.max_steps}
-        measure(options.data, names, options.seeds, tuple(options.models.split(",")), done, keep, fit)
+        measure(options.data, names, options.seeds, methods(tuple(options.models.split(",")), fit), done, keep)
     if options.page:
         found, synthetic = (json.loads((RESULTS / f"{n}.json").read_text(encoding="utf-8")) for n in ("unseen", "unseen_synthetic"))
         PAGE.write_text(page(found, synthetic), encoding="utf-8")

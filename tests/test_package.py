@@ -25,7 +25,8 @@ FOLDERS = {  # -> groups of requirements that its modules may import
     "stvlm": ("core",),
     "app.py": ("core", "app"),
     "pages": ("core", "app"),
-    "bench": ("core", "app", "ray", "dev"),
+    "benchmarks": ("core", "app", "ray", "dev"),
+    "experiments": ("core", "app", "ray", "dev"),
     "tests": ("core", "app", "ray", "dev"),
     "tools": ("core", "app", "ray", "dev"),
 }

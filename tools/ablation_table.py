@@ -1,4 +1,4 @@
-"""The ablation panels as a page: python -m bench.ablation_table stvlm/assets/results/*.json writes docs/ablation.md."""
+"""The ablation panels as a page: python -m tools.ablation_table stvlm/assets/results/*.json writes docs/ablation.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "ablation.md"
 HEAD = """# What each part of the model is worth
 
-Made by `python -m bench.ablation_table stvlm/assets/results/*.json` from what `python -m stvlm backtest … --ablations all --json …` wrote.
+Made by `python -m tools.ablation_table stvlm/assets/results/*.json` from what `python -m stvlm backtest … --ablations all --json …` wrote.
 
 Each variant is **trained anew**, not only damaged at test time: same windows, same closed-form anchor, same number of steps, same
 learning rate, seeds paired. Its network is forced in at the shrinkage that is best on the validation part, for a network that is

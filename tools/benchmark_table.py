@@ -1,4 +1,4 @@
-"""The benchmark as a page: python -m bench.benchmark_table stvlm/assets/results/benchmark*.json writes docs/benchmark.md."""
+"""The benchmark as a page: python -m tools.benchmark_table stvlm/assets/results/benchmark*.json writes docs/benchmark.md."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RESULTS, PAGE = ROOT / "stvlm/assets/results", ROOT / "docs" / "benchmark.md"
 LEVELS = RESULTS / "levels.json"
 HEAD = """# How good it is
 
-Made by `python -m bench.benchmark_table stvlm/assets/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote (the errors of
-single sensors and the places of the networks are left out of those files).
+Made by `python -m tools.benchmark_table stvlm/assets/results/benchmark*.json` from what `python -m stvlm benchmark --json …` wrote
+(the errors of single sensors and the places of the networks are left out of those files).
 
 All methods see the same windows: the parts follow each other in time, each step of the test part begins a window, the truth is never
 filled in, only observed cells count. Errors are in the unit of the network. "Best naive" is the best of persistence, seasonal naive and

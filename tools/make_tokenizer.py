@@ -1,4 +1,4 @@
-"""Make the tokenizer of the "tiny" backbone again: python -m bench.tokenizer [FOLDER]
+"""Make the tokenizer of the "tiny" backbone again: python -m tools.make_tokenizer [FOLDER]
 
 It learns from prompts of the sample networks and of made-up networks of other quantities, units and parts of the world.
 """

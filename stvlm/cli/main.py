@@ -163,7 +163,7 @@ def score_unseen(
 
     if options.ablations or options.drop_sensors is not None:
         raise InputError("--hold-sensors does not go with --ablations or --drop-sensors: give one of them at a time.")
-    models = tuple(name for name in MODELS if name in names or (name == "image" and "stvlm" in names))
+    models = tuple(name for name in MODELS if name in names)
     if not models:
         raise InputError("Of sensors that are held out only anchor and stvlm can tell; name one of them in --models.")
     return backtest_hidden(

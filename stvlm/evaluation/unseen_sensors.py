@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import nnls
 
+from stvlm.core.forecast import LEVELS
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import exact, thin
 from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
 from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
-from stvlm.evaluation.methods import Contender, Course, Report
+from stvlm.evaluation.methods import Contender, Course, Report, contenders
 from stvlm.spatial.interpolation import Interpolator, WeightScheme, fit_interpolation, mixing_weights
 from stvlm.spatial.locations import Locations, locations_of
 
@@ -86,11 +87,12 @@ def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorS
     return Hold(seen, hidden, known, replace(known, series=series.select(hidden)), sites)
 
 
-MODELS = ("anchor", "image", "stvlm")  # what may be asked for beside the two that interpolate the ridge
-VIEWS = ("field", "geography")  # that "image" looks at, where nobody says which
+MODELS = ("anchor", "stvlm")  # what may be asked for beside the two that interpolate the ridge
 INVERSE_DISTANCE = WeightScheme("distance", nearest=6, power=2.0)
 VARIOGRAM_WINDOWS, BINS = 200, 12
 REACHES = tuple(np.geomspace(0.1, 5, 15))  # half extents
+# Of one hold-out, the anchor of its seen sensors, the seconds that its fit took, the seed, and progress: rows beside those of MODELS.
+FurtherMethods = Callable[[Hold, "Anchor", float, int, Report], Iterable[Contender]]
 
 
 def backtest_hidden(
@@ -105,19 +107,24 @@ def backtest_hidden(
     seasons: tuple[int, ...] | None = None,
     progress: Report | None = None,
     fit_options: dict[str, Any] | None = None,
+    further: FurtherMethods | None = None,
 ) -> dict[str, Any]:
     """Score forecasts of sensors that nobody read: all is fitted on the others, and chosen on the validation part of the others.
 
     Args:
-        series, lookback, horizon, split, few_shot, seasons, progress: as in `backtest`. share: of the sensors that are held out.
-        models: some of MODELS. seeds: how often others are held out, with seeds 0, 1, ... fit_options: settings of FitConfig, for stvlm.
+        series, lookback, horizon, split, few_shot, seasons, progress: as in `backtest`.
+        share: of the sensors that are held out.
+        models: some of MODELS.
+        seeds: how often others are held out, with seeds 0, 1, ...
+        fit_options: settings of FitConfig, for stvlm.
+        further: makes further rows.
 
     Returns:
         As `backtest`, all of the hidden sensors alone: rows "inverse distance of ridge" and "kriging of ridge", which interpolate
         the ridge forecasts of the others; "anchor", the best way to carry the closed-form forecasts of the others, and "anchor, by
-        place alone" without facts, links and ground; "anchor and image (...)", for each of the views alone, where a place listens to
-        sensors around which the picture looks alike; "stvlm", the network on top. "held_out": the ids of the hidden sensors, a list
-        for each seed; "mae_per_sensor" is None for sensors that were never held out.
+        place alone" without facts, links and ground; "stvlm", trained on the others, whose forecasts are carried as the anchor's
+        are. "held_out": the ids of the hidden sensors, a list for each seed; "mae_per_sensor" is None for sensors that were never
+        held out.
 
     Raises:
         ValueError: as `backtest`, unknown models, a share that leaves too few sensors, hidden sensors that are never observed.
@@ -126,6 +133,7 @@ def backtest_hidden(
     if unknown:
         raise ValueError(f"Unknown models for sensors that are held out: {', '.join(unknown)}. There are {', '.join(MODELS)}.")
     report = progress or (lambda message, done: None)
+    options = (fit_options or {}) | {"split": split, "few_shot": few_shot}
     rows, held = [], []
     for seed in range(seeds):
         hidden = hidden_sensors(series.network.n_sensors, share, seed)
@@ -133,7 +141,7 @@ def backtest_hidden(
         if not np.isfinite(hold.scored.series.values[hold.course.split.test_start :]).any():
             raise ValueError("The sensors that are held out were not observed in the test part. Take a larger share.")
         within = lambda message, done, seed=seed: report(message, (seed + done) / seeds)  # noqa: E731
-        scored = [row_of(contender, hold.scored) for contender in _contenders(hold, models, seed, fit_options or {}, within)]
+        scored = [row_of(contender, hold.scored) for contender in _contenders(hold, models, seed, options, within, further)]
         rows.append([row | {"mae_per_sensor": _spread_out(row["mae_per_sensor"], hold)} for row in scored])
         held.append(list(hold.scored.series.network.ids))
     report("Done.", 1.0)
@@ -164,10 +172,12 @@ def _over_seeds(rows: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return out
 
 
-def _contenders(hold: Hold, models: tuple[str, ...], seed: int, options: dict[str, Any], report: Report) -> Iterator[Contender]:
+def _contenders(
+    hold: Hold, models: tuple[str, ...], seed: int, options: dict[str, Any], report: Report, further: FurtherMethods | None
+) -> Iterator[Contender]:
     report("Interpolating the ridge forecasts of the others.", 0.0)
     yield from ridge_between(hold)
-    if not models:
+    if not models and further is None:
         return
     from stvlm.anchor.fit import fit_anchor
 
@@ -178,15 +188,10 @@ def _contenders(hold: Hold, models: tuple[str, ...], seed: int, options: dict[st
     if "anchor" in models:
         yield anchor_between(hold, anchor, seconds)
         yield anchor_between(hold, anchor, seconds, by_place=True)
-    if "image" in models:
-        from stvlm.evaluation.image_kernel import picture_between
-
-        for view in options.get("views") or VIEWS:
-            yield picture_between(hold, anchor, seconds, (view,), KNOWN, seed, report)
+    if further is not None:
+        yield from further(hold, anchor, seconds, seed, report)
     if "stvlm" in models:
-        from stvlm.evaluation.unseen_network import network_between
-
-        yield network_between(hold, anchor, seconds, seed, options, report)
+        yield stvlm_between(hold, anchor, options | {"seed": seed}, report)
 
 
 def ridge_between(hold: Hold) -> Iterator[Contender]:
@@ -234,23 +239,46 @@ def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> WeightSchem
 
 def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = False) -> Contender:
     """The closed-form forecasts of the seen sensors, carried to the hidden ones the best way that left-out seen sensors can tell."""
-    started, course = time.perf_counter(), hold.course
-    cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
-    known = () if by_place else KNOWN
-    placement = fit_interpolation(anchor, course.series, cutoffs, course.split.train_end, known)
-    placer = Interpolator(placement, hold.network, hold.bare if by_place else hold.sites, hold.readings)
-    size = anchor.n_parameters
-    facts = {
-        "placement": [{"way": way.label, "share": share} for way, share in zip(placement.ways, placement.shares, strict=True)],
-        "val_mae": placement.val_mae,
-    }
+    started, course, size = time.perf_counter(), hold.course, anchor.n_parameters
+    interpolate, facts = _interpolator(hold, anchor, by_place)
     views = anchor.views(course.series)
     return Contender(
         "anchor, by place alone" if by_place else "anchor",
-        lambda c: placer.bands(placer(anchor.forecast_from(views, c))),
+        lambda c: interpolate.bands(interpolate(anchor.forecast_from(views, c))),
         size,
         size,
         seconds + time.perf_counter() - started,
         first_cutoff=course.split.train_start + course.lookback,
-        facts=facts,
+        facts=facts | {"val_mae": interpolate.placement.val_mae},
     )
+
+
+def stvlm_between(hold: Hold, anchor: Anchor, options: dict[str, Any], report: Report) -> Contender:
+    """stvlm trained on the seen sensors, its forecasts carried to the hidden ones as those of the anchor are.
+
+    Args:
+        hold: who is hidden.
+        anchor: of the seen sensors.
+        options: settings of FitConfig.
+        report: progress.
+    """
+    trained = next(contenders(hold.course, ("stvlm",), 1, options, report))
+    started = time.perf_counter()
+    interpolate, facts = _interpolator(hold, anchor)
+    return replace(
+        trained,
+        forecast=lambda c: interpolate.bands(interpolate(trained.forecast(c)[LEVELS.index(0.5)])),
+        on=None,
+        seconds_fit=trained.seconds_fit + time.perf_counter() - started,
+        facts=trained.facts | facts,
+    )
+
+
+def _interpolator(hold: Hold, anchor: Anchor, by_place: bool = False) -> tuple[Interpolator, dict[str, Any]]:
+    """What carries forecasts of the seen sensors to the hidden ones, and how: chosen by leaving out seen sensors on validation windows."""
+    course = hold.course
+    cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
+    known = () if by_place else KNOWN
+    placement = fit_interpolation(anchor, course.series, cutoffs, course.split.train_end, known)
+    ways = [{"way": way.label, "share": share} for way, share in zip(placement.ways, placement.shares, strict=True)]
+    return Interpolator(placement, hold.network, hold.bare if by_place else hold.sites, hold.readings), {"placement": ways}

@@ -61,7 +61,7 @@ def in_gb(n_bytes: int) -> str:
 
 
 def forecast_bytes(n_sensors: int, n_windows: int = 1) -> int:
-    """Memory of the forecast of some windows at once, beside the readings and a program that is loaded: as bench/scale.py measures it.
+    """Memory of the forecast of some windows at once, beside the readings and a program that is loaded: as benchmarks/scale.py measures it.
 
     Args:
         n_sensors: N. n_windows: B.

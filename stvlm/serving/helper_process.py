@@ -1,7 +1,7 @@
 """Work in a process of its own, begun once people wait for each other: beside busy pages each short step of it waits for its turn.
 
 Python lets one thread at a time go on, and a thread that steps out for a moment, as each call of numpy or torch does, gets in line
-again: what takes 0.6 s alone took 5 s beside one busy thread and 33 s beside three (`python -m bench.beside`).
+again: what takes 0.6 s alone took 5 s beside one busy thread and 33 s beside three (`python -m benchmarks.busy_threads`).
 """
 
 from __future__ import annotations

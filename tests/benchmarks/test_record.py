@@ -1,13 +1,13 @@
-"""Figures of the benches: a limit is kept or not, and the page says so."""
+"""Figures of the benchmarks: a limit is kept or not, and the page says so."""
 
 import json
 import math
 
 import numpy as np
 
-from bench import record
-from bench.record import Figure
-from bench.scale import exponent, make_up
+from benchmarks import record
+from benchmarks.record import Figure
+from benchmarks.scale import exponent, make_up
 
 
 def test_a_limit_is_met_or_said_not_to_be():
@@ -19,15 +19,15 @@ def test_a_limit_is_met_or_said_not_to_be():
 
 def test_a_later_run_takes_the_place_of_the_earlier_and_leaves_the_others(tmp_path, capsys):
     store = tmp_path / "results.json"
-    record.keep("one", "How.", [Figure("speed", 3.0, "windows/s", ">= 60", "too many sensors")], store=store)
-    record.keep("two", "Else.", [Figure("time", 5.0, "ms")], [["N", "ms"], ["200", "1.5"]], store=store)
-    record.keep("one", "How.", [Figure("speed", 61.0, "windows/s", ">= 60")], store=store)
+    record.keep("benchmarks.one", "How.", [Figure("speed", 3.0, "windows/s", ">= 60", "too many sensors")], store=store)
+    record.keep("tests.soak.two", "Else.", [Figure("time", 5.0, "ms")], [["N", "ms"], ["200", "1.5"]], store=store)
+    record.keep("benchmarks.one", "How.", [Figure("speed", 61.0, "windows/s", ">= 60")], store=store)
     assert "speed: 61 windows/s (asked >= 60: met)" in capsys.readouterr().out
     page = record.page(json.loads(store.read_text()))
     assert "| speed | 61 windows/s | ≥ 60 windows/s | met |" in page
     assert "| time | 5 ms |  |  |" in page
     assert "| 200 | 1.5 |" in page
-    assert page.index("python -m bench.one") < page.index("python -m bench.two")
+    assert page.index("python -m benchmarks.one") < page.index("python -m tests.soak.two")
     assert "torch" in page
 
 

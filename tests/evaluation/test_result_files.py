@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.ablation_table import PAGE, ROOT, page
 from stvlm.charts.figures import comparison
 from stvlm.evaluation.result_files import (
     ablation_table,
@@ -22,6 +21,7 @@ from stvlm.evaluation.result_files import (
 from stvlm.io.source import InputError
 from stvlm.io.write import table_csv, table_latex, table_markdown
 from tests.support.results import ablation_row, content, score_row
+from tools.ablation_table import PAGE, ROOT, page
 
 
 def read(**changes):

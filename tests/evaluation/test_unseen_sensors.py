@@ -107,6 +107,17 @@ def test_several_seeds_give_a_mean_and_each_sensor_the_error_of_the_seeds_that_h
     assert mean["mae_per_sensor"][node] == pytest.approx(np.mean(seen))
 
 
+def test_forecasts_of_stvlm_are_carried_to_hidden_sensors_as_those_of_the_anchor_are(series):
+    untrained = {"max_steps": 0, "modalities": ("series",), "device": "cpu"}
+    result = backtest_hidden(series, 12, 4, SPLIT, models=("anchor", "stvlm"), seasons=(), fit_options=untrained)
+    rows = {row["model"]: row for row in result["scores"]}
+    assert list(rows)[2:] == ["anchor", "anchor, by place alone", "stvlm"]
+    assert not rows["stvlm"]["taken"]
+    assert rows["stvlm"]["placement"] == rows["anchor"]["placement"]
+    assert rows["stvlm"]["mae"] == pytest.approx(rows["anchor"]["mae"], rel=1e-5)
+    assert rows["stvlm"]["coverage_80"] == pytest.approx(rows["anchor"]["coverage_80"], abs=1e-3)
+
+
 def test_hidden_sensors_are_in_no_neighbourhood_of_what_is_fitted(series):
     hold = hold_out(series, np.array([2, 5]), course_of)
     assert set(hold.network.ids).isdisjoint({series.network.ids[2], series.network.ids[5]})

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.hidden import HORIZON, LOOKBACK, SPLIT, mosaic
+from experiments import image_kernel, unseen_network, unseen_sensors
+from experiments.image_kernel import PictureKernel, lesson, look, picture_between
+from experiments.mosaic import HORIZON, LOOKBACK, SPLIT, mosaic
+from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.features import Transform
 from stvlm.anchor.fit import fit_anchor
 from stvlm.datasets import synthetic_city
-from stvlm.evaluation import image_kernel, unseen_network
 from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.image_kernel import PictureKernel, lesson, look, picture_between
-from stvlm.evaluation.unseen_inputs import PlacedBuilder
 from stvlm.evaluation.unseen_sensors import KNOWN, anchor_between, backtest_hidden, hidden_sensors, hold_out
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig
@@ -100,7 +100,7 @@ def test_a_kernel_that_heeds_no_picture_forecasts_the_mean_by_inverse_distances(
 
 
 def test_the_map_wins_by_far_where_it_alone_tells_and_the_field_is_refused(land, monkeypatch):
-    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 50)
+    monkeypatch.setattr("experiments.image_kernel.STEPS", 50)
     monkeypatch.setattr(image_kernel, "WINDOWS", 16)
     monkeypatch.setattr(image_kernel, "SETS", 2)
     hold, anchor = land
@@ -152,12 +152,13 @@ def test_judges_are_in_no_training_set_and_sets_do_not_overlap(land):
 
 
 def test_rows_of_image_and_network_stand_beside_the_anchor(monkeypatch):
-    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 5)
+    monkeypatch.setattr("experiments.image_kernel.STEPS", 5)
     series = synthetic_city.field(16, 200, "diffusion", seed=1)
-    options = {"max_steps": 2, "modalities": ("series",), "views": ("field",), "device": "cpu"}
-    result = backtest_hidden(series, 8, 2, SPLIT, models=("anchor", "image", "stvlm"), seasons=(), fit_options=options)
+    monkeypatch.setattr(unseen_sensors, "VIEWS", ("field",))
+    further = unseen_sensors.methods(("image", "network"), {"max_steps": 2, "modalities": ("series",), "device": "cpu"})
+    result = backtest_hidden(series, 8, 2, SPLIT, seasons=(), further=further)
     names = [row["model"] for row in result["scores"]]
-    assert names[2:] == ["anchor", "anchor, by place alone", "anchor and image (field)", "stvlm"]
+    assert names[2:] == ["anchor", "anchor, by place alone", "anchor and image (field)", "network"]
     assert all(row["mae"] > 0 and row["coverage_80"] is not None for row in result["scores"][2:])
 
 

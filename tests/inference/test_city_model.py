@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.incidents import STEPS_SLOW, Told, told
+from experiments.incidents import STEPS_SLOW, Told, told
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import shared as shared_bench
+from experiments import shared_weights as study
 from stvlm.anchor.zero_shot import unfitted_anchor
 from stvlm.cli.main import pretrain
 from stvlm.cli.parser import parse
@@ -25,6 +25,7 @@ from stvlm.training.fit import FitConfig, make_model, shared_weights
 from stvlm.training.pretrain import JointTraining, coarser, make_task, manifest, tiny_config, variants
 from stvlm.training.trainer import Training
 from stvlm.training.zero_shot import open_shared, was_trained_on, zero_shot
+from tests.support.paths import CHECKPOINTS
 
 CONFIG = tiny_config(("series",))
 N_STEPS = 900
@@ -199,7 +200,7 @@ def test_settings_that_shared_weights_cannot_have_are_refused(trained):
 
 
 def test_the_shipped_weights_are_small_and_whole():
-    shipped = SharedWeights.load(shared_bench.ROOT / "stvlm/assets/checkpoints" / "stvlm-tiny")
+    shipped = SharedWeights.load(CHECKPOINTS / "stvlm-tiny")
     assert sum(file.stat().st_size for file in shipped.folder.rglob("*") if file.is_file()) < 20e6
     series = field(5, 200, "cycle", 1)
     model = zero_shot(series, 180, 12, 6, (1440,))
@@ -271,5 +272,5 @@ def _write(folder, series: SensorSeries) -> None:
 
 
 def test_the_page_on_shared_weights_is_made_of_the_result_file():
-    found = json.loads(shared_bench.RESULTS.read_text(encoding="utf-8"))
-    assert shared_bench.PAGE.read_text(encoding="utf-8") == shared_bench.page(found)
+    found = json.loads(study.RESULTS.read_text(encoding="utf-8"))
+    assert study.PAGE.read_text(encoding="utf-8") == study.page(found)

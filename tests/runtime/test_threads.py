@@ -16,6 +16,6 @@ def variables(*code: str, **given: str) -> list[str]:
 
 
 def test_the_program_and_its_benches_say_how_threads_wait_before_numpy_is_loaded_and_keep_what_was_said_outside():
-    before_numpy = "import sys, stvlm, bench; assert 'numpy' not in sys.modules"
+    before_numpy = "import sys, stvlm, benchmarks; assert 'numpy' not in sys.modules"
     assert variables(before_numpy) == ["PASSIVE", "10000", "1"]
     assert variables(before_numpy, OMP_WAIT_POLICY="ACTIVE", OPENBLAS_NUM_THREADS="4") == ["ACTIVE", "10000", "4"]

@@ -1,6 +1,6 @@
 """Good files of every format, mutated at random: whatever ends otherwise than in a table or an `InputError` is a finding.
 
-    python -m bench.fuzz --minutes 10 --out findings
+    python -m tests.soak.fuzz --minutes 10 --out findings
 
 Files are read in a process of their own with limited memory; one that a file brings down is started again behind it, and the file is kept.
 """
@@ -219,7 +219,7 @@ def main() -> int:
         return 0
     end, seed, crashes = time.monotonic() + 60 * options.minutes, options.seed, 0
     while (left := end - time.monotonic()) > 1:
-        command = [sys.executable, "-m", "bench.fuzz", "--out", str(options.out), "--seed", str(seed), "--child", str(left)]
+        command = [sys.executable, "-m", "tests.soak.fuzz", "--out", str(options.out), "--seed", str(seed), "--child", str(left)]
         ended = subprocess.run(command, check=False)
         if ended.returncode and (options.out / "now").exists():
             crashes += 1

@@ -1,8 +1,8 @@
 """Server and worker killed at random moments, hundreds of times: what was reported as saved is there, and nothing half-written is read.
 
-    python -m bench.kills --rounds 200 --sessions 50
+    python -m tests.soak.kills --rounds 200 --sessions 50
 
-A round adds networks and starts a tiny run through the app's own web socket, while a crowd of sessions goes the ways of `bench.load`
+A round adds networks and starts a tiny run through the app's own web socket, while a crowd of sessions goes the ways of `tests.soak.load`
 and comes back after every restart; the server, the worker or both are killed (kill -9) at a random moment of it, and the server is
 started again on the same workspace. Then everything that was ever reported is asked for: each network opens with the fingerprint it
 had, each run is listed, and what was done stays done with a model that loads bit by bit as before. Lost runs are resumed and must end.
@@ -27,13 +27,13 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.load import free_port, journey, own_network, start_server
-from bench.record import STORE, Figure, keep
-from bench.visitor import LostError, Visitor
+from benchmarks.record import STORE, Figure, keep
 from stvlm.io.store import load_series
 from stvlm.jobs import api
 from stvlm.jobs.local import worker_process
 from stvlm.jobs.run import DataSource, RunError, RunSpec, list_folders
+from tests.soak.load import free_port, journey, own_network, start_server
+from tests.soak.visitor import LostError, Visitor
 
 STEPS = 6
 LONGEST_SECONDS = 8.0  # from the beginning of a round to its kill, about
@@ -245,7 +245,7 @@ def main() -> int:
         Figure("lost, changed or half-written", len(problems), "", "<= 0", "; ".join(sorted(set(problems))[:3])),
     ]
     how = f"{__doc__.splitlines()[0]} {asked.sessions} sessions at the same time, seed {asked.seed}."
-    keep("kills", how, figures, store=asked.store)
+    keep("tests.soak.kills", how, figures, store=asked.store)
     return bool(problems)
 
 

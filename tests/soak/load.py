@@ -1,6 +1,6 @@
 """Many people at once: simulated sessions that go the main way through the app, each with its own data beside the samples.
 
-    python -m bench.load --sessions 50 --minutes 5
+    python -m tests.soak.load --sessions 50 --minutes 5
 
 Every session is a client of the web socket, as a browser is: it opens a sample, forecasts, changes sensor, moment and step, clicks on the
 map, looks at images and fusion, uploads a network of its own on the Data page, makes it the one in view, and forecasts it. Its sensors
@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from bench.record import STORE, Figure, keep
-from bench.visitor import LostError, Shown, Visitor
+from benchmarks.record import STORE, Figure, keep
+from tests.soak.visitor import LostError, Shown, Visitor
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ("irish_wind", "bixi_montreal_daily", "germany_pm10_daily", "synthetic_city")
 WORD = re.compile(rb"Mk[0-9a-f]{8}")
 HOURS, SENSORS = 240, 6  # of a session's own network
@@ -259,7 +259,7 @@ def main() -> int:
         table.append([kind, str(len(times)), f"{np.median(times):.2f}", f"{np.quantile(times, 0.95):.2f}"])
     how = f"{asked.sessions} sessions for {asked.minutes:g} minutes, {asked.pause:g} s between two actions in the mean, seed {asked.seed}."
     keep(
-        "load",
+        "tests.soak.load",
         f"{how} {__doc__.splitlines()[0]}",
         [*figures(tally, asked.minutes * 60), Figure("processor time", spent, "s")],
         table,

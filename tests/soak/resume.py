@@ -1,6 +1,6 @@
 """kill -9 at any step, then resume: the same losses and the same weights as a run that was never stopped, bit by bit (on a CPU).
 
-    python -m bench.resume --rounds 20
+    python -m tests.soak.resume --rounds 20
 
 Each round is a run of the real worker on a small made-up network. It is killed once or twice, at a random step and a random moment
 of that step, and resumed; then every row of its losses and every byte of its weights is compared with those of the run never

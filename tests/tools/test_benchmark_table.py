@@ -2,8 +2,8 @@
 
 import json
 
-from bench.benchmark_table import LEVELS, PAGE, RESULTS, errors, page, read_all
 from stvlm.evaluation.benchmark import summarise
+from tools.benchmark_table import LEVELS, PAGE, RESULTS, errors, page, read_all
 
 NOTE = {"note": "made up", "networks": {"city": {"simple": 3.5, "peer": 2.5, "by": ["STID"]}, "river": {"simple": 9.0}}}
 

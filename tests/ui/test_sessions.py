@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-from bench.load import through_ones_own, wrong
-from bench.visitor import Visitor
+from tests.soak.load import through_ones_own, wrong
+from tests.soak.visitor import Visitor
 
 PEOPLE = (("Mk0000000a", 1000.0), ("Mk0000000b", 5000.0))  # the word of each session, and the level of its readings
 

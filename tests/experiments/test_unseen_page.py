@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bench import unseen
-from bench.hidden import measure
+from experiments import unseen_sensors
+from experiments.mosaic import measure
 
 
 def hidden(anchor: float, bare: float, image: float) -> dict:
@@ -21,9 +21,9 @@ def hidden(anchor: float, bare: float, image: float) -> dict:
 
 def test_the_page_is_made_of_the_result_files():
     found, synthetic = (
-        json.loads((unseen.RESULTS / f"{n}.json").read_text(encoding="utf-8")) for n in ("unseen", "unseen_synthetic")
+        json.loads((unseen_sensors.RESULTS / f"{n}.json").read_text(encoding="utf-8")) for n in ("unseen", "unseen_synthetic")
     )
-    assert unseen.PAGE.read_text(encoding="utf-8") == unseen.page(found, synthetic)
+    assert unseen_sensors.PAGE.read_text(encoding="utf-8") == unseen_sensors.page(found, synthetic)
 
 
 def test_the_page_counts_wins_gains_and_the_median_rise():
@@ -33,7 +33,7 @@ def test_the_page_counts_wins_gains_and_the_median_rise():
     }
     found = {"hidden": {"a": hidden(1.0, 1.6, 0.9), "b": hidden(1.4, 1.4, 1.4)}, "silent": silent}
     run = {"anchor, by place alone": 1.0, "map": 0.5}
-    text = unseen.page(found, {"unit": "degC", "runs": [run, run | {"map": 0.4}]})
+    text = unseen_sensors.page(found, {"unit": "degC", "runs": [run, run | {"map": 0.4}]})
     assert "the anchor on 2 of 2 networks, by place alone on 1" in text
     assert "| a | mean of all | 79.1% | 1 of 2 | +10.0% | 3 | 9 |" in text
     assert "lowers the error by 50% to 60%" in text
@@ -42,9 +42,9 @@ def test_the_page_counts_wins_gains_and_the_median_rise():
 
 @pytest.mark.slow
 def test_the_made_up_land_is_won_by_its_map_alone(monkeypatch):
-    monkeypatch.setattr("stvlm.evaluation.image_kernel.STEPS", 60)
-    monkeypatch.setattr("stvlm.evaluation.image_kernel.WINDOWS", 12)
-    monkeypatch.setattr("stvlm.evaluation.image_kernel.SETS", 2)
+    monkeypatch.setattr("experiments.image_kernel.STEPS", 60)
+    monkeypatch.setattr("experiments.image_kernel.WINDOWS", 12)
+    monkeypatch.setattr("experiments.image_kernel.SETS", 2)
     found = measure(seed=2, n_sensors=80, n_steps=160)
     assert found["map"] < 0.8 * found["anchor, by place alone"]
     assert found["map, shuffled"] > 0.95 * found["anchor, by place alone"]

@@ -1,0 +1,1 @@
+"""Studies of what parts of the model are worth, and parts that did not pay on real networks; `stvlm` imports none of it."""
