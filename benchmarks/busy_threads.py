@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from benchmarks.record import Figure, keep
 from stvlm.datasets.synthetic_city import field
-from stvlm.serving.helper_process import Beside
+from stvlm.serving.helper_process import HelperProcess
 from stvlm.training.zero_shot import ZeroShotState, fit_state
 
 ROUNDS = 3
@@ -53,7 +53,7 @@ def main() -> None:
     """Measure and keep."""
     made = iter(field(n_sensors=6, n_steps=240, seed=seed) for seed in range(1000))
     given = (192, 8, 8, (1440,))
-    beside = Beside()
+    beside = HelperProcess()
     with beside.here:  # taken: so the work goes to the process, which takes seconds to begin
         beside.run(fit_state, next(made), *given)
         fit_state(next(made), *given)

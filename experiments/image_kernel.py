@@ -14,7 +14,7 @@ from torch import nn
 from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.features import Transform, candidates
 from stvlm.core.windows import thin
-from stvlm.evaluation.methods import Contender, Report
+from stvlm.evaluation.methods import FittedMethod, Report
 from stvlm.evaluation.unseen_sensors import Hold
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig
@@ -155,7 +155,7 @@ MIN_GAIN, MOST = 0.01, 0.5  # share by which the error must fall, and share of t
 
 def picture_between(
     hold: Hold, anchor: Anchor, seconds: float, views: tuple[str, ...], columns: tuple[str, ...], seed: int, report: Report
-) -> Contender:
+) -> FittedMethod:
     """The closed-form forecasts carried to hidden sensors, by a kernel that looks at images; taken where it serves others so hidden.
 
     Args:
@@ -199,4 +199,4 @@ def picture_between(
     spent = time.perf_counter() - started
     first = split.train_start + course.lookback
     name = f"anchor and image ({', '.join(views)})"
-    return Contender(name, forecast, size, size, seconds + spent, first_cutoff=first, facts=facts | {"seconds_picture": spent})
+    return FittedMethod(name, forecast, size, size, seconds + spent, first_cutoff=first, facts=facts | {"seconds_picture": spent})

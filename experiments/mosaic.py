@@ -19,8 +19,8 @@ from stvlm.anchor.fit import fit_anchor
 from stvlm.core.base_layer import BaseLayer, Grid
 from stvlm.core.network import EARTH_RADIUS_KM, SensorNetwork
 from stvlm.core.series import SensorSeries
-from stvlm.evaluation.backtest import lay_course, row_of
-from stvlm.evaluation.methods import Contender
+from stvlm.evaluation.backtest import make_setup, row_of
+from stvlm.evaluation.methods import FittedMethod
 from stvlm.evaluation.unseen_sensors import anchor_between, hidden_sensors, hold_out, ridge_between
 
 CENTRE, SIDE_KM = (52.0, 5.0), 40.0
@@ -62,7 +62,7 @@ def measure(seed: int = 0, n_sensors: int = 160, n_steps: int = 400) -> dict[str
     "map, shuffled" is the map of another mosaic; "were they read" the closed-form forecast if the sensors were not hidden at all.
     """
     series, _ = mosaic(n_sensors, n_steps, seed)
-    lay = partial(lay_course, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
+    lay = partial(make_setup, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
     hidden = hidden_sensors(n_sensors, 0.2, seed)
     hold = hold_out(series, hidden, lay)
     anchor = fit_anchor(hold.course.series, hold.course.split, LOOKBACK, HORIZON)
@@ -80,7 +80,7 @@ def measure(seed: int = 0, n_sensors: int = 160, n_steps: int = 400) -> dict[str
         found[name] = row_of(picture_between(mine, anchor, views=views, **alone), mine.scored)["mae"]
     found["map as a column, no image"] = row_of(anchor_between(hold, anchor, 0.0), hold.scored)["mae"]
     whole = fit_anchor(series, hold.course.split, LOOKBACK, HORIZON)
-    read = Contender("were they read", lambda c: whole.forecast(series, c)[..., hidden], 0, 0, 0.0)
+    read = FittedMethod("were they read", lambda c: whole.forecast(series, c)[..., hidden], 0, 0, 0.0)
     return found | {read.name: row_of(read, hold.scored)["mae"]}
 
 

@@ -12,7 +12,7 @@ import torch
 from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.fit import training_folds
 from stvlm.core.windows import Split, thin
-from stvlm.evaluation.methods import Contender, Report
+from stvlm.evaluation.methods import FittedMethod, Report
 from stvlm.evaluation.unseen_sensors import KNOWN, Hold
 from stvlm.modalities.batch import ModelInputs
 from stvlm.model.head import MEDIAN
@@ -87,7 +87,7 @@ class HiddenTraining(Training):
         return float((errors[0] < errors[1]).mean())
 
 
-def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, options: dict[str, Any], report: Report) -> Contender:
+def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, options: dict[str, Any], report: Report) -> FittedMethod:
     """What is carried to sensors that are held out, corrected by a network that learnt to do so on other sensors."""
     started, course = time.perf_counter(), hold.course
     cutoffs = course.cutoffs("val") if len(course.cutoffs("val")) else course.cutoffs("train")
@@ -104,7 +104,7 @@ def network_between(hold: Hold, anchor: Anchor, seconds: float, seed: int, optio
     )
     parameters, trainable = (n + anchor.n_parameters for n in count_parameters(model))
     first, device = course.split.train_start + course.lookback, next(model.parameters()).device
-    return Contender(
+    return FittedMethod(
         "network",
         lambda c: builder.placer.bands(forecast_places(model, builder, c)),
         parameters,

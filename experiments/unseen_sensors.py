@@ -23,7 +23,7 @@ from experiments.unseen_network import network_between
 from stvlm.anchor.ensemble import Anchor
 from stvlm.datasets.folder import as_dataset, open_dataset, read_list
 from stvlm.evaluation.backtest import backtest
-from stvlm.evaluation.methods import Contender, Report
+from stvlm.evaluation.methods import FittedMethod, Report
 from stvlm.evaluation.unseen_sensors import KNOWN, FurtherMethods, Hold, backtest_hidden
 from stvlm.io.write import table_markdown
 
@@ -62,7 +62,7 @@ VIEWS = ("field", "geography")  # an image kernel is tried on each of them alone
 def methods(models: tuple[str, ...], options: dict[str, Any]) -> FurtherMethods:
     """The rows beside the anchor's: "image", a kernel for each of VIEWS, and "network", trained on hidden sensors with these options."""
 
-    def further(hold: Hold, anchor: Anchor, seconds: float, seed: int, report: Report) -> Iterator[Contender]:
+    def further(hold: Hold, anchor: Anchor, seconds: float, seed: int, report: Report) -> Iterator[FittedMethod]:
         if "image" in models:
             for view in VIEWS:
                 yield picture_between(hold, anchor, seconds, (view,), KNOWN, seed, report)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft
 
 from stvlm.anchor.features import Transform
-from stvlm.core.seasonality import CLIP, YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.core.seasonality import CLIP, YEAR, SeasonalProfile, anomaly_scale, local_seconds
 from stvlm.core.series import SensorSeries
 
 MOST_READ = 60_000_000  # readings that are looked at, the last ones: 6,000 steps of 10,000 sensors
@@ -82,7 +82,7 @@ def remember(past: Past, start: int, edge: int, transform: Transform, season: in
         usual, table = walk(values, seconds, season or past.step, past.step, memory)
         profile = SeasonalProfile(season, past.step, table)
         away = (values - usual)[min(len(values) // 4, 2 * season // past.step) :]
-    scale = scale_of(away, values)
+    scale = anomaly_scale(away, values)
     sensors = np.unique(np.linspace(0, away.shape[1] - 1, min(MOST_SENSORS, away.shape[1])).astype(int))
     return Memory(profile, scale, autocovariance(np.clip(away[:, sensors] / scale[sensors], -CLIP, CLIP)), edge - start)
 

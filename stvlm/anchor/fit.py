@@ -17,7 +17,7 @@ from stvlm.anchor.ensemble import Anchor, Replay, blend
 from stvlm.anchor.features import Departures, Neighbourhood, candidates
 from stvlm.anchor.history_predictors import PLAIN, Recall, recalls
 from stvlm.anchor.ridge import Member, departures, normal_equations, numeric_context, offset_of, shifts, solve
-from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, anomaly_scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, since_block, thin
 
@@ -290,7 +290,7 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
             profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
             folds = list(profile_folds(view, split, season, series.step_seconds))
             parts = [view.values[start:stop] - p.at(view.seconds[start:stop]) for start, stop, p in folds]
-            scale = scale_of(np.concatenate(parts), view.values[span])
+            scale = anomaly_scale(np.concatenate(parts), view.values[span])
             features, targets = [], []
             for start, stop, fold_profile in folds:
                 cutoffs = train[(train >= start) & (train < stop)]

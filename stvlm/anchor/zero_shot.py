@@ -12,7 +12,7 @@ from stvlm.anchor.features import Neighbourhood, Transform
 from stvlm.anchor.fit import REPLAYED, in_seconds, kept, place_of_plain, taken, try_recalls
 from stvlm.anchor.history_predictors import Recall, recalls
 from stvlm.anchor.ridge import Member
-from stvlm.core.seasonality import YEAR, SeasonalProfile, local_seconds, scale_of
+from stvlm.core.seasonality import YEAR, SeasonalProfile, anomaly_scale, local_seconds
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
 
@@ -75,7 +75,7 @@ def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: 
     if season != YEAR and season > (stop - start) * series.step_seconds // 2:
         season = 0
     profile = SeasonalProfile.fit(values, seconds[span], season, series.step_seconds)
-    scale = scale_of(values - profile.at(seconds[span]), values)
+    scale = anomaly_scale(values - profile.at(seconds[span]), values)
     bare = Member(lookback, horizon, 0, transform, profile, scale, (), (), np.zeros((2, 0)), "none", np.zeros((1, horizon), "f4"))
     n_features = max(group.stop for group in bare.view(series, Neighbourhood.of(series.network)).groups().values())
     return replace(bare, weights=np.zeros((n_features, horizon), "f4"))

@@ -66,7 +66,7 @@ def phase_of(seconds: np.ndarray, n_phases: int, step_seconds: int) -> np.ndarra
     return (seconds // step_seconds) % n_phases
 
 
-def scale_of(departures: np.ndarray, readings: np.ndarray) -> np.ndarray:
+def anomaly_scale(departures: np.ndarray, readings: np.ndarray) -> np.ndarray:
     """(N,) float32: spread of each sensor's departures (T, N); one that stood still, or was hardly read, takes the network's spread.
 
     A brook beside a river keeps its own, however small: else its bands would be as wide as the river's.

@@ -19,8 +19,8 @@ import numpy as np
 
 from stvlm import __version__
 from stvlm.core.series import SensorSeries
-from stvlm.evaluation.backtest import lay_course
-from stvlm.evaluation.methods import Course, Report
+from stvlm.evaluation.backtest import make_setup
+from stvlm.evaluation.methods import EvaluationSetup, Report
 from stvlm.evaluation.metrics import SOURCE, Interval, paired_interval
 from stvlm.runtime.assets import PACKAGE
 from stvlm.runtime.subprocess import run_apart
@@ -443,7 +443,7 @@ def run_ablations(
     from stvlm.training.fit import FitConfig
 
     names = ablation_names(names)
-    course = lay_course(series, lookback, horizon, split, few_shot, seasons)
+    course = make_setup(series, lookback, horizon, split, few_shot, seasons)
     own = {
         "lookback": lookback,
         "horizon": horizon,
@@ -472,7 +472,7 @@ def code_digest() -> str:
 class _Work:
     """The trainings of a panel: what is finished, what they share, and how long the rest will take."""
 
-    def __init__(self, course: Course, base: Any, partial: Path | None, report: Report, is_apart: bool) -> None:
+    def __init__(self, course: EvaluationSetup, base: Any, partial: Path | None, report: Report, is_apart: bool) -> None:
         self.course, self.base, self.partial, self.report, self.is_apart = course, base, partial, report, is_apart
         self.finished: dict[str, dict[str, Any]] = {}
         if partial is not None and partial.is_file():

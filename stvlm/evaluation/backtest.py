@@ -14,7 +14,7 @@ from stvlm.core.seasonality import find_seasons
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import PARTS, Split, exact, few_shot, since_block
 from stvlm.evaluation.baselines import DEEP
-from stvlm.evaluation.methods import BOOSTING, MODELS, QUICK, Contender, Course, Report, contenders
+from stvlm.evaluation.methods import BOOSTING, MODELS, QUICK, EvaluationSetup, FittedMethod, Report, contenders
 from stvlm.evaluation.metrics import Scores
 
 AVERAGED = (
@@ -81,7 +81,7 @@ def backtest(
     if drop_sensors is not None and (deaf := [name for name in models if name in (BOOSTING, *DEEP)]):
         raise ValueError(f"{', '.join(deaf)} cannot be scored with sensors that fall silent; leave it out.")
     report = progress or (lambda message, share: None)
-    course = lay_course(series, lookback, horizon, split, few_shot, seasons)
+    course = make_setup(series, lookback, horizon, split, few_shot, seasons)
     options = dict(fit_options or {}) | {"split": split, "few_shot": few_shot, "max_minutes": max_minutes, "device": device}
     rows, test = [], course.cutoffs("test")
     silent = None if drop_sensors is None else fall_silent(course.series, drop_sensors, course.split.test_start - lookback)
@@ -96,7 +96,7 @@ def backtest(
 def result_of(
     rows: list[dict[str, Any]],
     series: SensorSeries,
-    course: Course,
+    course: EvaluationSetup,
     split: tuple[float, float, float],
     few_shot: str | float | None,
 ) -> dict[str, Any]:
@@ -156,21 +156,21 @@ def protocol_table(result: dict[str, Any], steps: tuple[int, ...], is_cumulative
     return pd.DataFrame(rows)
 
 
-def lay_course(
+def make_setup(
     series: SensorSeries,
     lookback: int,
     horizon: int,
     shares: tuple[float, float, float],
     amount: str | float | None,
     seasons: tuple[int, ...] | None,
-) -> Course:
+) -> EvaluationSetup:
     """The windows to run on, once it is known that training and test hold any, and something to score."""
     split = Split.from_shares(series.n_steps, tuple(shares))
     if amount is not None:
         split = few_shot(split, amount, series, lookback, horizon)
     if seasons is None:
         seasons = find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
-    course = Course(since_block(series, split), split, lookback, horizon, tuple(sorted(seasons)))
+    course = EvaluationSetup(since_block(series, split), split, lookback, horizon, tuple(sorted(seasons)))
     for part, word, start, stop in (
         ("train", "training", split.train_start, split.train_end),
         ("test", "test", split.test_start, split.n_steps),
@@ -200,13 +200,13 @@ def fall_silent(series: SensorSeries, share: float, start: int, seed: int = 0) -
     return replace(series, values=values)
 
 
-def _silent_row(contender: Contender, course: Course, silent: SensorSeries) -> dict[str, Any]:
+def _silent_row(contender: FittedMethod, course: EvaluationSetup, silent: SensorSeries) -> dict[str, Any]:
     """The row of a contender that hears only what is left, with its error where it hears all."""
     there = row_of(contender, course)
     return row_of(replace(contender, forecast=contender.on(silent)), course) | {"mae_all_there": there["mae"]}
 
 
-def row_of(contender: Contender, course: Course) -> dict[str, Any]:
+def row_of(contender: FittedMethod, course: EvaluationSetup) -> dict[str, Any]:
     """Forecast and score the test part, block by block; only the forecasting is timed."""
     test, scores, seconds = course.cutoffs("test"), Scores(LEVELS), 0.0
     for cutoffs in course.blocks(test):

@@ -35,7 +35,7 @@ Forecasting = Callable[[np.ndarray], np.ndarray]  # cutoffs (W,) → quantiles (
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class FittedMethod:
     """Something that forecasts, ready to be scored.
 
     Attributes:
@@ -57,7 +57,7 @@ class Contender:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class EvaluationSetup:
     """The windows that all run on: a series, its parts, lookback and horizon in steps, seasons in minutes."""
 
     series: SensorSeries
@@ -81,7 +81,9 @@ class Course:
             yield cutoffs[first : first + size]
 
 
-def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dict, report: Report) -> Iterator[Contender]:
+def contenders(
+    course: EvaluationSetup, models: tuple[str, ...], seeds: int, options: dict, report: Report
+) -> Iterator[FittedMethod]:
     """Fit one after another, in the order of MODELS, and hand each on as soon as it is ready."""
     n_seeded = len([m for m in models if m in (*DEEP, "stvlm")])
     n_stages = len(set(models)) + (seeds - 1) * n_seeded
@@ -126,14 +128,14 @@ def contenders(course: Course, models: tuple[str, ...], seeds: int, options: dic
         yield _anchor_alone(course, options.get("context_steps"))
 
 
-def _one_of(seeds: int, contender: Contender, seed: int) -> Contender:
+def _one_of(seeds: int, contender: FittedMethod, seed: int) -> FittedMethod:
     """The same, named by its seed where there are several."""
     if seeds == 1:
         return contender
     return replace(contender, name=f"{contender.name} seed {seed}", facts=contender.facts | {"seed": seed})
 
 
-def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contender]:
+def _simple(family: str, data: TrainingData, course: EvaluationSetup) -> Iterator[FittedMethod]:
     def on(series: SensorSeries, name: str) -> Callable[[np.ndarray], np.ndarray]:
         again = TrainingData(series, course.split, course.lookback, course.horizon)  # the same readings up to the test part
         return next(fitted for fitted in fit_baseline(family, again, course.seasons) if fitted.name == name)
@@ -142,20 +144,20 @@ def _simple(family: str, data: TrainingData, course: Course) -> Iterator[Contend
     for fitted in fit_baseline(family, data, course.seasons):
         seconds = time.perf_counter() - started
         parts = (fitted.n_parameters, fitted.n_parameters, seconds, "cpu", fitted.first_cutoff)
-        yield _banded(Contender(fitted.name, fitted, *parts, on=partial(on, name=fitted.name)), course)
+        yield _banded(FittedMethod(fitted.name, fitted, *parts, on=partial(on, name=fitted.name)), course)
         started = time.perf_counter()
 
 
-def _boosted(course: Course, seed: int) -> Contender:
+def _boosted(course: EvaluationSetup, seed: int) -> FittedMethod:
     from stvlm.evaluation.baselines.boosting import fit_boosting  # scikit-learn takes its time to load
 
     started = time.perf_counter()
     fitted = fit_boosting(TrainingData(course.series, course.split, course.lookback, course.horizon), course.seasons, seed)
     seconds = time.perf_counter() - started
-    return _banded(Contender(BOOSTING, fitted, *[fitted.n_parameters] * 2, seconds, first_cutoff=fitted.first_cutoff), course)
+    return _banded(FittedMethod(BOOSTING, fitted, *[fitted.n_parameters] * 2, seconds, first_cutoff=fitted.first_cutoff), course)
 
 
-def _deep(name: str, course: Course, options: dict[str, Any], report: Report) -> Contender:
+def _deep(name: str, course: EvaluationSetup, options: dict[str, Any], report: Report) -> FittedMethod:
     """One training of a deep baseline."""
     from stvlm.evaluation.baselines.deep import DeepConfig, fit_deep
     from stvlm.training.fit import pick_device
@@ -167,10 +169,10 @@ def _deep(name: str, course: Course, options: dict[str, Any], report: Report) ->
     facts = {"steps": fitted.steps, "val_mae": fitted.val_mae, "out_of_time": fitted.out_of_time}
     size, seconds = fitted.n_parameters, time.perf_counter() - started
     first = course.split.train_start + course.lookback
-    return Contender(name, fitted, size, size, seconds, _device_name(device), first, facts)
+    return FittedMethod(name, fitted, size, size, seconds, _device_name(device), first, facts)
 
 
-def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
+def _anchor_alone(course: EvaluationSetup, context_steps: int | None) -> FittedMethod:
     from stvlm.anchor.fit import fit_anchor
 
     started = time.perf_counter()
@@ -178,7 +180,7 @@ def _anchor_alone(course: Course, context_steps: int | None) -> Contender:
     return _banded(_anchor_contender(anchor, course, time.perf_counter() - started), course)
 
 
-def _zero_shot(course: Course, folder: str | None) -> Contender:
+def _zero_shot(course: EvaluationSetup, folder: str | None) -> FittedMethod:
     """The anchor that nothing was fitted for, and the weights that were learnt on other networks.
 
     Args:
@@ -203,7 +205,7 @@ def _zero_shot(course: Course, folder: str | None) -> Contender:
     return _banded(replace(made, seconds_fit=time.perf_counter() - started, facts=facts), course)
 
 
-def _shared(course: Course, folder: str | None) -> tuple[SharedWeights | None, bool]:
+def _shared(course: EvaluationSetup, folder: str | None) -> tuple[SharedWeights | None, bool]:
     """Weights that were learnt on many networks, as `_zero_shot` takes them; and whether the network scored was among those."""
     from stvlm.model.pretrained import BUNDLED, SharedWeights
     from stvlm.training.zero_shot import was_trained_on
@@ -220,7 +222,7 @@ def _medians(model: STVLM, series: SensorSeries) -> Callable[[np.ndarray], np.nd
     return lambda cutoffs: predict_many(model, series, cutoffs)[LEVELS.index(0.5)]
 
 
-def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[Contender, Contender]:
+def _trained(course: EvaluationSetup, options: dict[str, Any], report: Report) -> tuple[FittedMethod, FittedMethod]:
     """The anchor and the model of one training."""
     from stvlm.inference.predict import predict_many
     from stvlm.model.stvlm import count_parameters
@@ -239,7 +241,7 @@ def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[C
     seconds, device = time.perf_counter() - started, pick_device(config.device)
     model = step.model.to(device)
     parameters, trainable = (n + model.anchor.n_parameters for n in count_parameters(model))
-    contender = Contender(
+    contender = FittedMethod(
         "stvlm",
         lambda cutoffs: predict_many(model, course.series, cutoffs),
         parameters,
@@ -253,8 +255,8 @@ def _trained(course: Course, options: dict[str, Any], report: Report) -> tuple[C
     return _anchor_contender(model.anchor, course, seconds_anchor), _following(contender, course)
 
 
-def _anchor_contender(anchor, course: Course, seconds: float) -> Contender:
-    return Contender(
+def _anchor_contender(anchor, course: EvaluationSetup, seconds: float) -> FittedMethod:
+    return FittedMethod(
         "anchor",
         lambda cutoffs: anchor.forecast(course.series, cutoffs),
         anchor.n_parameters,
@@ -265,7 +267,7 @@ def _anchor_contender(anchor, course: Course, seconds: float) -> Contender:
     )
 
 
-def _banded(contender: Contender, course: Course) -> Contender:
+def _banded(contender: FittedMethod, course: EvaluationSetup) -> FittedMethod:
     """The same with bands learnt on the validation part, where it holds a reading; its time counts as fitting."""
     started = time.perf_counter()
     cutoffs = course.cutoffs("val")
@@ -280,20 +282,22 @@ def _banded(contender: Contender, course: Course) -> Contender:
     return _following(replace(with_bands, seconds_fit=contender.seconds_fit + time.perf_counter() - started), course)
 
 
-def _following(contender: Contender, course: Course) -> Contender:
+def _following(contender: FittedMethod, course: EvaluationSetup) -> FittedMethod:
     """The same with bands that follow what was missed in the windows before."""
     floor = _floor(course)
     return _through(contender, course, lambda made, series: OnlineCalibratedForecaster(made, series.values, course.horizon, floor))
 
 
-def _through(contender: Contender, course: Course, wrap: Callable[[Forecasting, SensorSeries], Forecasting]) -> Contender:
+def _through(
+    contender: FittedMethod, course: EvaluationSetup, wrap: Callable[[Forecasting, SensorSeries], Forecasting]
+) -> FittedMethod:
     """The same with what forecasts wrapped, on these readings and on others of the same sensors."""
     on = contender.on
     again = None if on is None else lambda series: wrap(on(series), series)
     return replace(contender, forecast=wrap(contender.forecast, course.series), on=again)
 
 
-def _floor(course: Course) -> float | None:
+def _floor(course: EvaluationSetup) -> float | None:
     """0 where the training part holds nothing below it."""
     lowest = np.nanmin(course.series.values[course.split.train_start : course.split.train_end])
     return 0.0 if lowest >= 0 else None

@@ -14,9 +14,9 @@ from stvlm.core.forecast import LEVELS
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import exact, thin
-from stvlm.evaluation.backtest import lay_course, result_of, row_of, with_mean
+from stvlm.evaluation.backtest import make_setup, result_of, row_of, with_mean
 from stvlm.evaluation.baselines.simple import TrainingData, fit_baseline
-from stvlm.evaluation.methods import Contender, Course, Report, contenders
+from stvlm.evaluation.methods import EvaluationSetup, FittedMethod, Report, contenders
 from stvlm.spatial.interpolation import Interpolator, WeightScheme, fit_interpolation, mixing_weights
 from stvlm.spatial.locations import Locations, locations_of
 
@@ -41,8 +41,8 @@ class Hold:
 
     seen: np.ndarray
     hidden: np.ndarray
-    course: Course
-    scored: Course
+    course: EvaluationSetup
+    scored: EvaluationSetup
     sites: Locations
 
     @property
@@ -75,7 +75,7 @@ def hidden_sensors(n_sensors: int, share: float, seed: int = 0) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(n_sensors)[:count])
 
 
-def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorSeries], Course]) -> Hold:
+def hold_out(series: SensorSeries, hidden: np.ndarray, course: Callable[[SensorSeries], EvaluationSetup]) -> Hold:
     """Part a series into sensors that are seen and sensors that are not.
 
     Args:
@@ -92,7 +92,7 @@ INVERSE_DISTANCE = WeightScheme("distance", nearest=6, power=2.0)
 VARIOGRAM_WINDOWS, BINS = 200, 12
 REACHES = tuple(np.geomspace(0.1, 5, 15))  # half extents
 # Of one hold-out, the anchor of its seen sensors, the seconds that its fit took, the seed, and progress: rows beside those of MODELS.
-FurtherMethods = Callable[[Hold, "Anchor", float, int, Report], Iterable[Contender]]
+FurtherMethods = Callable[[Hold, "Anchor", float, int, Report], Iterable[FittedMethod]]
 
 
 def backtest_hidden(
@@ -137,7 +137,7 @@ def backtest_hidden(
     rows, held = [], []
     for seed in range(seeds):
         hidden = hidden_sensors(series.network.n_sensors, share, seed)
-        hold = hold_out(series, hidden, lambda part: lay_course(part, lookback, horizon, split, few_shot, seasons))
+        hold = hold_out(series, hidden, lambda part: make_setup(part, lookback, horizon, split, few_shot, seasons))
         if not np.isfinite(hold.scored.series.values[hold.course.split.test_start :]).any():
             raise ValueError("The sensors that are held out were not observed in the test part. Take a larger share.")
         within = lambda message, done, seed=seed: report(message, (seed + done) / seeds)  # noqa: E731
@@ -174,7 +174,7 @@ def _over_seeds(rows: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def _contenders(
     hold: Hold, models: tuple[str, ...], seed: int, options: dict[str, Any], report: Report, further: FurtherMethods | None
-) -> Iterator[Contender]:
+) -> Iterator[FittedMethod]:
     report("Interpolating the ridge forecasts of the others.", 0.0)
     yield from ridge_between(hold)
     if not models and further is None:
@@ -194,7 +194,7 @@ def _contenders(
         yield stvlm_between(hold, anchor, options | {"seed": seed}, report)
 
 
-def ridge_between(hold: Hold) -> Iterator[Contender]:
+def ridge_between(hold: Hold) -> Iterator[FittedMethod]:
     """The two that stand for what anybody would do: the ridge of every seen sensor, interpolated."""
     started, course = time.perf_counter(), hold.course
     data = TrainingData(course.series, course.split, course.lookback, course.horizon)
@@ -208,7 +208,7 @@ def ridge_between(hold: Hold) -> Iterator[Contender]:
         weights = mixing_weights(kernel, hold.network, hold.sites).astype("f4")
         forecast = lambda c, weights=weights: ridge(c) @ weights.T  # noqa: E731
         size = ridge.n_parameters
-        yield Contender(name, forecast, size, size, seconds, first_cutoff=ridge.first_cutoff, facts={"way": kernel.label})
+        yield FittedMethod(name, forecast, size, size, seconds, first_cutoff=ridge.first_cutoff, facts={"way": kernel.label})
 
 
 def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> WeightScheme:
@@ -237,12 +237,12 @@ def fitted_kriging(network: SensorNetwork, forecasts: np.ndarray) -> WeightSchem
     return WeightScheme("kriging", reach=float(best[1]), nugget=float(np.clip(best[2], 1e-3, 10.0)))
 
 
-def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = False) -> Contender:
+def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = False) -> FittedMethod:
     """The closed-form forecasts of the seen sensors, carried to the hidden ones the best way that left-out seen sensors can tell."""
     started, course, size = time.perf_counter(), hold.course, anchor.n_parameters
     interpolate, facts = _interpolator(hold, anchor, by_place)
     views = anchor.views(course.series)
-    return Contender(
+    return FittedMethod(
         "anchor, by place alone" if by_place else "anchor",
         lambda c: interpolate.bands(interpolate(anchor.forecast_from(views, c))),
         size,
@@ -253,7 +253,7 @@ def anchor_between(hold: Hold, anchor: Anchor, seconds: float, by_place: bool = 
     )
 
 
-def stvlm_between(hold: Hold, anchor: Anchor, options: dict[str, Any], report: Report) -> Contender:
+def stvlm_between(hold: Hold, anchor: Anchor, options: dict[str, Any], report: Report) -> FittedMethod:
     """stvlm trained on the seen sensors, its forecasts carried to the hidden ones as those of the anchor are.
 
     Args:

@@ -28,7 +28,7 @@ from stvlm.runtime.subprocess import child_environment
 TABLES = ("sensors", "adjacency", "context")
 
 
-def put(raw: RawTables, folder: Path) -> None:
+def dump_tables(raw: RawTables, folder: Path) -> None:
     """Write tables into a folder."""
     np.save(folder / "readings.npy", raw.readings.to_numpy(dtype="float32"), allow_pickle=False)
     np.save(folder / "times.npy", raw.readings.index.to_numpy().astype("datetime64[s]"), allow_pickle=False)
@@ -42,7 +42,7 @@ def put(raw: RawTables, folder: Path) -> None:
     (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
 
 
-def take(folder: Path) -> RawTables:
+def load_tables(folder: Path) -> RawTables:
     """Read what `put` wrote."""
     words = json.loads((folder / "words.json").read_text("utf-8"))
     times = pd.DatetimeIndex(np.load(folder / "times.npy", allow_pickle=False), name="timestamp")
@@ -106,7 +106,7 @@ def read_uploads(files: InputFiles, *, seconds: float = MOST_SECONDS, most_bytes
     if not any(_is_risky(source) for source in files.sources.values()):
         return read_tables(files)
     words = {f.name: getattr(files, f.name) for f in fields(files) if f.name not in ROLES}
-    return _apart(files.sources, {"words": words}, take, seconds, most_bytes)
+    return _run_isolated(files.sources, {"words": words}, load_tables, seconds, most_bytes)
 
 
 def look_at_header(
@@ -127,7 +127,7 @@ def look_at_header(
     """
     if role not in WORDS or not _is_risky(source) or open_source(source).kind in ("HDF5", "zip"):
         return read_header(source, role, said)
-    return _apart({role: source}, {"header": role, "said": dict(said or {})}, _take_header, seconds, most_bytes)
+    return _run_isolated({role: source}, {"header": role, "said": dict(said or {})}, _take_header, seconds, most_bytes)
 
 
 def _take_header(folder: Path) -> Header | None:
@@ -135,7 +135,7 @@ def _take_header(folder: Path) -> Header | None:
     return told and Header(tuple(told["columns"]), told["found"], told["shape"])
 
 
-def _apart(files: Mapping[str, Source], request: dict, take: Callable[[Path], T], seconds: float, most_bytes: int) -> T:
+def _run_isolated(files: Mapping[str, Source], request: dict, take: Callable[[Path], T], seconds: float, most_bytes: int) -> T:
     """What a process of its own makes of files.
 
     Args:
@@ -195,7 +195,7 @@ def _answer(folder: Path, most_bytes: int) -> int:
             header = read_header(files[role], role, request["said"])
             (folder / HEADER).write_text(json.dumps(asdict(header) if header else None), encoding="utf-8")
         else:
-            put(read_tables(InputFiles(**files, **request["words"])), folder)
+            dump_tables(read_tables(InputFiles(**files, **request["words"])), folder)
     except InputError as error:
         (folder / "problems.json").write_text(json.dumps(error.problems), encoding="utf-8")
         return 2

@@ -30,7 +30,7 @@ class Cancelled(Exception):  # noqa: N818  no error: it was asked for
     """The run was asked to end."""
 
 
-class Report:
+class StatusWriter:
     """Writes the status of a run: the only writer while the worker lives.
 
     Used as a context: an exception that leaves it becomes the run's last word. A thread gives the sign of life, writes what came
@@ -46,7 +46,7 @@ class Report:
         self._lock = threading.RLock()
         self._ended = threading.Event()
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> StatusWriter:
         threading.Thread(target=self._pulse, daemon=True).start()
         return self
 

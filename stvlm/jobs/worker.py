@@ -24,7 +24,7 @@ from stvlm.jobs import api
 from stvlm.jobs.api import read_rows
 from stvlm.jobs.backend import as_settings
 from stvlm.jobs.run import RunSpec
-from stvlm.jobs.status_writer import Report
+from stvlm.jobs.status_writer import StatusWriter
 from stvlm.runtime.atomic import write_atomic
 from stvlm.workspace.paths import workspace
 
@@ -94,7 +94,7 @@ def main(arguments: list[str], runner: Runner = fit_run) -> int:
 def _work(folder: Path, runner: Runner) -> int:
     spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
     _tidy(folder)
-    with Report(folder) as report:
+    with StatusWriter(folder) as report:
         device, lock = take_device(report, report.devices)
         with lock:
             report.update(state="running", device=device, ahead=None, started=time.time(), message="Loads the data and the model.")
@@ -122,7 +122,7 @@ def _manifest(spec: RunSpec, folder: Path, device: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _follow(steps: Iterator[Any], report: Report) -> None:
+def _follow(steps: Iterator[Any], report: StatusWriter) -> None:
     """Write down one step after another, until the last or until the run is cancelled."""
     path = report.folder / "losses.jsonl"
     is_cut = False
@@ -157,7 +157,7 @@ def _number(value: Any) -> Any:
     return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
-def take_device(report: Report, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
+def take_device(report: StatusWriter, devices: tuple[str, ...]) -> tuple[str, AbstractContextManager]:
     """Wait until no earlier run waits for one of the devices, and one of them is free.
 
     The lock belongs to the process: when it ends, however that happens, the device is free.

@@ -38,7 +38,7 @@ class Effect:
     arisen: tuple[str, ...]
 
 
-def try_fix(raw: RawTables, fixes: Sequence[str], name: str) -> Effect:
+def preview_fix(raw: RawTables, fixes: Sequence[str], name: str) -> Effect:
     """Apply one fix more to tables as read, and say what it changes.
 
     Args:

@@ -32,7 +32,7 @@ UNSENDABLE = (TypeError, AttributeError, RecursionError)  # what a copy for anot
 _MODELS = LRUCache(64)  # by the data that they were told
 
 
-class Beside:
+class HelperProcess:
     """Does work in this process while nobody waits for it long, and in a second one as soon as that is ready.
 
     The process is this program again; it ends with this one, however that ends. Where it does not answer, or its answer cannot be copied,

@@ -23,7 +23,7 @@ class BusyError(RuntimeError):
     """The forecaster has no time for a question now; the text says so in plain words."""
 
 
-class Resident:
+class RequestQueue:
     """Answers questions to models, one question or one batch at a time.
 
     Args:
@@ -39,7 +39,7 @@ class Resident:
         self._made: dict[str, Any] = {}  # by key: answers made along with another's
         self._lock = threading.RLock()
 
-    def ask(self, key: str, work: Callable[[], T]) -> T:
+    def submit(self, key: str, work: Callable[[], T]) -> T:
         """The result of `work`, done once for all who ask it at the same time.
 
         Args:
@@ -50,15 +50,15 @@ class Resident:
         """
         return self._wait(key, self._join(key, lambda: self._pool.submit(work)))
 
-    def ask_together(self, key: str, group: str, item: Item, work: Callable[[list[Item]], Sequence[T]]) -> T:
+    def submit_batched(self, key: str, group: str, item: Item, work: Callable[[list[Item]], Sequence[T]]) -> T:
         """The answer to one item; items of a group that wait at the same time are worked on together.
 
         Args:
-            key, work: as of `ask`, but `work` takes some items and gives as many answers, each as if it was asked alone.
+            key, work: as of `submit`, but `work` takes some items and gives as many answers, each as if it was asked alone.
             group: of items that `work` may take together. item: what is asked.
 
         Raises:
-            BusyError: as `ask`. An error of a batch is that of its items alone.
+            BusyError: as `submit`. An error of a batch is that of its items alone.
         """
 
         def submit() -> Future:

@@ -10,7 +10,7 @@ from stvlm.anchor.features import Neighbourhood, Transform, candidates, fill_for
 from stvlm.anchor.fit import fit_anchor, training_folds
 from stvlm.anchor.ridge import forecast_together
 from stvlm.core.network import SensorNetwork
-from stvlm.core.seasonality import DAY, WEEK, YEAR, SeasonalProfile, scale_of
+from stvlm.core.seasonality import DAY, WEEK, YEAR, SeasonalProfile, anomaly_scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, few_shot
 from tests.support.series import HOURS, wave_series
@@ -156,11 +156,11 @@ def test_a_yearly_profile_finds_a_yearly_wave():
 
 def test_the_spread_of_a_sensor_that_stands_still_is_the_networks_and_a_small_one_is_its_own():
     departures = np.stack([np.tile([-2.0, 2.0], 50), np.tile([-1e-6, 1e-6], 50), np.tile([-1e-3, 1e-3], 50)], axis=1)
-    scale = scale_of(departures, np.add(departures, [50, 7, 1]))
+    scale = anomaly_scale(departures, np.add(departures, [50, 7, 1]))
     assert scale[0] == pytest.approx(2)
     assert scale[1] == pytest.approx(np.sqrt((4 + 1e-6) / 3), rel=1e-6)
     assert scale[2] == pytest.approx(1e-3)
-    assert scale_of(departures[:10], departures[:10] + 1)[2] == pytest.approx(scale[1])  # so few readings tell too little
+    assert anomaly_scale(departures[:10], departures[:10] + 1)[2] == pytest.approx(scale[1])  # so few readings tell too little
 
 
 @pytest.mark.parametrize("transform", [Transform(), Transform("root", 0.0), Transform("log", 0.5)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stvlm.cli.main import main
 from stvlm.datasets import synthetic_city
-from stvlm.evaluation.backtest import backtest, fall_silent, lay_course
+from stvlm.evaluation.backtest import backtest, fall_silent, make_setup
 from stvlm.evaluation.unseen_sensors import KNOWN, backtest_hidden, fitted_kriging, hidden_sensors, hold_out, ridge_between
 from stvlm.spatial.locations import known_columns
 
@@ -24,7 +24,7 @@ def series():
 
 
 def course_of(series):
-    return lay_course(series, 12, 4, SPLIT, None, ())
+    return make_setup(series, 12, 4, SPLIT, None, ())
 
 
 def test_a_seed_holds_out_its_share_and_another_seed_holds_out_others():

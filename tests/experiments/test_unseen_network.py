@@ -13,7 +13,7 @@ from experiments.unseen_inputs import PlacedBuilder
 from stvlm.anchor.features import Transform
 from stvlm.anchor.fit import fit_anchor
 from stvlm.datasets import synthetic_city
-from stvlm.evaluation.backtest import lay_course, row_of
+from stvlm.evaluation.backtest import make_setup, row_of
 from stvlm.evaluation.unseen_sensors import KNOWN, anchor_between, backtest_hidden, hidden_sensors, hold_out
 from stvlm.modalities.batch import InputConfig
 from stvlm.modalities.image.views import ImageConfig
@@ -21,7 +21,7 @@ from stvlm.model.stvlm import glimpses
 from stvlm.spatial.interpolation import fit_interpolation
 from stvlm.training.trainer import FitConfig
 
-LAY = partial(lay_course, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
+LAY = partial(make_setup, lookback=LOOKBACK, horizon=HORIZON, shares=SPLIT, amount=None, seasons=())
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from stvlm.io.read import InputError, InputFiles, read_tables
 from stvlm.quality import report as quality
-from stvlm.quality.preview import try_fix
+from stvlm.quality.preview import preview_fix
 from stvlm.quality.report import FIXES, apply_fixes, inspect, load, need_steps, to_series
 
 
@@ -143,13 +143,13 @@ def test_swapped_places_that_are_possible_are_suspected_when_only_the_swap_lies_
 
 def test_a_fix_is_tried_before_it_is_applied():
     tables = raw(places=sensors(lat=(-8.8, -7.3, -6.2), lon=(53.3, 54.1, 53.4)))
-    effect = try_fix(tables, (), "swap-lat-lon")
+    effect = preview_fix(tables, (), "swap-lat-lon")
     assert effect.figures == {"lat": ((-8.8, -6.2), (53.3, 54.1)), "lon": ((53.3, 54.1), (-8.8, -6.2))}
     assert effect.solved == ("swapped-at-sea",)
     assert effect.readings is None
     assert tables.sensors["lat"].tolist() == [-8.8, -7.3, -6.2]
     twice = table().iloc[[*range(60), 59, *range(60, 200)]]
-    effect = try_fix(raw(twice), (), "average-duplicates")
+    effect = preview_fix(raw(twice), (), "average-duplicates")
     assert effect.figures["rows"] == (201, 200)
     assert effect.solved == ("duplicate-times",)
     assert effect.places is None

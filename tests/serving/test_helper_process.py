@@ -11,7 +11,7 @@ import pytest
 
 from stvlm.core.windows import Window
 from stvlm.inference.predict import predict
-from stvlm.serving.helper_process import Beside, forecast
+from stvlm.serving.helper_process import HelperProcess, forecast
 from stvlm.training.zero_shot import fit_state, zero_shot
 from tests.support.odd_answers import OddError, fail_oddly, make_a_lock
 
@@ -20,12 +20,12 @@ SECONDS = 60.0
 
 @pytest.fixture
 def beside():
-    made = Beside()
+    made = HelperProcess()
     yield made
     made.close()
 
 
-def ready(beside: Beside) -> None:
+def ready(beside: HelperProcess) -> None:
     """Let the process begin, and wait until it can answer; until then the work is done here."""
     with beside.here:
         waiting = threading.Thread(target=beside.run, args=(os.getpid,))

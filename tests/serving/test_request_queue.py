@@ -13,7 +13,7 @@ from stvlm.core.windows import Window
 from stvlm.datasets.samples import load_sample
 from stvlm.inference.predict import predict, predict_together
 from stvlm.model.stvlm import STVLM
-from stvlm.serving.request_queue import TOGETHER, BusyError, Resident
+from stvlm.serving.request_queue import TOGETHER, BusyError, RequestQueue
 from tests.support.paths import CHECKPOINTS
 
 MODEL = CHECKPOINTS / "irish_wind"
@@ -24,7 +24,7 @@ def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_m
     windows = [Window(series, series.n_steps - 10 - i, model.config.lookback, model.config.horizon) for i in range(3)]
     alone = [predict(model, window).values for window in windows]
     before = psutil.Process().memory_info().rss
-    resident, at_work, most = Resident(), threading.Semaphore(1), []
+    resident, at_work, most = RequestQueue(), threading.Semaphore(1), []
 
     def work(window: Window) -> np.ndarray:
         most.append(at_work.acquire(blocking=False))
@@ -33,7 +33,7 @@ def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_m
         return made
 
     def ask(i: int) -> np.ndarray:
-        return resident.ask(f"forecast {i % 3}", lambda: work(windows[i % 3]))
+        return resident.submit(f"forecast {i % 3}", lambda: work(windows[i % 3]))
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(ask, range(10)))
@@ -45,7 +45,7 @@ def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_m
 
 
 def test_equal_questions_at_one_time_are_answered_once_and_later_ones_anew():
-    resident, gate, times = Resident(), threading.Event(), []
+    resident, gate, times = RequestQueue(), threading.Event(), []
 
     def work() -> int:
         gate.wait(20)
@@ -53,35 +53,35 @@ def test_equal_questions_at_one_time_are_answered_once_and_later_ones_anew():
         return len(times)
 
     with ThreadPoolExecutor(5) as threads:
-        asked = [threads.submit(resident.ask, "a", work) for _ in range(5)]
+        asked = [threads.submit(resident.submit, "a", work) for _ in range(5)]
         while resident._askers.get("a", 0) < 5:
             time.sleep(0.005)
         gate.set()
         assert [question.result() for question in asked] == [1] * 5
-    assert resident.ask("a", work) == 2
+    assert resident.submit("a", work) == 2
 
 
 def test_too_many_questions_are_refused_and_the_place_is_free_again_later():
-    resident, gate = Resident(places=2), threading.Event()
+    resident, gate = RequestQueue(places=2), threading.Event()
     with ThreadPoolExecutor(2) as threads:
-        asked = [threads.submit(resident.ask, str(i), lambda: gate.wait(20)) for i in range(2)]
+        asked = [threads.submit(resident.submit, str(i), lambda: gate.wait(20)) for i in range(2)]
         while len(resident._open) < 2:
             time.sleep(0.005)
         with pytest.raises(BusyError, match="busy: 2 questions wait already"):
-            resident.ask("c", lambda: True)
+            resident.submit("c", lambda: True)
         gate.set()
         assert [question.result() for question in asked] == [True, True]
-    assert resident.ask("c", lambda: "in time") == "in time"
+    assert resident.submit("c", lambda: "in time") == "in time"
 
 
 def test_who_waited_too_long_is_told_so_and_what_nobody_waits_for_is_not_begun():
-    resident, gate, begun = Resident(patience_seconds=0.2), threading.Event(), []
+    resident, gate, begun = RequestQueue(patience_seconds=0.2), threading.Event(), []
     for key in ("slow", "after it"):
         with pytest.raises(BusyError, match=r"did not answer within 0\.2 s"):
-            resident.ask(key, lambda key=key: (begun.append(key), gate.wait(20)))
+            resident.submit(key, lambda key=key: (begun.append(key), gate.wait(20)))
     gate.set()
     resident.patience_seconds = 20
-    assert resident.ask("c", lambda: "goes on") == "goes on"
+    assert resident.submit("c", lambda: "goes on") == "goes on"
     assert begun == ["slow"]
     assert resident._open == {}
 
@@ -90,10 +90,10 @@ def test_an_error_of_the_work_reaches_all_who_asked_and_the_next_question_is_ans
     def work() -> None:
         raise ValueError("The window has 3 steps.")
 
-    resident = Resident()
+    resident = RequestQueue()
     with pytest.raises(ValueError, match="3 steps"):
-        resident.ask("a", work)
-    assert resident.ask("a", lambda: 1) == 1
+        resident.submit("a", work)
+    assert resident.submit("a", lambda: 1) == 1
 
 
 def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_those_made_alone():
@@ -101,15 +101,15 @@ def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_th
     model.shrinkage.fill_(1.0)  # so that the network runs
     windows = [Window(series, series.n_steps - 10 - 40 * i, model.config.lookback, model.config.horizon) for i in range(5)]
     alone = [predict(STVLM.load(MODEL), window).values for window in windows[:1]]
-    resident, gate, batches = Resident(), threading.Event(), []
+    resident, gate, batches = RequestQueue(), threading.Event(), []
 
     def work(asked: list[Window]) -> list[Forecast]:
         batches.append(len(asked))
         return predict_together(model, asked)
 
     with ThreadPoolExecutor(11) as threads:
-        busy = threads.submit(resident.ask, "busy", lambda: gate.wait(60))
-        asked = [threads.submit(resident.ask_together, f"{i % 5}", "wind", windows[i % 5], work) for i in range(10)]
+        busy = threads.submit(resident.submit, "busy", lambda: gate.wait(60))
+        asked = [threads.submit(resident.submit_batched, f"{i % 5}", "wind", windows[i % 5], work) for i in range(10)]
         while sum(resident._askers.values()) < 11:
             time.sleep(0.005)
         gate.set()
@@ -128,7 +128,7 @@ def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_th
 
 
 def test_one_bad_item_of_a_batch_spoils_no_other_and_a_batch_is_not_longer_than_it_may():
-    resident, gate, batches = Resident(), threading.Event(), []
+    resident, gate, batches = RequestQueue(), threading.Event(), []
 
     def work(items: list[int]) -> list[float]:
         batches.append(len(items))
@@ -137,8 +137,8 @@ def test_one_bad_item_of_a_batch_spoils_no_other_and_a_batch_is_not_longer_than_
         return [item / 2 for item in items]
 
     with ThreadPoolExecutor(12) as threads:
-        threads.submit(resident.ask, "busy", lambda: gate.wait(60))
-        asked = [threads.submit(resident.ask_together, str(i), "halves", i, work) for i in range(11)]
+        threads.submit(resident.submit, "busy", lambda: gate.wait(60))
+        asked = [threads.submit(resident.submit_batched, str(i), "halves", i, work) for i in range(11)]
         while len(resident._open) < 12:
             time.sleep(0.005)
         gate.set()
@@ -147,26 +147,26 @@ def test_one_bad_item_of_a_batch_spoils_no_other_and_a_batch_is_not_longer_than_
             asked[3].result()
     assert answers == {i: i / 2 for i in range(11) if i != 3}
     assert max(batches) <= TOGETHER
-    assert resident.ask_together("4", "halves", 4, work) == 2.0
+    assert resident.submit_batched("4", "halves", 4, work) == 2.0
     assert resident._open == resident._made == {}
 
 
 def test_who_left_a_batch_is_not_worked_for():
-    resident, gate, seen = Resident(patience_seconds=0.2), threading.Event(), []
+    resident, gate, seen = RequestQueue(patience_seconds=0.2), threading.Event(), []
 
     def work(items: list[str]) -> list[str]:
         seen.extend(items)
         return items
 
     with ThreadPoolExecutor(1) as threads:
-        busy = threads.submit(resident.ask, "busy", lambda: gate.wait(60))
+        busy = threads.submit(resident.submit, "busy", lambda: gate.wait(60))
         while not resident._open:
             time.sleep(0.005)
         with pytest.raises(BusyError, match="did not answer within"):
-            resident.ask_together("a", "letters", "a", work)
+            resident.submit_batched("a", "letters", "a", work)
         gate.set()
         with pytest.raises(BusyError):
             busy.result()
     resident.patience_seconds = 60
-    assert resident.ask_together("b", "letters", "b", work) == "b"
+    assert resident.submit_batched("b", "letters", "b", work) == "b"
     assert seen == ["b"]

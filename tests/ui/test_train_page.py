@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from stvlm.jobs import api
 from stvlm.jobs.run import run_folder
-from stvlm.serving.request_queue import Resident
+from stvlm.serving.request_queue import RequestQueue
 from stvlm.ui import train
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs
@@ -59,7 +59,7 @@ def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is
 
 
 def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(forecasters, "forecaster", Resident(places=0))
+    monkeypatch.setattr(forecasters, "forecaster", RequestQueue(places=0))
     forecasters._forecast.clear()
     app = visit(app, "forecast", data="sample:irish_wind")
     told = "The forecaster is busy: 0 questions wait already. Try again in a minute."

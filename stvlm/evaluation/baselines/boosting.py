@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.ndimage import uniform_filter1d
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from stvlm.core.seasonality import DAY_MINUTES, WEEK_MINUTES, YEAR_MINUTES, SeasonalProfile, scale_of
+from stvlm.core.seasonality import DAY_MINUTES, WEEK_MINUTES, YEAR_MINUTES, SeasonalProfile, anomaly_scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
 from stvlm.evaluation.baselines.simple import SMOOTHING_STEPS, Forecaster, TrainingData
@@ -54,7 +54,7 @@ def training_scale(series: SensorSeries, split: Split) -> tuple[np.ndarray, np.n
     """Mean and spread (N,) float32 of each sensor over the training part; those of the network where it has none of its own."""
     values = series.values[split.train_start : split.train_end]
     mean = SeasonalProfile.fit(values, np.zeros(len(values), "int64"), 0, series.step_seconds).table[0]
-    return mean, scale_of(values - mean, values)
+    return mean, anomaly_scale(values - mean, values)
 
 
 ROWS = 200_000  # cells of the training part; a quarter as many of the validation part

@@ -24,8 +24,8 @@ from stvlm.jobs import api
 from stvlm.runtime.assets import asset
 from stvlm.runtime.memory import MemoryShortError
 from stvlm.serving import helper_process
-from stvlm.serving.helper_process import Beside
-from stvlm.serving.request_queue import BusyError, Resident
+from stvlm.serving.helper_process import HelperProcess
+from stvlm.serving.request_queue import BusyError, RequestQueue
 from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs as widgets
 from stvlm.ui.shell import layout, view_state
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 SMALL = 200_000  # readings and facts of a network that is quickly copied, whose zero-shot model takes little memory: more are remembered
 _TOLD: WeakKeyDictionary[STVLM, ZeroShotState] = WeakKeyDictionary()
-beside = Beside()  # 25 networks read at once take four times as long as one after another
+beside = HelperProcess()  # 25 networks read at once take four times as long as one after another
 
 
 def zero_shot(key: str, series: SensorSeries, config: dict[str, object]) -> STVLM:
@@ -123,7 +123,7 @@ T = TypeVar("T")
 CHECKPOINTS = asset("checkpoints")
 ANCHOR, ZERO_SHOT = "anchor", "zero-shot"
 SHARED = CHECKPOINTS / "stvlm-tiny"  # weights learnt on many networks, which zero-shot begins with
-forecaster = Resident()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
+forecaster = RequestQueue()  # all sessions share it and its models: one question, or one batch of forecasts, at a time
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def submit(kind: str, key: str, work: Callable[[], T]) -> T:
         kind: of question. key: what else its answer depends on. work: that gives the answer; calls nothing of Streamlit.
     """
     with forecaster_errors():
-        return forecaster.ask(f"{kind} {key}", work)
+        return forecaster.submit(f"{kind} {key}", work)
 
 
 @contextmanager
@@ -388,7 +388,7 @@ def _made(choice: Choice, series: SensorSeries) -> STVLM:
 def _forecast(key: str, _model: STVLM, _window: Window) -> Forecast:
     network = f"forecast {key.rpartition(' ')[0]}"  # of one model; only the cutoff may differ
     with forecaster_errors():
-        made = forecaster.ask_together(f"forecast {key}", network, _window, lambda windows: predict(_model, windows))
+        made = forecaster.submit_batched(f"forecast {key}", network, _window, lambda windows: predict(_model, windows))
     return replace(made, name="anchor") if _model.is_anchor else made
 
 

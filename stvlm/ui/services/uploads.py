@@ -17,7 +17,7 @@ from stvlm.io.read import InputFiles, RawTables
 from stvlm.io.sandbox import look_at_header, read_uploads
 from stvlm.io.source import KINDS, InputError, Source, show
 from stvlm.quality import report as quality
-from stvlm.quality.preview import Effect, try_fix
+from stvlm.quality.preview import Effect, preview_fix
 from stvlm.runtime.atomic import write_atomic, write_folder
 from stvlm.runtime.logs import note
 from stvlm.ui.shell import view_state
@@ -268,7 +268,7 @@ def effect(
     Raises:
         InputError: what cannot be read, or a fix that cannot be applied.
     """
-    return try_fix(tables(upload, (), start, step_minutes, columns), fixes, name)
+    return preview_fix(tables(upload, (), start, step_minutes, columns), fixes, name)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Checking the readings …")
