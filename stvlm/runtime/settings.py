@@ -50,6 +50,9 @@ class Settings(BaseModel):
     home: Path = Field(Path(".stvlm"), description="workspace: uploads, networks, templates and runs")
     cache: Path | None = Field(None, description="what is built once from installed packages; empty: the platform's cache folder")
     backbones: Path | None = Field(None, description="folder whose subfolders are offered as backbones")
+    list_shared: bool = Field(
+        True, description="name everybody's networks and runs on the pages of all visitors; 0: a tab lists those that it opened"
+    )
     max_uploads: Count = Field(500, description="uploads kept")
     max_networks: Count = Field(500, description="networks kept")
     max_upload_gb: Gigabytes = Field(50.0, description="GB of uploads and networks together")

@@ -50,7 +50,7 @@ def _card(name: str) -> None:
 
 def go_on() -> None:
     """A way back to the forecast of the network in view and of those uploaded before."""
-    recent = [i for i in dict.fromkeys([view_state.data_id(), *networks.uploaded()[:4]]) if i]
+    recent = [i for i in dict.fromkeys([view_state.data_id(), *networks.listed()[:4]]) if i]
     if not recent:
         return
     st.subheader(t("home.go_on"), anchor=False)

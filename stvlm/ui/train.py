@@ -15,6 +15,7 @@ from stvlm.core.series import SensorSeries
 from stvlm.jobs import api
 from stvlm.jobs.ray.client import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
+from stvlm.runtime.settings import settings
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
 from stvlm.ui.shell.i18n import format_duration, format_number, format_short, t, told
@@ -81,7 +82,7 @@ def in_view() -> None:
 def every() -> None:
     """All runs of this workspace; a click on one opens it."""
     _adopt()
-    runs = api.list_runs()
+    runs = tuple(run for run in api.list_runs() if _is_listed(run))
     st.subheader(t("train.runs"), anchor=False)
     if not runs:
         st.caption(t("train.no_runs"))
@@ -122,6 +123,13 @@ def every() -> None:
         _beside(chosen)
     elif len(runs) > 1:
         st.caption(t("train.choose_several"))
+
+
+def _is_listed(run: RunStatus) -> bool:
+    """Whether a run stands on this visitor's pages: where the operator says so, only those of this session and of its networks."""
+    return (
+        settings().list_shared or run.run_id in view_state.load("runs", ()) or networks.of_run(run.spec.data) in view_state.opened()
+    )
 
 
 def _filtered(runs: tuple[RunStatus, ...]) -> tuple[RunStatus, ...]:

@@ -17,7 +17,7 @@ from stvlm.serving.request_queue import RequestQueue
 from stvlm.ui import train
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs
-from tests.support.pages import SECONDS, visit, words
+from tests.support.pages import SECONDS, start, visit, words
 from tests.support.runs import LOCAL, spec, wait
 
 pytestmark = pytest.mark.usefixtures("end_workers")
@@ -135,3 +135,18 @@ def test_a_command_of_a_run_is_one_that_the_program_reads():
     options = parse(shlex.split(line)[3:])
     assert (options.lookback, options.horizon, options.split) == (12, 7, (0.6, 0.2, 0.2))
     assert (options.tuning, options.seed, options.views, options.few_shot) == ("lora", 3, ("field", "spread"), None)
+
+
+def test_where_the_operator_says_so_a_tab_lists_the_networks_and_runs_that_it_opened(finished_run, monkeypatch):
+    data, _ = finished_run
+
+    def listed(app: AppTest) -> tuple[bool, bool]:
+        buttons = {button.key for button in visit(app, "data", source="at-hand").button}
+        return f"choose-{data}" in buttons, bool(visit(app, "train").dataframe)
+
+    assert listed(visit(start(), "train", data="sample:irish_wind")) == (True, True)
+    monkeypatch.setenv("STVLM_LIST_SHARED", "0")
+    assert listed(visit(start(), "train", data="sample:irish_wind")) == (False, False)
+    assert listed(visit(start(), "train", data=data)) == (True, True)
+    app = visit(start(), "train", data=data)
+    assert listed(visit(app, "train", data="sample:irish_wind")) == (True, True)

@@ -26,7 +26,7 @@ def own_files() -> bool:
 
 def choose() -> None:
     """The samples and the networks uploaded before, one click each."""
-    at_hand = [networks.SAMPLE + name for name in networks.SAMPLES] + networks.uploaded()[:8]
+    at_hand = [networks.SAMPLE + name for name in networks.SAMPLES] + networks.listed()[:8]
     with st.container(horizontal=True):
         for data in at_hand:
             st.button(

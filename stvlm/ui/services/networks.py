@@ -22,6 +22,8 @@ from stvlm.jobs.run import DataSource, RunSpec
 from stvlm.quality import report as quality
 from stvlm.runtime import logs
 from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.settings import settings
+from stvlm.ui.shell import view_state
 from stvlm.ui.shell.i18n import t, told
 from stvlm.workspace import quota
 from stvlm.workspace.paths import workspace
@@ -152,6 +154,11 @@ def uploaded() -> list[str]:
     """Ids of the uploaded networks, newest first."""
     cards = sorted(_root().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True) if _root().is_dir() else []
     return [path.stem for path in cards if path.with_suffix("").is_dir()]
+
+
+def listed() -> list[str]:
+    """Those of the uploaded networks that stand on this visitor's pages, newest first."""
+    return [data for data in uploaded() if settings().list_shared or data in view_state.opened()]
 
 
 def _root() -> Path:

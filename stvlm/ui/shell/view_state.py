@@ -33,6 +33,7 @@ NETWORK_PARAMS = (
     "change",
 )  # what belongs to one network, as words in the URL
 LATE_SECONDS = 10.0  # seconds after a change of network in which a message of the browser may still name the address it left
+MOST_OPENED = 50  # networks that a session remembers to have opened
 MAX_LENGTH = 200  # characters of a URL parameter that are read; ids are shorter
 
 
@@ -49,7 +50,7 @@ def begin() -> None:
     held = st.session_state.get("stvlm.data", "")
     if asked and asked != held:
         _forget()
-        st.session_state["stvlm.data"] = asked
+        _take_up(asked)
     elif held and not asked:
         st.query_params["data"] = held
 
@@ -69,10 +70,15 @@ def open_network(data: str) -> None:
     """Go over to another network ("" for none)."""
     st.session_state["stvlm.left"] = (st.query_params.to_dict(), time.monotonic())
     _forget()
-    st.session_state["stvlm.data"] = data
+    _take_up(data)
     st.query_params.clear()
     if data:
         st.query_params["data"] = data
+
+
+def opened() -> tuple[str, ...]:
+    """The networks that this session has looked at, the latest first."""
+    return load("opened", ())
 
 
 def get_param(name: str, longest: int = MAX_LENGTH) -> str:
@@ -141,6 +147,11 @@ def link_params() -> dict[str, str]:
     """The parameters that a link to another page carries; the rest of the view follows in the session."""
     held = {"data": data_id(), "lang": get_param("lang")}
     return {name: value for name, value in held.items() if value}
+
+
+def _take_up(data: str) -> None:
+    st.session_state["stvlm.data"] = data
+    store("opened", tuple(dict.fromkeys(filter(None, (data, *opened()))))[:MOST_OPENED])
 
 
 def _forget() -> None:
