@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,6 +52,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the arguments; without `arguments`, those of this process. Ends the process where they are wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = Parser(prog="python -m stvlm", description="Forecast and explain what a sensor network measures.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"stvlm {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
@@ -72,6 +74,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     _add_benchmark(made["benchmark"])
     _add_pretrain(made["pretrain"])
     made["serve"].epilog = "Further options go to streamlit, such as --server.port 8600."
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:  # no result could hold it
+            parser.error(f"an argument is not UTF-8: {argument}")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "serve":
         made[options.verb].error(f"unrecognized arguments: {' '.join(rest)}")

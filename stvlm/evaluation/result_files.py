@@ -13,6 +13,7 @@ import pandas as pd
 
 from stvlm.core.network import SensorNetwork
 from stvlm.io.source import InputError, check_json, show
+from stvlm.runtime.json_settings import parse_json
 
 LONGEST_FILE = 16_000_000  # bytes
 MOST_VALUES = 500_000  # of JSON in one file
@@ -83,7 +84,7 @@ def read_result(name: str, content: bytes) -> Result:
     try:
         text = content.decode("utf-8")
         check_json(content, name, MOST_VALUES)
-        return _result(name, json.loads(text))
+        return _result(name, parse_json(text))
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise InputError(f"{show(name)}: is no JSON. Give a file that `python -m stvlm backtest --json` wrote.") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

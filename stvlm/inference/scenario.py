@@ -19,6 +19,7 @@ from stvlm.inference.predict import check_window, recent_calibrator, without_mod
 from stvlm.modalities.batch import InputBuilder, check_perturbation
 from stvlm.modalities.text.facts import Names
 from stvlm.model.stvlm import STVLM
+from stvlm.runtime.json_settings import parse_json
 
 LONGEST_EVENT, LONGEST_PROMPT = 140, 2000  # characters
 MOST_DROPPED = 40  # sensors chosen one by one
@@ -87,10 +88,7 @@ class Scenario:
         Raises:
             ValueError: another text.
         """
-        try:
-            held = json.loads(word)
-        except RecursionError as error:
-            raise ValueError("The text holds no change.") from error
+        held = parse_json(word)
         kinds: dict[str, type] = {field.name: type(field.default) for field in fields(cls)}
         if not isinstance(held, dict) or not set(held) <= set(kinds):
             raise ValueError("The text holds no change.")

@@ -238,9 +238,9 @@ def _read_npy(member: IO[bytes], size: int, file: SourceFile) -> np.ndarray:
     if dtype.kind not in "fiu":
         what = "pickled objects, which can run code" if dtype.hasobject else f"{dtype} instead of numbers"
         raise InputError(f"{file.name}: holds {what}. Save plain numbers with np.savez.")
-    count = math.prod(shape)
-    if len(shape) not in (2, 3) or min(shape) < 1:
+    if len(shape) not in (2, 3) or any(type(side) is not int or side < 1 for side in shape):  # numpy's header lets True pass
         raise InputError(f"{file.name}: the array must be times x sensors [x channels], not {shape}. Save it again.")
+    count = math.prod(shape)
     if count * dtype.itemsize > size:
         raise InputError(f"{file.name}: says {shape}, but holds fewer numbers. Save it again.")
     file.check_cells(shape[0], math.prod(shape[1:]))

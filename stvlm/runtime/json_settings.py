@@ -1,4 +1,4 @@
-"""Settings out of a JSON file, and folders, that nobody vouches for."""
+"""JSON, settings in a file and folders that nobody vouches for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ from typing import Any
 MOST_BYTES = 16 << 20
 
 
+def parse_json(text: str, name: str = "the text") -> Any:
+    """What a JSON text holds; every text in it can be written and shown.
+
+    Args:
+        text: JSON. name: of it, for messages.
+
+    Raises:
+        ValueError: no JSON, nested too deep, or half a letter in it (a lone surrogate), which no file can hold.
+    """
+    try:
+        found = json.loads(text)
+        if "\\u" in text:
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half a letter (a lone surrogate).") from None
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deep.") from None
+    return found
+
+
 def read_settings(path: Path, what: str = "settings") -> dict[str, Any]:
     """A JSON object of sane size.
 
@@ -16,16 +36,13 @@ def read_settings(path: Path, what: str = "settings") -> dict[str, Any]:
         path: the file. what: it should hold.
 
     Raises:
-        OSError: there is no such file. ValueError: no plain file, too large, nested too deep, or no object.
+        OSError: there is no such file. ValueError: no plain file, too large, as `parse_json`, or no object.
     """
     _check_plain(path)
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} has {size >> 20} MiB; {what} have at most {MOST_BYTES >> 20}.")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"{path.name} is nested too deep.") from None
+    settings = parse_json(path.read_text(encoding="utf-8"), path.name)
     if not isinstance(settings, dict):
         raise ValueError(f"{path.name} holds no {what}.")
     return settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +84,9 @@ def _validate(found: tuple[tuple[str, str], ...]) -> Settings:
     wrong: list[str] = []
     given: dict[str, Any] = {"ray": {}}
     for name, value in found:
-        if name in known:
+        if name in known and any(unicodedata.category(sign) in ("Cc", "Cs") for sign in value):
+            wrong.append(f"{name}: Input should be UTF-8 without control characters.")
+        elif name in known:
             *group, field = known[name]
             (given["ray"] if group else given)[field] = value
         elif close := difflib.get_close_matches(name, known, n=1, cutoff=0.9):  # others, such as those of Kubernetes, are not ours

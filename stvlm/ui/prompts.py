@@ -17,11 +17,13 @@ from stvlm.charts.style import theme_of, with_alpha
 from stvlm.core.escape import html as escape
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
+from stvlm.io.source import InputError
 from stvlm.runtime.atomic import write_atomic
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, view_state
-from stvlm.ui.shell.i18n import format_number, t
+from stvlm.ui.shell.i18n import format_number, t, text_of
+from stvlm.workspace import quota
 from stvlm.workspace.paths import workspace
 
 if TYPE_CHECKING:
@@ -55,18 +57,25 @@ def save(name: str, template: str) -> None:
 
     Raises:
         TooManyTemplatesError: there are MOST already.
+        InputError: the workspace cannot be written.
     """
     name = " ".join(name.split())[:LONGEST_NAME]
-    known = saved()
-    if name not in known and len(known) >= MOST:
-        raise TooManyTemplatesError(name)
-    _root().mkdir(parents=True, exist_ok=True)
-    write_atomic(_file(name), {"name": name, "template": template})
+    with quota.writing("templates"):
+        known = saved()
+        if name not in known and len(known) >= MOST:
+            raise TooManyTemplatesError(name)
+        _root().mkdir(parents=True, exist_ok=True)
+        write_atomic(_file(name), {"name": name, "template": template})
 
 
 def delete(name: str) -> None:
-    """Forget a template."""
-    _file(name).unlink(missing_ok=True)
+    """Forget a template.
+
+    Raises:
+        InputError: the workspace cannot be written.
+    """
+    with quota.writing("templates"):
+        _file(name).unlink(missing_ok=True)
 
 
 def _file(name: str) -> Path:
@@ -144,7 +153,10 @@ def _replace_in_line(template: str, line: int, old: str, new: str) -> str:
 
 def _shelf(template: str, own: str, is_sound: bool) -> None:
     """Templates saved under a name: taken, saved, deleted; and the way back to the model's own."""
-    shelf = saved()
+    shelf, why = saved(), view_state.load("refused-template", "")
+    if why:
+        view_state.store("refused-template", "")
+        st.error(inputs.plain(why), icon=":material/error:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if template != own:
             st.button(t("prompts.own"), icon=":material/undo:", on_click=view_state.store, args=("template", own))
@@ -155,6 +167,8 @@ def _shelf(template: str, own: str, is_sound: bool) -> None:
                     save(name, template)
                 except TooManyTemplatesError:
                     st.error(t("prompts.too_many", n=MOST))
+                except InputError as error:
+                    st.error(inputs.plain(text_of(error)), icon=":material/error:")
                 else:
                     st.rerun()
         with st.popover(t("prompts.saved", n=len(shelf)), icon=":material/folder_open:", disabled=not shelf):
@@ -168,7 +182,15 @@ def _shelf(template: str, own: str, is_sound: bool) -> None:
                     args=("template", text[:LONGEST]),
                 )
                 label = t("prompts.delete", name=inputs.plain(name))
-                right.button("", icon=":material/delete:", key=f"delete-{name}", help=label, on_click=delete, args=(name,))
+                right.button("", icon=":material/delete:", key=f"delete-{name}", help=label, on_click=_delete, args=(name,))
+
+
+def _delete(name: str) -> None:
+    """Callback: forget a template, or keep why that cannot be."""
+    try:
+        delete(name)
+    except InputError as error:
+        view_state.store("refused-template", text_of(error))
 
 
 VIEWS = ("window", "template", "compare")

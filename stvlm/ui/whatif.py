@@ -39,16 +39,11 @@ def in_view(window: Window, can: scenarios.Abilities) -> Scenario:
     from stvlm.inference.scenario import Scenario
 
     network = window.series.network
-    word = view_state.get_param("change", LONGEST_WORD)
-    try:
-        change = Scenario.of(word)
-    except ValueError:
-        change = None
+    change = view_state.parse_param("change", Scenario.of, LONGEST_WORD)
     if change is None or not {*change.dropped, *filter(None, [change.moved])} <= set(network.ids):
         sensor = view_state.param_in("sensor", network.ids, network.ids[0])
         change = Scenario(event=incident(window, sensor)) if can.heeds_news else Scenario(dropped=(sensor,))
-    if view_state.get_param("change", LONGEST_WORD) != change.word or "change" not in st.query_params:
-        view_state.set_param("change", change.word)
+    view_state.sync_param("change", change.word)
     return change
 
 

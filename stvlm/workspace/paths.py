@@ -29,7 +29,7 @@ def changing(what: str = "runs", patience_seconds: float = PATIENCE_SECONDS) -> 
     """Add, resume or delete: whoever does it, in whichever server, is alone.
 
     Args:
-        what: part of the workspace: "runs", "uploads" or "networks". patience_seconds: that another one's change may take.
+        what: part of the workspace: "runs", "uploads", "networks" or "templates". patience_seconds: that another one's change may take.
 
     Raises:
         WorkspaceError: the workspace cannot be written, or another process is stuck in a change.

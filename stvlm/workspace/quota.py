@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 120.0  # a large network is written in less
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Write "uploads" or "networks" into the workspace, one session at a time.
+    """Write "uploads", "networks" or "templates" into the workspace, one session at a time.
 
     Raises:
         InputError: the workspace cannot be written, or others write for too long; the text says what to do.

@@ -334,3 +334,13 @@ def test_the_same_command_goes_on_where_it_was_killed(small_files, tmp_path):
         second.kill()
     assert lines[0].startswith("anchor")
     assert int(re.search(r"train  step (\d+)/600", lines[1])[1]) >= 25
+
+
+@pytest.mark.parametrize(
+    "arguments", [["validate", "--sensors", "\udcff.csv", "--series", "x.csv"], ["\udcff"], ["serve", "--\udcff"]]
+)
+def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert re.fullmatch(r"python -m stvlm: an argument is not UTF-8: (--)?\?(\.csv)?\n", capsys.readouterr().err)

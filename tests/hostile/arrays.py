@@ -219,6 +219,7 @@ refused("npz: complex numbers", "instead of numbers", lambda: saved(np.zeros((3,
 refused("npz: more than it holds", "holds fewer numbers", lambda: npz(archive(npy("(1000000, 1000000)"))))
 refused("npz: a negative length", "must be times x sensors", lambda: npz(archive(npy("(-1, -1)") + b"\0" * 72)))
 refused("npz: nothing, very wide", "must be times x sensors", lambda: npz(archive(npy(f"(0, {10**30})"))))
+refused("npz: a length that is a truth value", "must be times x sensors", lambda: npz(archive(npy("(True, 3)") + b"\0" * 24)))
 refused("npz: no dimension", "must be times x sensors", lambda: npz(archive(npy("()") + b"\0" * 8)))
 refused("npz: 60 dimensions", "must be times x sensors", lambda: npz(archive(npy("(" + "1," * 25 + ")") + b"\0" * 8)))
 refused("npz: a head that is a program", "damaged .npz", lambda: npz(archive(header("__import__('os').system('id')"))))

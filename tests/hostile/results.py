@@ -36,6 +36,8 @@ for _name, _content, _words in (
     ),
     ("5 million lists", b"[" + b"[]," * 5_000_000 + b"[]]", "more than 500,000 values"),
     ("a count of 400 digits", json.dumps(FILE | {"lookback": 10**400}).encode(), "is not from 0 to"),
+    ("half a letter in the title", json.dumps(FILE | {"title": "\ud800"}).encode(), "holds half a letter"),
+    ("half a letter in a setting", json.dumps(FILE | {"ablation_setting": {"\udfff": 1}}).encode(), "holds half a letter"),
     ("a pickle", b"\x80\x04K\x01.", "is no JSON"),
 ):
     add("refused", f"result: {_name}", _words, lambda content=_content: {"content": content}, compare)

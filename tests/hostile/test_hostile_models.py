@@ -99,6 +99,11 @@ def _input(folder, part, **changed):
     settings(folder, "config.json", inputs=inputs | {part: inputs[part] | changed})
 
 
+def _tokens_cut_by(folder, pattern):
+    cut = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    settings(folder, "backbone/tokenizer.json", pre_tokenizer=cut)
+
+
 def _anchor(folder: Path, **changed: object) -> None:
     """Change the first member of the anchor."""
     words = json.loads((folder / "anchor.json").read_text())
@@ -138,6 +143,9 @@ SPOILED = {
     "zeros without end as the anchor": (lambda f: _replaced(f, "anchor.json", _device), "anchor.json is no plain file"),
     "zeros without end beside the rest": (lambda f: _device(f / "backbone" / "chat_template.jinja"), "is no plain file"),
     "a socket as the settings": (lambda f: _replaced(f, "config.json", _socket), "config.json is no plain file"),
+    "half a letter in the card": (lambda f: settings(f, "backbone/card.json", note="\ud800"), "card.json holds half a letter"),
+    "a tokenizer with a pattern that is none": (lambda f: _tokens_cut_by(f, "("), "tokenizer of this model is damaged"),
+    "a tokenizer of nothing": (lambda f: (f / "backbone" / "tokenizer.json").write_text("{}"), "not a whole model folder"),
     "a setting that nobody knows": (lambda f: settings(f, "config.json", run="rm -rf"), "not a whole model folder"),
     "another format": (lambda f: settings(f, "config.json", format=99), "another format"),
     "a strategy that nobody knows": (lambda f: settings(f, "config.json", adapter={"strategy": "evil"}), "fine-tuning strategy"),
@@ -190,3 +198,11 @@ def test_a_spoiled_folder_is_refused_in_words_and_nothing_of_it_is_run(folder, n
     assert words in str(caught.value)
     assert not (tmp_path / "pickle-was-run").exists()
     assert not (tmp_path / "code-was-run").exists()
+
+
+def test_a_tokenizer_whose_pattern_is_too_costly_ends_in_words(folder):
+    _tokens_cut_by(folder, "(?:a|aa)+$b")
+    model = STVLM.load(folder)
+    for count in (model.backbone.count_tokens, model.backbone.token_texts):
+        with pytest.raises(ValueError, match=r"^The tokenizer of this model is damaged, or one of its patterns is too costly"):
+            count("a" * 60)

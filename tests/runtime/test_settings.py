@@ -29,6 +29,8 @@ def table() -> str:
         ("STVLM_RAY_CPUS", "nan", "Input should be a finite number"),
         ("STVLM_RAY_ADDRESS", "ftp://user:secret@host", "String should match pattern"),
         ("STVLM_RAY_RUNTIME_ENV", "[1]", "Input should be a valid dictionary"),
+        ("STVLM_HOME", "/tmp/\udcff", "Input should be UTF-8 without control characters"),
+        ("STVLM_RAY_PYTHON", "python\x1b[31m", "Input should be UTF-8 without control characters"),
         ("STVLM_MAX_UPLOAD", "5", "is no setting; STVLM_MAX_UPLOADS is."),
     ],
 )

@@ -99,7 +99,19 @@ def test_a_rule_becomes_a_word_and_comes_back(rule):
 
 
 @pytest.mark.parametrize(
-    "word", ["", "above", "above x 50", "near 3 50", "above 3 100", "above 3 -1", "above 1e999 5", "above --3 5"]
+    "word",
+    [
+        "",
+        "above",
+        "above x 50",
+        "near 3 50",
+        "above 3 100",
+        "above 3 -1",
+        "above 1e999 5",
+        "above --3 5",
+        "below 3 99.9",
+        "above 1e39 5",
+    ],
 )
 def test_a_word_that_is_no_rule_gives_none(word):
     assert alarms.read_rule(word) is None
@@ -266,3 +278,8 @@ def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
 def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):
     app = visit(app, "forecast", data=IRISH, model="zero-shot")
     assert "was trained on many sensor networks, this one among them" in words(app)
+
+
+def test_a_rule_in_the_url_that_the_widgets_cannot_show_is_the_default(app):
+    app = visit(app, "forecast", data="sample:irish_wind", alarm="below -1e308 99.9", show="alarm")
+    assert app.slider(key="tied-alarm-chance").value == 50

@@ -73,7 +73,9 @@ def test_a_prompt_of_ones_own_replaces_the_template_and_can_be_given_up(app):
     assert param(app, "change") == "{}"
 
 
-@pytest.mark.parametrize("word", ["nonsense", '{"dropped":["EVIL"]}', '{"noise":1e9}', '{"event":3}', '{"x":"<script>"}'])
+@pytest.mark.parametrize(
+    "word", ["nonsense", '{"dropped":["EVIL"]}', '{"noise":1e9}', '{"event":3}', '{"x":"<script>"}', r'{"event":"\ud800"}']
+)
 def test_nonsense_in_the_url_falls_back_to_the_default(app, word):
     app = visit(app, "whatif", data=CITY, change=word)
     assert Scenario.of(param(app, "change")).event == "crash near Ring north 1"

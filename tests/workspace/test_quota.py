@@ -14,7 +14,7 @@ from stvlm.io.source import InputError
 from stvlm.io.store import load_series
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus, check_quota, run_folder
 from stvlm.runtime.atomic import write_atomic
-from stvlm.ui import train
+from stvlm.ui import prompts, train
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.shell import view_state
 from stvlm.workspace import quota
@@ -119,7 +119,11 @@ def test_a_workspace_that_cannot_be_written_is_one_clear_line_and_keeps_nothing_
         disk.setattr(np, "save", full)
         with pytest.raises(InputError, match=words):
             networks.add(small_series, "Mine", [], ())
-    assert [place for root in ("uploads", "datasets") for place in (workspace() / root).glob("*")] == []
+    with monkeypatch.context() as disk:
+        disk.setattr(prompts, "write_atomic", full)
+        with pytest.raises(InputError, match=words):
+            prompts.save("mine", "task: {{ horizon }}")
+    assert [place for root in ("uploads", "datasets", "templates") for place in (workspace() / root).glob("*")] == []
     assert networks.add(small_series, "Mine", [], (), bring("a")) in networks.uploaded()
 
 

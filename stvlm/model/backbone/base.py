@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stvlm.model.block_attention import attend_in_blocks
 from stvlm.runtime.cache import LRUCache
+from stvlm.runtime.json_settings import read_settings
 
 HALF = (0.5, 0.5, 0.5)
 CARD = "card.json"  # beside config.json in the folder of a saved model
@@ -26,6 +28,17 @@ TEXTS_KEPT = 4096  # whose tokens are kept
 
 class BackboneError(ValueError):
     """A backbone that cannot be loaded, in plain words and with the cure."""
+
+
+@contextmanager
+def tokenizer_errors() -> Iterator[None]:
+    """What the tokenizers' library raises of a file or a text as a BackboneError: a bare Exception, or a panic, which is not even that."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        raise BackboneError(f"The tokenizer of this model is damaged, or one of its patterns is too costly: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class Card:
             BackboneError: a file that is no card.
         """
         path = Path(folder) / CARD
-        stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        stored = read_settings(path, "card") if path.exists() else {}
         try:
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
         except (TypeError, AttributeError) as error:
@@ -215,14 +228,16 @@ class Backbone(nn.Module):
 
     def _encode(self, text: str) -> list[int]:
         plain = partial(self.tokenizer.encode, text, add_special_tokens=False, split_special_tokens=True)
-        return self._ids.get(text, plain)
+        with tokenizer_errors():
+            return self._ids.get(text, plain)
 
     def token_texts(self, text: str) -> tuple[str, ...]:
         """The text cut at its token borders, as people read it; joined, it is the text again."""
         return self._texts.get(text, partial(self._token_texts, text))
 
     def _token_texts(self, text: str) -> tuple[str, ...]:
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        with tokenizer_errors():
+            encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
         if ends:
             ends[-1] = len(text)

@@ -26,12 +26,12 @@ from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from stvlm.model.backbone import smollm2
-from stvlm.model.backbone.base import CARD, DTYPES, HALF, Backbone, BackboneError, Card
+from stvlm.model.backbone.base import CARD, DTYPES, HALF, Backbone, BackboneError, Card, tokenizer_errors
 from stvlm.model.backbone.decoder_vlm import Idefics3, Qwen2VL
 from stvlm.model.backbone.dual_encoder import DualEncoder, SingleStream
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, build_tiny, tiny_config
 from stvlm.model.backbone.vanilla import Plain, PlainConfig, PlainCore
-from stvlm.runtime.json_settings import check_folder
+from stvlm.runtime.json_settings import check_folder, read_settings
 from stvlm.runtime.settings import settings
 
 CLIP_MEAN, CLIP_SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -79,9 +79,10 @@ def load(name: str, n_layers: int | None = None, seed: int = 0, dtype: str = "fl
 def build_empty(folder: Path, name: str) -> Backbone:
     """The backbone of a saved model: config, card and tokenizer from `folder`, weights still to be filled in."""
     folder = Path(folder)
-    stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    stored = read_settings(folder / "config.json")
     card = Card.read(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with tokenizer_errors():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if stored.get("model_type") == "plain":
         return Plain(PlainCore(PlainConfig(**stored)), tokenizer, name, card)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -113,7 +114,8 @@ def _read(source: str, name: str, n_layers: int | None, seed: int | None, card: 
         config = _fetch(AutoConfig.from_pretrained, source)
         family = _family(config, name)
         _cut(config, n_layers)
-        tokenizer = _fetch(AutoTokenizer.from_pretrained, source)
+        with tokenizer_errors():
+            tokenizer = _fetch(AutoTokenizer.from_pretrained, source)
         card = _describe(source, config, card)
         if seed is not None:
             with torch.random.fork_rng(devices=[]):
@@ -310,7 +312,7 @@ def _own_folders() -> list[BackboneInfo]:
 def _of_folder(folder: Path) -> BackboneInfo:
     try:
         check_folder(folder)
-        family = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
+        family = str(read_settings(folder / "config.json").get("model_type"))
         files = sorted(folder.glob("*.safetensors"))
         parameters = sum(_count_stored(file) for file in files)
     except (OSError, ValueError, AttributeError, SafetensorError) as error:

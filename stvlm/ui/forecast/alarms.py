@@ -13,11 +13,12 @@ from stvlm.core.forecast import Forecast
 from stvlm.ui.shell import inputs, render, view_state
 from stvlm.ui.shell.i18n import format_number, format_short, format_times, t
 
+LARGEST_LEVEL, LARGEST_CHANCE = float(np.finfo("f4").max), 99  # that of a reading, in its unit; %
+
 
 def rule(forecast: Forecast) -> AlarmRule:
     """The rule in view; at first what only a tenth of the forecast medians exceed, with an even chance."""
-    found = read_rule(view_state.get_param("alarm"))
-    return found or AlarmRule(_round_level(forecast))
+    return view_state.parse_param("alarm", read_rule) or AlarmRule(_round_level(forecast))
 
 
 def write_rule(rule: AlarmRule) -> str:
@@ -26,12 +27,16 @@ def write_rule(rule: AlarmRule) -> str:
 
 
 def read_rule(word: str) -> AlarmRule | None:
-    """The inverse of `write_rule`; None for a word that is none."""
+    """The inverse of `write_rule`; None for a word that is none, or that the widgets of `ask` cannot show."""
     match = re.fullmatch(r"(above|below) (-?\d[\d.e+-]{0,20}) (\d[\d.]{0,8})", word)
+    if not match:
+        return None
     try:
-        return AlarmRule(float(match[2]), match[1] == "above", float(match[3]) / 100) if match else None
+        level, chance = float(match[2]), float(match[3])
     except ValueError:
         return None
+    can_be_shown = abs(level) <= LARGEST_LEVEL and chance <= LARGEST_CHANCE
+    return AlarmRule(level, match[1] == "above", chance / 100) if can_be_shown else None
 
 
 def ask(forecast: Forecast, now: AlarmRule) -> None:
@@ -53,9 +58,15 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
         t("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
     )
     middle.number_input(
-        inputs.plain(t("forecast.alarm_level") + unit), key=keys[1], on_change=take, format="%g", step=_step(forecast)
+        inputs.plain(t("forecast.alarm_level") + unit),
+        -LARGEST_LEVEL,
+        LARGEST_LEVEL,
+        key=keys[1],
+        on_change=take,
+        format="%g",
+        step=_step(forecast),
     )
-    right.slider(t("forecast.alarm_chance"), 0, 99, key=keys[2], on_change=take)
+    right.slider(t("forecast.alarm_chance"), 0, LARGEST_CHANCE, key=keys[2], on_change=take)
 
 
 def listed(forecast: Forecast, now: AlarmRule) -> None:

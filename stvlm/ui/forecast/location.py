@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def chosen() -> tuple[float, float] | None:
     """Latitude and longitude of the place in view; None for none."""
-    return read_place(view_state.get_param("place"))
+    return view_state.parse_param("place", read_place)
 
 
 def read_place(word: str) -> tuple[float, float] | None:

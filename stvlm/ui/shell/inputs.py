@@ -75,10 +75,9 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
     Returns:
         The step chosen.
     """
-    step = _step_of(series, view_state.get_param(name))
+    step = view_state.parse_param(name, lambda word: _step_of(series, word))
     step = default if step is None or not first <= step <= last else step
-    if st.query_params.get(name) != _word(series, step):
-        view_state.set_param(name, _word(series, step))
+    view_state.sync_param(name, _word(series, step))
     if first >= last:
         st.text(f"{label}: {clock(series, step)}")
         return step
@@ -209,7 +208,7 @@ def _unpack_bits(word: str, n_sensors: int) -> tuple[int, ...]:
 
 def chosen(network: SensorNetwork, name: str = "group") -> tuple[int, ...]:
     """The nodes of a group of the view; () for none."""
-    return unpack(view_state.get_param(name, LONGEST), network.n_sensors)
+    return view_state.parse_param(name, lambda word: unpack(word, network.n_sensors), LONGEST) or ()
 
 
 def choose(nodes: Sequence[int], name: str = "group") -> None:

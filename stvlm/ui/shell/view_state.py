@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+T = TypeVar("T")
 NETWORK_PARAMS = (
     "sensor",
     "cutoff",
@@ -88,6 +90,23 @@ def get_param(name: str, longest: int = MAX_LENGTH) -> str:
     return st.session_state.get(f"stvlm.{name}", "")
 
 
+def parse_param(name: str, reader: Callable[[str], T | None], longest: int = MAX_LENGTH) -> T | None:
+    """A word of the view as a value; None where it is none, by the answer of its reader or a ValueError.
+
+    A reader lets nothing pass that the widgets for the value cannot show. Its characters are bounded before it sees them.
+    """
+    try:
+        return reader(get_param(name, longest))
+    except ValueError:
+        return None
+
+
+def sync_param(name: str, value: str) -> None:
+    """Make the URL say a word of the view, where it says another one or nothing."""
+    if st.query_params.get(name) != value:
+        set_param(name, value)
+
+
 def set_param(name: str, value: str) -> None:
     """Set a word of the view, here and in the URL ("" takes it away)."""
     st.session_state[f"stvlm.{name}"] = value
@@ -101,8 +120,7 @@ def param_in(name: str, options: Sequence[str], default: str) -> str:
     """A word of the view that must be one of some options; anything else in the URL falls back to the default."""
     value = get_param(name)
     value = value if value in options else default
-    if st.query_params.get(name) != value:
-        set_param(name, value)
+    sync_param(name, value)
     return value
 
 
