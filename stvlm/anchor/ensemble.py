@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +82,7 @@ class Known:
 class Views:
     """The windows of one series as each member of an anchor sees them, the frame's first; and the readings."""
 
-    of: tuple[Departures | Past, ...]
+    of: tuple[Any, ...]
     past: Past
 
     @property
@@ -110,7 +112,9 @@ class Anchor:
     @property
     def frame(self) -> Member:
         """The member whose departures the network works on."""
-        return self.members[0]
+        first = self.members[0]
+        assert isinstance(first, Member)  # noqa: S101  serialize.check refuses others
+        return first
 
     @property
     def ridges(self) -> tuple[Member, ...]:
@@ -158,7 +162,8 @@ class Anchor:
             else:
                 made[i] = member.forecast_from(views.of[i], cutoffs)
         for same in alike.values():
-            made |= zip(same, forecast_together([self.members[i] for i in same], views.of[same[0]], cutoffs), strict=True)
+            members = [member for i in same if isinstance(member := self.members[i], Member)]
+            made |= zip(same, forecast_together(members, views.of[same[0]], cutoffs), strict=True)
         return [made[i] for i in places]
 
     def _known(self, views: Views, cutoffs: np.ndarray) -> Iterator[tuple[np.ndarray, Known]]:
@@ -169,20 +174,20 @@ class Anchor:
         first, stride = views.past.first_step, self.replay.stride
         edges = (cutoffs + first) // stride * stride - first
         for edge in np.unique(edges):
-            known = self._kept.get((views.past.key, int(edge)), lambda edge=edge: self._look_back(views, int(edge)))
+            known = self._kept.get((views.past.key, int(edge)), partial(self._look_back, views, int(edge), self.replay))
             yield np.flatnonzero(edges == edge), known
 
-    def _look_back(self, views: Views, edge: int) -> Known:
+    def _look_back(self, views: Views, edge: int, replay: Replay) -> Known:
         """What the readings before step `edge` say of the members."""
-        reach = min(self.replay.reach, MOST_READ // views.n_sensors)
-        readings = views.past.values[max(edge - reach, views.past.index(self.replay.start_second), 0) : max(edge, 0)]
+        reach = min(replay.reach, MOST_READ // views.n_sensors)
+        readings = views.past.values[max(edge - reach, views.past.index(replay.start_second), 0) : max(edge, 0)]
         known = Known(self.shares)
         if len(readings) >= 2 * (self.frame.lookback + self.frame.horizon):
             low, high = np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)
             few = np.isfinite(readings).sum(axis=0) < 2 * (self.frame.lookback + self.frame.horizon)  # no range is known of those
             margin = MARGIN * (high - low)
             known = Known(self.shares, np.where(few, -np.inf, low - margin), np.where(few, np.inf, high + margin))
-        cutoffs = self.replayed(views, edge)
+        cutoffs = self.replayed(views, edge, replay)
         truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
         if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
             return known
@@ -190,10 +195,10 @@ class Anchor:
         forecasts = [np.clip(forecast, known.low, known.high) for forecast in made]
         return replace(known, shares=blend(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0])
 
-    def replayed(self, views: Views, edge: int) -> np.ndarray:
+    def replayed(self, views: Views, edge: int, replay: Replay) -> np.ndarray:
         """(W,) cutoffs whose futures were all known before step `edge`, none of them seen in the fitting of weights."""
-        horizon, first = self.frame.horizon, views.past.index(self.replay.first_second)
-        known = np.arange(max(first, edge - self.replay.span, self.frame.lookback), min(edge, len(views.past.values)) - horizon + 1)
+        horizon, first = self.frame.horizon, views.past.index(replay.first_second)
+        known = np.arange(max(first, edge - replay.span, self.frame.lookback), min(edge, len(views.past.values)) - horizon + 1)
         return thin(known, int(np.clip(REPLAYED_CELLS // (horizon * views.n_sensors), FEWEST_WINDOWS, MOST_WINDOWS)))
 
     def select(self, nodes: np.ndarray) -> Anchor:

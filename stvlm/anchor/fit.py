@@ -210,14 +210,14 @@ def fit_anchor(
     told = _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, asked)
     found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *kept(told, MAX_RECALLS)]
     anchor = _blend(found, min(len(ridges), MAX_RIDGES), truth, cutoffs)
-    both = [(found.mae, found.label) for found in (*ridges, *told)]
-    tried = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
+    both = [(one.mae, one.label) for one in (*ridges, *told)]
+    scored = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
     low = np.nanmin(np.asarray(series.values[split.train_start : split.train_end]))
     return replace(
         anchor,
         floor=0.0 if low >= 0 else None,
         replay=_replay(series, split, lookback, horizon, asked) if told else None,
-        choice=anchor.choice | {"tried": [{"kind": kind, "val_mae": mae} for kind, mae in tried[:12]], "n_tried": len(tried)},
+        choice=anchor.choice | {"tried": [{"kind": kind, "val_mae": mae} for kind, mae in scored[:12]], "n_tried": len(scored)},
     )
 
 

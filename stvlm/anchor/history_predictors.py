@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from scipy import linalg
@@ -104,8 +105,7 @@ class Recall:
         out = np.zeros((len(cutoffs), self.horizon, past.values.shape[1]), "f4")
         early = cutoffs <= past.index(self.first_second)
         if early.any() and past.index(self.first_second) > 0:  # all these are before its time: they read what there is
-            rows = (early, replace(self, first_second=past.first_second)), (~early, self)
-            for mine, recall in rows:
+            for mine, recall in ((early, replace(self, first_second=past.first_second)), (~early, self)):
                 out[mine] = recall.forecast_from(past, cutoffs[mine]) if mine.any() else 0
             return out
         if self.rule.kind == "repeat":
@@ -118,7 +118,7 @@ class Recall:
                 out[rows] = self._repeat(past, cutoffs[rows])
                 continue
             asked = int(start), int(edge), self.rule.transform, self.rule.season_seconds, self.rule.memory
-            memory = _MEMORIES.get((past.key, *asked), lambda asked=asked: remember(past, *asked))
+            memory = _MEMORIES.get((past.key, *asked), partial(remember, past, *asked))
             out[rows] = self._predict(past, cutoffs[rows], memory, asked)
         return out
 

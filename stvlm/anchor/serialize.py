@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -32,7 +32,7 @@ def check(anchor: Anchor) -> None:
         ValueError: naming what is wrong.
     """
     members, shares = anchor.members, anchor.shares
-    if not 0 < len(members) <= MOST_MEMBERS or isinstance(members[0], Recall) or len(shares) != len(members):
+    if not 0 < len(members) <= MOST_MEMBERS or not isinstance(frame := members[0], Member) or len(shares) != len(members):
         _refuse("members and shares do not fit together")
     if not all(_is_number(share) and 0 <= share <= 1.001 for share in shares):
         _refuse("shares are no shares")
@@ -44,7 +44,7 @@ def check(anchor: Anchor) -> None:
     for member in members:
         if (member.lookback, member.horizon) != (lookback, horizon):
             _refuse("members have different lookbacks or horizons")
-        _check_recall(member) if isinstance(member, Recall) else _check_ridge(member, members[0].scale.shape)
+        _check_recall(member) if isinstance(member, Recall) else _check_ridge(member, frame.scale.shape)
     if anchor.replay is not None:
         for name in ("span", "stride", "reach"):
             _whole(name, getattr(anchor.replay, name), int(name == "stride"), MOST_STEPS)
@@ -108,7 +108,7 @@ def _whole(name: str, value: object, low: int, high: int) -> None:
         _refuse(f"{name} must be a whole number from {low:,} to {high:,}")
 
 
-def _refuse(what: str) -> None:
+def _refuse(what: str) -> NoReturn:
     raise ValueError(f"anchor.json: {what}.")
 
 
@@ -117,7 +117,8 @@ def _refuse(what: str) -> None:
 
 def save(anchor: Anchor, folder: Path) -> None:
     """Write anchor.json and anchor.safetensors into `folder`."""
-    arrays, words = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    words: list[dict[str, Any]] = []
     for i, member in enumerate(anchor.members):
         if isinstance(member, Recall):
             words.append({"recall": asdict(member)})
@@ -147,7 +148,7 @@ def load(folder: Path) -> Anchor:
     """
     meta = read_settings(folder / "anchor.json", "anchor")
     arrays = load_file(folder / "anchor.safetensors")
-    members = []
+    members: list[Member | Recall] = []
     for i, word in enumerate(meta["members"]):
         if "recall" in word:
             members.append(_recall(word["recall"]))

@@ -56,7 +56,9 @@ def unfitted_anchor(
     past = Past(series.slice(0, stop), horizon, key=f"{series.fingerprint}, {stop} steps")
     told = try_recalls(recalls(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth)
     found = kept(told, KEPT)
-    frame = _frame(series, start, stop, found[0].member, lookback, horizon)
+    best = found[0].member
+    assert isinstance(best, Recall)  # noqa: S101  nothing else was tried
+    frame = _frame(series, start, stop, best, lookback, horizon)
     shares, mae = (1.0, *[0.0] * (len(found) - 1)), found[0].mae
     if np.isfinite(truth).any():
         shares, mae = blend([one.forecast for one in found], truth, cutoffs, lookback + horizon, place_of_plain(found))

@@ -154,7 +154,7 @@ def _read_sensors(source: Source, said: Said | None = None) -> tuple[pd.DataFram
     if len(cells) > file.limits.columns:  # readings of more of them are not read either
         raise InputError(f"{file.name}: {len(cells):,} sensors; at most {file.limits.columns:,} are read. Split the network.")
     ids, more = _tidy_ids(file, table, cells[found["sensor_id"]])
-    read = {"sensor_id": ids}
+    read: dict[str, Any] = {"sensor_id": ids}
     for word in ("lat", "lon"):
         values, bad = parse_numbers(cells[found[word]], table.decimal, table.mixed)
         if bad.any():
