@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split
@@ -67,7 +67,7 @@ def case(series: SensorSeries) -> Case:
     """An untrained `tiny` with all three modalities, around an anchor that reads the past; a fifth of the steps are its training part."""
     config = FitConfig(LOOKBACK, HORIZON, (0.2, 0.1, 0.7), backbone="tiny", seasons_minutes=(1440,), device="cpu")
     split = Split.from_shares(series.n_steps, config.split)
-    anchor = unfitted_anchor(series, 0, split.train_end, LOOKBACK, HORIZON, (1440,))
+    anchor = zero_shot_anchor(series, 0, split.train_end, LOOKBACK, HORIZON, (1440,))
     model, builder = make_model(series, config, split, anchor)
     model.manifest = {"sensors": list(series.network.ids)}
     return Case(series, split, config, model, builder)

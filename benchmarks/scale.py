@@ -89,7 +89,7 @@ def measure(n_sensors: int, n_steps: int, file: Path) -> dict:
     """Seconds and bytes of every stage on one network, in this process."""
     import torch
 
-    from stvlm.anchor.zero_shot import unfitted_anchor
+    from stvlm.anchor.zero_shot import zero_shot_anchor
     from stvlm.core.series import SensorSeries
     from stvlm.core.windows import Split, Window
     from stvlm.inference.predict import predict
@@ -106,7 +106,7 @@ def measure(n_sensors: int, n_steps: int, file: Path) -> dict:
     found, largest = {}, 0
     hash_seconds, _, _ = watched(lambda: series.fingerprint)
     last = n_steps - WINDOWS - HORIZON
-    seconds, peak, anchor = watched(lambda: unfitted_anchor(series, last - PAST, last, LOOKBACK, HORIZON, (1440,)))
+    seconds, peak, anchor = watched(lambda: zero_shot_anchor(series, last - PAST, last, LOOKBACK, HORIZON, (1440,)))
     found[ONCE[0]], largest = (seconds, peak), max(largest, memory_bytes("VmHWM"))
     config = FitConfig(LOOKBACK, HORIZON, seasons_minutes=(1440,), device="cpu")
     model, _ = make_model(series, config, Split.from_shares(n_steps, (0.6, 0.2, 0.2)), anchor)

@@ -20,7 +20,7 @@ MANY_CYCLES = 20_000  # fewer are gone through sooner than the filter is importe
 PRIOR = 0.5  # readings of the sensor's mean that a phase starts with
 
 
-class Past:
+class History:
     """The readings of a series as `Recall` reads them.
 
     Args:
@@ -49,7 +49,7 @@ class Past:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class ClimatologyState:
     """What the past says: usual reading by phase, spread, autocovariance of the scaled departures, and the steps that were read.
 
     Attributes:
@@ -67,7 +67,7 @@ class Memory:
         return self.profile.table.nbytes + self.scale.nbytes + self.covariance.nbytes
 
 
-def remember(past: Past, start: int, edge: int, transform: Transform, season: int, memory: int) -> Memory:
+def estimate_climatology(past: History, start: int, edge: int, transform: Transform, season: int, memory: int) -> ClimatologyState:
     """What the steps start .. edge - 1 of the past say.
 
     Args:
@@ -79,15 +79,17 @@ def remember(past: Past, start: int, edge: int, transform: Transform, season: in
         profile = SeasonalProfile.fit(values, seconds, YEAR, past.step)
         away = values - profile.at(seconds)
     else:
-        usual, table = walk(values, seconds, season or past.step, past.step, memory)
+        usual, table = running_climatology(values, seconds, season or past.step, past.step, memory)
         profile = SeasonalProfile(season, past.step, table)
         away = (values - usual)[min(len(values) // 4, 2 * season // past.step) :]
     scale = anomaly_scale(away, values)
     sensors = np.unique(np.linspace(0, away.shape[1] - 1, min(MOST_SENSORS, away.shape[1])).astype(int))
-    return Memory(profile, scale, autocovariance(np.clip(away[:, sensors] / scale[sensors], -CLIP, CLIP)), edge - start)
+    return ClimatologyState(profile, scale, autocovariance(np.clip(away[:, sensors] / scale[sensors], -CLIP, CLIP)), edge - start)
 
 
-def walk(values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory: int) -> tuple[np.ndarray, np.ndarray]:
+def running_climatology(
+    values: np.ndarray, seconds: np.ndarray, season: int, step: int, memory: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The usual reading of each phase as it was known at each step, and as it is known at the end.
 
     Args:
@@ -153,7 +155,7 @@ def carried(values: np.ndarray, at_most: int | None) -> np.ndarray:
     return np.where((last >= 0) & (True if at_most is None else step - last <= at_most), out, np.nan)
 
 
-def mean_seen(values: np.ndarray, axis: int | tuple[int, ...], dtype: str | None = None) -> np.ndarray:
+def observed_mean(values: np.ndarray, axis: int | tuple[int, ...], dtype: str | None = None) -> np.ndarray:
     """Mean of what is finite, summed as `dtype`; NaN where nothing is."""
     seen = np.isfinite(values)
     count = seen.sum(axis=axis)

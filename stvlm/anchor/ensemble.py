@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from stvlm.anchor.climatology import MOST_READ, Past, mean_seen
-from stvlm.anchor.features import Departures, Neighbourhood
-from stvlm.anchor.history_predictors import PLAIN, Recall
-from stvlm.anchor.ridge import Member, forecast_together
+from stvlm.anchor.climatology import MOST_READ, History, observed_mean
+from stvlm.anchor.features import AnomalyFeatures, NeighbourOperators
+from stvlm.anchor.history_predictors import PERSISTENCE, HistoryPredictor
+from stvlm.anchor.ridge import RidgeMember, forecast_together
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
 from stvlm.runtime.cache import LRUCache
@@ -70,7 +70,7 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class CutoffState:
     """What is known of the members at a cutoff: their shares, and between which values (N,) their forecasts are believed."""
 
     shares: tuple[float, ...]
@@ -79,11 +79,11 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class MemberInputs:
     """The windows of one series as each member of an anchor sees them, the frame's first; and the readings."""
 
     of: tuple[Any, ...]
-    past: Past
+    past: History
 
     @property
     def n_sensors(self) -> int:
@@ -102,7 +102,7 @@ class Anchor:
         choice: what was tried on the validation part and what was taken, in the unit of the readings.
     """
 
-    members: tuple[Member | Recall, ...]
+    members: tuple[RidgeMember | HistoryPredictor, ...]
     shares: tuple[float, ...]
     floor: float | None = None
     choice: dict = field(default_factory=dict)
@@ -110,39 +110,39 @@ class Anchor:
     _kept: LRUCache = field(default_factory=lambda: LRUCache(SHARES_KEPT), init=False, repr=False)
 
     @property
-    def frame(self) -> Member:
+    def frame(self) -> RidgeMember:
         """The member whose departures the network works on."""
         first = self.members[0]
-        assert isinstance(first, Member)  # noqa: S101  serialize.check refuses others
+        assert isinstance(first, RidgeMember)  # noqa: S101  serialize.check refuses others
         return first
 
     @property
-    def ridges(self) -> tuple[Member, ...]:
+    def ridges(self) -> tuple[RidgeMember, ...]:
         """The members whose weights were fitted."""
-        return tuple(m for m in self.members if isinstance(m, Member))
+        return tuple(m for m in self.members if isinstance(m, RidgeMember))
 
     @property
     def plain(self) -> int | None:
         """Place of the member that repeats the last reading."""
-        return next((i for i, m in enumerate(self.members) if isinstance(m, Recall) and m.rule == PLAIN), None)
+        return next((i for i, m in enumerate(self.members) if isinstance(m, HistoryPredictor) and m.rule == PERSISTENCE), None)
 
     @property
     def n_parameters(self) -> int:
         """Numbers that were estimated, over all members."""
         return sum(m.n_parameters for m in self.members)
 
-    def views(self, series: SensorSeries) -> Views:
+    def views(self, series: SensorSeries) -> MemberInputs:
         """The windows of a series as each member sees them, made once for many forecasts."""
-        neighbourhood, past = Neighbourhood.of(series.network), Past(series, self.frame.horizon)
+        neighbourhood, past = NeighbourOperators.of(series.network), History(series, self.frame.horizon)
         seen = {m.view_key: m for m in self.ridges}
-        views: dict[Hashable, Departures] = {key: m.view(series, neighbourhood) for key, m in seen.items()}
-        return Views(tuple(views[m.view_key] if isinstance(m, Member) else past for m in self.members), past)
+        views: dict[Hashable, AnomalyFeatures] = {key: m.view(series, neighbourhood) for key, m in seen.items()}
+        return MemberInputs(tuple(views[m.view_key] if isinstance(m, RidgeMember) else past for m in self.members), past)
 
     def forecast(self, series: SensorSeries, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
         return self.forecast_from(self.views(series), np.asarray(cutoffs))
 
-    def forecast_from(self, views: Views, cutoffs: np.ndarray) -> np.ndarray:
+    def forecast_from(self, views: MemberInputs, cutoffs: np.ndarray) -> np.ndarray:
         """The same from ready-made `views`."""
         cutoffs = np.asarray(cutoffs)
         total = np.zeros((len(cutoffs), self.frame.horizon, views.n_sensors), "f4")
@@ -152,24 +152,24 @@ class Anchor:
                 total[rows] += np.float32(known.shares[i]) * np.clip(forecast, known.low, known.high)
         return total if self.floor is None else np.maximum(total, self.floor)
 
-    def _forecasts(self, views: Views, cutoffs: np.ndarray, places: Iterable[int]) -> list[np.ndarray]:
+    def _forecasts(self, views: MemberInputs, cutoffs: np.ndarray, places: Iterable[int]) -> list[np.ndarray]:
         """(W, H, N) of each of the members at these places; features that several of them read are made once."""
         made, alike = {}, defaultdict(list)
         for i in places:
             member = self.members[i]
-            if isinstance(member, Member):
+            if isinstance(member, RidgeMember):
                 alike[member.features_key].append(i)
             else:
                 made[i] = member.forecast_from(views.of[i], cutoffs)
         for same in alike.values():
-            members = [member for i in same if isinstance(member := self.members[i], Member)]
+            members = [member for i in same if isinstance(member := self.members[i], RidgeMember)]
             made |= zip(same, forecast_together(members, views.of[same[0]], cutoffs), strict=True)
         return [made[i] for i in places]
 
-    def _known(self, views: Views, cutoffs: np.ndarray) -> Iterator[tuple[np.ndarray, Known]]:
+    def _known(self, views: MemberInputs, cutoffs: np.ndarray) -> Iterator[tuple[np.ndarray, CutoffState]]:
         """Which of the cutoffs, and what is known for them."""
         if self.replay is None:
-            yield np.arange(len(cutoffs)), Known(self.shares)
+            yield np.arange(len(cutoffs)), CutoffState(self.shares)
             return
         first, stride = views.past.first_step, self.replay.stride
         edges = (cutoffs + first) // stride * stride - first
@@ -177,25 +177,27 @@ class Anchor:
             known = self._kept.get((views.past.key, int(edge)), partial(self._look_back, views, int(edge), self.replay))
             yield np.flatnonzero(edges == edge), known
 
-    def _look_back(self, views: Views, edge: int, replay: Replay) -> Known:
+    def _look_back(self, views: MemberInputs, edge: int, replay: Replay) -> CutoffState:
         """What the readings before step `edge` say of the members."""
         reach = min(replay.reach, MOST_READ // views.n_sensors)
         readings = views.past.values[max(edge - reach, views.past.index(replay.start_second), 0) : max(edge, 0)]
-        known = Known(self.shares)
+        known = CutoffState(self.shares)
         if len(readings) >= 2 * (self.frame.lookback + self.frame.horizon):
             low, high = np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)
             few = np.isfinite(readings).sum(axis=0) < 2 * (self.frame.lookback + self.frame.horizon)  # no range is known of those
             margin = MARGIN * (high - low)
-            known = Known(self.shares, np.where(few, -np.inf, low - margin), np.where(few, np.inf, high + margin))
+            known = CutoffState(self.shares, np.where(few, -np.inf, low - margin), np.where(few, np.inf, high + margin))
         cutoffs = self.replayed(views, edge, replay)
         truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
         if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
             return known
         made = self._forecasts(views, cutoffs, range(len(self.members)))
         forecasts = [np.clip(forecast, known.low, known.high) for forecast in made]
-        return replace(known, shares=blend(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0])
+        return replace(
+            known, shares=ensemble_weights(forecasts, truth, cutoffs, self.frame.lookback + self.frame.horizon, self.plain)[0]
+        )
 
-    def replayed(self, views: Views, edge: int, replay: Replay) -> np.ndarray:
+    def replayed(self, views: MemberInputs, edge: int, replay: Replay) -> np.ndarray:
         """(W,) cutoffs whose futures were all known before step `edge`, none of them seen in the fitting of weights."""
         horizon, first = self.frame.horizon, views.past.index(replay.first_second)
         known = np.arange(max(first, edge - replay.span, self.frame.lookback), min(edge, len(views.past.values)) - horizon + 1)
@@ -206,7 +208,7 @@ class Anchor:
         return replace(self, members=tuple(m.select(nodes) for m in self.members))
 
 
-def blend(
+def ensemble_weights(
     forecasts: list[np.ndarray], truth: np.ndarray, cutoffs: np.ndarray, length: int, plain: int | None
 ) -> tuple[tuple[float, ...], float]:
     """Shares of a blend: up to half from a greedy choice, the rest by how sure it is that a forecast is not the best.
@@ -233,7 +235,7 @@ def blend(
 
 def _hedge(forecasts: list[np.ndarray], truth: np.ndarray, apart: float, plain: int | None) -> np.ndarray:
     """(M,) float64 shares by the errors on so many windows that are `apart`; those over 10 % worse than the best get none."""
-    errors = np.array([mean_seen(np.abs(f - truth), (1, 2), "f8") for f in forecasts])  # (M, W)
+    errors = np.array([observed_mean(np.abs(f - truth), (1, 2), "f8") for f in forecasts])  # (M, W)
     errors = errors[:, np.isfinite(errors).all(axis=0)]
     mean = errors.mean(axis=1)
     excess = errors - errors[np.argmin(mean)]

@@ -21,7 +21,7 @@ LONG_SPANS = (1, 4, 16, 64)  # longer past as means between these multiples of t
 NETWORKS, NETWORK_BYTES = 4, 400_000_000  # whose operators are kept: those of 10,000 sensors take 160 MB
 
 
-class Neighbourhood:
+class NeighbourOperators:
     """Sparse averaging operators of a network, built once; each is (N, N) float32 with rows that sum to 1 or are empty."""
 
     def __init__(self, network: SensorNetwork, n_neighbours: int = 8) -> None:
@@ -29,7 +29,7 @@ class Neighbourhood:
         self.n_neighbours = n_neighbours
 
     @classmethod
-    def of(cls, network: SensorNetwork) -> Neighbourhood:
+    def of(cls, network: SensorNetwork) -> NeighbourOperators:
         """That of a network, kept for the next forecast of the same network."""
         return _NEIGHBOURHOODS.get(network.fingerprint, lambda: cls(network))
 
@@ -80,7 +80,7 @@ _NEIGHBOURHOODS = LRUCache(NETWORKS, NETWORK_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
-class Departures:
+class AnomalyFeatures:
     """Readings as scaled departures from the profile, cut to windows.
 
     Attributes:
@@ -96,7 +96,7 @@ class Departures:
     lookback: int
     horizon: int
     context_steps: int
-    neighbourhood: Neighbourhood
+    neighbourhood: NeighbourOperators
 
     def past(self, cutoffs: np.ndarray, profile: SeasonalProfile, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The lookback of many windows.

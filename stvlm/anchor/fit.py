@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stvlm.anchor.climatology import MOST_READ, Past
-from stvlm.anchor.ensemble import Anchor, Replay, blend
-from stvlm.anchor.features import Departures, Neighbourhood, candidates
-from stvlm.anchor.history_predictors import PLAIN, Recall, recalls
-from stvlm.anchor.ridge import Member, departures, normal_equations, numeric_context, offset_of, shifts, solve
+from stvlm.anchor.climatology import MOST_READ, History
+from stvlm.anchor.ensemble import Anchor, Replay, ensemble_weights
+from stvlm.anchor.features import AnomalyFeatures, NeighbourOperators, candidates
+from stvlm.anchor.history_predictors import PERSISTENCE, HistoryPredictor, history_predictors
+from stvlm.anchor.ridge import RidgeMember, anomaly_features, normal_equations, numeric_context, offset_of, shifts, solve
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, anomaly_scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, since_block, thin
@@ -26,7 +26,9 @@ from stvlm.core.windows import Split, since_block, thin
 MAX_FOLDS = 8
 
 
-def profile_folds(view: Departures, split: Split, season: int, step_seconds: int) -> Iterator[tuple[int, int, SeasonalProfile]]:
+def profile_folds(
+    view: AnomalyFeatures, split: Split, season: int, step_seconds: int
+) -> Iterator[tuple[int, int, SeasonalProfile]]:
     """(start, stop, profile fitted on the training part without start .. stop): blocks of whole cycles.
 
     Of a training part of more than MOST_READ readings the last ones tell what is usual.
@@ -71,7 +73,7 @@ SEASONS = ((DAY, 1440), (WEEK, 10080), (YEAR, 525600))  # in seconds, in minutes
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class ScoredCandidate:
     """A forecaster and what it was worth.
 
     Attributes:
@@ -80,7 +82,7 @@ class Tried:
 
     mae: float
     label: str
-    member: Member | Recall
+    member: RidgeMember | HistoryPredictor
     forecast: np.ndarray
 
 
@@ -89,7 +91,9 @@ def in_seconds(seasons_minutes: Iterable[int]) -> tuple[int, ...]:
     return tuple(season for season, minutes in SEASONS if minutes in seasons_minutes)
 
 
-def try_recalls(recalls: Iterable[Recall], past: Past, cutoffs: np.ndarray, truth: np.ndarray) -> list[Tried]:
+def score_predictors(
+    recalls: Iterable[HistoryPredictor], past: History, cutoffs: np.ndarray, truth: np.ndarray
+) -> list[ScoredCandidate]:
     """What the past tells by itself, the best way to read it first.
 
     Args:
@@ -100,26 +104,26 @@ def try_recalls(recalls: Iterable[Recall], past: Past, cutoffs: np.ndarray, trut
         forecast = recall.forecast_from(past, cutoffs)
         error = np.abs(forecast - truth)
         mae = float(np.nanmean(error, dtype="f8")) if np.isfinite(error).any() else 0.0
-        found.append(Tried(mae, recall.rule.words, recall, forecast))
+        found.append(ScoredCandidate(mae, recall.rule.words, recall, forecast))
     return sorted(found, key=lambda one: one.mae)
 
 
-def kept(told: Sequence[Tried], at_most: int) -> list[Tried]:
+def keep_best(told: Sequence[ScoredCandidate], at_most: int) -> list[ScoredCandidate]:
     """The best different ways to read the past, and plain repeating: it is the one to fall back on where all changes.
 
     Args:
         told: the best first. at_most: ways, beside plain repeating.
     """
     different = [one for i, one in enumerate(told) if i == 0 or one.mae > told[i - 1].mae * (1 + 1e-6)]
-    return [one for i, one in enumerate(different) if i < at_most or one.label == PLAIN.words]
+    return [one for i, one in enumerate(different) if i < at_most or one.label == PERSISTENCE.words]
 
 
-def place_of_plain(found: Sequence[Tried]) -> int | None:
+def persistence_index(found: Sequence[ScoredCandidate]) -> int | None:
     """Where plain repeating stands."""
-    return next((i for i, one in enumerate(found) if one.label == PLAIN.words), None)
+    return next((i for i, one in enumerate(found) if one.label == PERSISTENCE.words), None)
 
 
-def taken(found: Iterable[Tried], shares: Iterable[float]) -> list[dict]:
+def selected(found: Iterable[ScoredCandidate], shares: Iterable[float]) -> list[dict]:
     """Those that count, and how much, as a manifest tells it."""
     pairs = zip(found, shares, strict=True)
     return [{"kind": one.label, "share": share, "val_mae": one.mae} for one, share in pairs if share]
@@ -139,11 +143,11 @@ KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class DesignMatrices:
     """Windows and sensors as rows of one regression, on one working scale and profile."""
 
-    member: Member  # without weights
-    view: Departures
+    member: RidgeMember  # without weights
+    view: AnomalyFeatures
     train: np.ndarray  # (W, N, F)
     train_target: np.ndarray  # (W, N, H), NaN = missing
     val: np.ndarray  # (V, N, F)
@@ -194,7 +198,7 @@ def fit_anchor(
     context_steps = min(64 * lookback, (split.train_end - split.train_start) // 2) if context_steps is None else context_steps
     tried, best = [], []
     for rows in _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps):
-        by_offset: dict[str, tuple[float, str, Member]] = {}
+        by_offset: dict[str, tuple[float, str, RidgeMember]] = {}
         for member, label in _candidates(rows):
             mae = val_mae(member, rows)
             tried.append((mae, label))
@@ -205,10 +209,10 @@ def fit_anchor(
     ridges = []
     for mae, label, member, rows in best:
         mae, label, member = _refined(member, mae, label, rows)
-        ridges.append(Tried(mae, label, member, _val_forecast(member, rows)))
+        ridges.append(ScoredCandidate(mae, label, member, _val_forecast(member, rows)))
     truth, cutoffs = best[0][3].val_truth, best[0][3].val_cutoffs
     told = _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, asked)
-    found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *kept(told, MAX_RECALLS)]
+    found = [*sorted(ridges, key=lambda one: one.mae)[:MAX_RIDGES], *keep_best(told, MAX_RECALLS)]
     anchor = _blend(found, min(len(ridges), MAX_RIDGES), truth, cutoffs)
     both = [(one.mae, one.label) for one in (*ridges, *told)]
     scored = sorted({label: mae for mae, label in [*tried, *both]}.items(), key=lambda pair: pair[1])
@@ -221,7 +225,7 @@ def fit_anchor(
     )
 
 
-def _refined(member: Member, mae: float, label: str, rows: Rows) -> tuple[float, str, Member]:
+def _refined(member: RidgeMember, mae: float, label: str, rows: DesignMatrices) -> tuple[float, str, RidgeMember]:
     """Least absolute errors and weights for each sensor, each taken where it does better by a clear margin."""
     for refine, name in ((_absolute, "absolute errors"), (_own_weights, "weights for each sensor")):
         options = [(val_mae(candidate, rows), candidate) for candidate in refine(member, rows)]
@@ -231,13 +235,13 @@ def _refined(member: Member, mae: float, label: str, rows: Rows) -> tuple[float,
     return mae, label, member
 
 
-def _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, context_steps) -> list[Tried]:
+def _recalled(series, split, cutoffs, truth, lookback, horizon, seasons_minutes, context_steps) -> list[ScoredCandidate]:
     """What the past tells by itself at the validation cutoffs, the best way to read it first."""
     if context_steps == 0 or not np.isfinite(truth).any():
         return []
     seasons = in_seconds(seasons_minutes)
-    ways = recalls(series, split.train_start, split.val_end, lookback, horizon, seasons, context_steps)
-    return try_recalls(ways, Past(series, horizon), cutoffs, truth)
+    ways = history_predictors(series, split.train_start, split.val_end, lookback, horizon, seasons, context_steps)
+    return score_predictors(ways, History(series, horizon), cutoffs, truth)
 
 
 def _replay(series: SensorSeries, split: Split, lookback: int, horizon: int, context_steps: int | None) -> Replay:
@@ -248,7 +252,7 @@ def _replay(series: SensorSeries, split: Split, lookback: int, horizon: int, con
     return Replay(span, max(horizon, (split.val_end - split.train_start) // 16), first, reach, start)
 
 
-def _blend(found: list[Tried], n_ridges: int, truth: np.ndarray, cutoffs: np.ndarray) -> Anchor:
+def _blend(found: list[ScoredCandidate], n_ridges: int, truth: np.ndarray, cutoffs: np.ndarray) -> Anchor:
     """The best blend on the validation part, with the other members at hand for later.
 
     Args:
@@ -257,25 +261,25 @@ def _blend(found: list[Tried], n_ridges: int, truth: np.ndarray, cutoffs: np.nda
     """
     frame = found[0].member
     length = frame.lookback + frame.horizon
-    shares, mae = blend([one.forecast for one in found], truth, cutoffs, length, place_of_plain(found))
+    shares, mae = ensemble_weights([one.forecast for one in found], truth, cutoffs, length, persistence_index(found))
     order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, -shares[i], found[i].mae))
     if not any(shares[:n_ridges]):  # the network's frame is that of a ridge forecaster, whether it counts or not
         order = sorted(range(len(found)), key=lambda i: (i >= n_ridges, found[i].mae))
     found, shares = [found[i] for i in order], tuple(shares[i] for i in order)
-    return Anchor(tuple(one.member for one in found), shares, choice={"taken": taken(found, shares), "val_mae": mae})
+    return Anchor(tuple(one.member for one in found), shares, choice={"taken": selected(found, shares), "val_mae": mae})
 
 
-def val_mae(member: Member, rows: Rows) -> float:
+def val_mae(member: RidgeMember, rows: DesignMatrices) -> float:
     """Mean absolute error on the validation rows, observed cells only, in the unit of the series."""
     return float(np.nanmean(np.abs(_val_forecast(member, rows) - rows.val_truth), dtype="f8"))
 
 
-def _val_forecast(member: Member, rows: Rows) -> np.ndarray:
+def _val_forecast(member: RidgeMember, rows: DesignMatrices) -> np.ndarray:
     """(V, H, N) float32 in the unit of the series."""
     return member.unscale(member.scaled_from(rows.val, rows.view), rows.view, rows.val_cutoffs)
 
 
-def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps) -> Iterator[Rows]:
+def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context_steps) -> Iterator[DesignMatrices]:
     """One set of rows for each working scale and profile worth trying."""
     n = series.network.n_sensors
     train = thin(train, max(TRAIN_ROWS // n, FEWEST))
@@ -283,9 +287,9 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
     columns, column_scale = _known_ahead(series, split)
     seasons = in_seconds(seasons_minutes)
     lags = () if context_steps == 0 else _lags(seasons, series.step_seconds, lookback, horizon, split)
-    span, neighbourhood = slice(split.train_start, split.train_end), Neighbourhood.of(series.network)
+    span, neighbourhood = slice(split.train_start, split.train_end), NeighbourOperators.of(series.network)
     for transform in candidates(series.values[span]):
-        view = departures(series, neighbourhood, transform, lookback, horizon, context_steps, lags, columns, column_scale)
+        view = anomaly_features(series, neighbourhood, transform, lookback, horizon, context_steps, lags, columns, column_scale)
         for season in (0, *seasons):
             profile = SeasonalProfile.fit(view.values[span], view.seconds[span], season, series.step_seconds)
             folds = list(profile_folds(view, split, season, series.step_seconds))
@@ -298,18 +302,18 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
                     features.append(view.features(cutoffs, fold_profile, scale))
                     targets.append(view.future(cutoffs, fold_profile, scale).swapaxes(1, 2))
             n_features = features[0].shape[-1]
-            member = Member(
+            member = RidgeMember(
                 lookback, horizon, context_steps, transform, profile, scale, lags, columns, column_scale, "none",
                 np.zeros((n_features, horizon), "f4"),
             )  # fmt: skip
             truth = series.values[val[:, None] + np.arange(horizon)]
-            yield Rows(
+            yield DesignMatrices(
                 member, view, np.concatenate(features), np.clip(np.concatenate(targets), -CLIP, CLIP),
                 view.features(val, profile, scale), val, truth,
             )  # fmt: skip
 
 
-def _candidates(rows: Rows) -> Iterator[tuple[Member, str]]:
+def _candidates(rows: DesignMatrices) -> Iterator[tuple[RidgeMember, str]]:
     """Every offset, kind and penalty on one set of rows, and the simple forecasts that they contain."""
     groups, flags = rows.view.groups(), shifts(rows.view)
     season = {0: "mean", DAY: "day", WEEK: "week", YEAR: "year"}[rows.member.profile.season_seconds]
@@ -336,7 +340,7 @@ def groups_present(groups: dict[str, slice], kind: str) -> bool:
     return last.stop > last.start
 
 
-def _absolute(member: Member, rows: Rows) -> Iterator[Member]:
+def _absolute(member: RidgeMember, rows: DesignMatrices) -> Iterator[RidgeMember]:
     """Weights for the median instead of the mean: least absolute errors by iteratively reweighted least squares."""
     used = np.flatnonzero(np.abs(member.weights).sum(axis=1))
     if len(used) == 0:
@@ -357,7 +361,7 @@ def _absolute(member: Member, rows: Rows) -> Iterator[Member]:
     yield best
 
 
-def _own_weights(member: Member, rows: Rows) -> Iterator[Member]:
+def _own_weights(member: RidgeMember, rows: DesignMatrices) -> Iterator[RidgeMember]:
     """Weights of each sensor's own, on top of the shared ones, where there is data enough for them."""
     used = np.flatnonzero(np.abs(member.weights).sum(axis=1))
     w, n, n_features = rows.train.shape

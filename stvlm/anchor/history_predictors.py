@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scipy import linalg
 
-from stvlm.anchor.climatology import Memory, Past, carried, mean_seen, remember
+from stvlm.anchor.climatology import ClimatologyState, History, carried, estimate_climatology, observed_mean
 from stvlm.anchor.features import Transform, candidates
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR
 from stvlm.core.series import SensorSeries
@@ -30,7 +30,7 @@ WEIGHTS = 512  # kept
 
 
 @dataclass(frozen=True)
-class Rule:
+class PredictorSpec:
     """One way to read the past.
 
     Attributes:
@@ -59,13 +59,13 @@ class Rule:
         return f"recall, {self.transform.kind}, profile {season}{fades}, {self.kind}{', cycles back' if self.far else ''}"
 
 
-PLAIN = Rule("repeat")
+PERSISTENCE = PredictorSpec("repeat")
 _MEMORIES = LRUCache(MEMORIES, MEMORY_BYTES)
 _WEIGHTS = LRUCache(WEIGHTS)  # of a few kilobytes each
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class PredictionWeights:
     """How the steps ahead are predicted, those together that read the same steps back.
 
     Attributes:
@@ -78,7 +78,7 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class Recall:
+class HistoryPredictor:
     """A forecaster that holds no numbers of a network: at each forecast it reads them from the past.
 
     Attributes:
@@ -89,17 +89,17 @@ class Recall:
 
     lookback: int
     horizon: int
-    rule: Rule
+    rule: PredictorSpec
     reach: int
     stride: int
     first_second: int = 0
     n_parameters: int = field(default=0, init=False)
 
-    def select(self, nodes: np.ndarray) -> Recall:
+    def select(self, nodes: np.ndarray) -> HistoryPredictor:
         """The same forecaster for some of the sensors."""
         return self
 
-    def forecast_from(self, past: Past, cutoffs: np.ndarray) -> np.ndarray:
+    def forecast_from(self, past: History, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,); only readings before each cutoff are looked at."""
         cutoffs = np.asarray(cutoffs)
         out = np.zeros((len(cutoffs), self.horizon, past.values.shape[1]), "f4")
@@ -118,16 +118,16 @@ class Recall:
                 out[rows] = self._repeat(past, cutoffs[rows])
                 continue
             asked = int(start), int(edge), self.rule.transform, self.rule.season_seconds, self.rule.memory
-            memory = _MEMORIES.get((past.key, *asked), partial(remember, past, *asked))
+            memory = _MEMORIES.get((past.key, *asked), partial(estimate_climatology, past, *asked))
             out[rows] = self._predict(past, cutoffs[rows], memory, asked)
         return out
 
-    def _fewest(self, past: Past) -> int:
+    def _fewest(self, past: History) -> int:
         """Steps of the past without which nothing but repeating is worth a try."""
         cycle = self.rule.season_seconds // past.step
         return max(int(0.9 * cycle) if self.rule.season_seconds == YEAR else 2 * cycle, 2 * self.horizon, 16)
 
-    def _repeat(self, past: Past, cutoffs: np.ndarray) -> np.ndarray:
+    def _repeat(self, past: History, cutoffs: np.ndarray) -> np.ndarray:
         """The last reading, or the mean of some at the same phase; before any reading the network's mean so far, else 0."""
         period, ahead = self.rule.season_seconds // past.step, np.arange(self.horizon)
         first = max(past.index(self.first_second), 0)
@@ -139,12 +139,12 @@ class Recall:
             back = [np.broadcast_to(cutoffs[:, None] - 1, (len(cutoffs), self.horizon))]
         picked = [np.where((b >= low)[..., None], filled[np.maximum(b - low, 0)], np.nan) for b in back]
         last = np.where((cutoffs > low)[:, None], filled[np.maximum(cutoffs - 1 - low, 0)], np.nan)[:, None]  # (W, 1, N)
-        out = mean_seen(np.stack(picked), 0)
+        out = observed_mean(np.stack(picked), 0)
         out = np.where(np.isfinite(out), out, last)
-        everyone = np.nan_to_num(mean_seen(last, 2))[..., None]
+        everyone = np.nan_to_num(observed_mean(last, 2))[..., None]
         return np.where(np.isfinite(out), out, everyone).astype("f4")
 
-    def _predict(self, past: Past, cutoffs: np.ndarray, memory: Memory, asked: tuple) -> np.ndarray:
+    def _predict(self, past: History, cutoffs: np.ndarray, memory: ClimatologyState, asked: tuple) -> np.ndarray:
         steps = cutoffs[:, None] + np.arange(self.horizon)
         usual = memory.profile.at(past.seconds[steps])
         forward, inverse = self.rule.transform.forward, self.rule.transform.inverse
@@ -164,7 +164,7 @@ class Recall:
             out[:, steps_ahead] = np.einsum("wan,ha->whn", read, share)
         return inverse(usual + memory.scale * np.clip(out, -CLIP, CLIP)).astype("f4")
 
-    def _weights(self, step: int, memory: Memory) -> Weights:
+    def _weights(self, step: int, memory: ClimatologyState) -> PredictionWeights:
         """What each step ahead reads: the recent steps, and the same phase of earlier cycles."""
         recent = int(max(1, min(max(self.lookback, 8), MOST_LAGS, memory.n_steps // 4)))
         periods = [s // step for s in self.rule.seasons if s // step > 1] if self.rule.far else []
@@ -175,7 +175,7 @@ class Recall:
         lags, ahead = tuple(map(np.array, alike)), tuple(map(np.array, alike.values()))
         is_local = self.rule.kind == "local mean"
         shares = (prediction_weights(memory.covariance, back, h + 1, is_local) for back, h in zip(lags, ahead, strict=True))
-        return Weights(lags, ahead, tuple(each.astype("f4") for each in shares))
+        return PredictionWeights(lags, ahead, tuple(each.astype("f4") for each in shares))
 
 
 def prediction_weights(covariance: np.ndarray, back: np.ndarray, ahead: np.ndarray, has_unknown_mean: bool) -> np.ndarray:
@@ -195,30 +195,30 @@ def prediction_weights(covariance: np.ndarray, back: np.ndarray, ahead: np.ndarr
     return linalg.lstsq(system, wanted, lapack_driver="gelsy", check_finite=False)[0][:n].T
 
 
-def rules(values: np.ndarray, seasons: tuple[int, ...], step: int, lookback: int) -> list[Rule]:
+def predictor_specs(values: np.ndarray, seasons: tuple[int, ...], step: int, lookback: int) -> list[PredictorSpec]:
     """The ways worth trying.
 
     Args:
         values: (T, N) of the past that may be looked at. seasons: in seconds. step: its length in seconds. lookback: L.
     """
     cycles = tuple(s for s in seasons if s != YEAR and 2 * step <= s <= len(values) * step // 2)
-    out = [PLAIN, *(Rule("repeat", s, k) for s in cycles for k in (1, 3))]
+    out = [PERSISTENCE, *(PredictorSpec("repeat", s, k) for s in cycles for k in (1, 3))]
     profiles = [(0, 0), (0, max(4 * lookback, 60)), *((s, m) for s in cycles for m in (0, 4))]
     if YEAR in seasons and len(values) * step >= 0.9 * YEAR:
         profiles.append((YEAR, 0))
     for transform in candidates(values):
         for season, memory in profiles:
             if transform.kind == "identity":
-                out.append(Rule("usual", season, memory))
+                out.append(PredictorSpec("usual", season, memory))
             out += [
-                Rule(kind, season, memory, transform, far, cycles)
+                PredictorSpec(kind, season, memory, transform, far, cycles)
                 for kind in ("known mean", "local mean")
                 for far in ((False, True) if cycles else (False,))
             ]
     return out
 
 
-def recalls(
+def history_predictors(
     series: SensorSeries,
     start: int,
     stop: int,
@@ -226,7 +226,7 @@ def recalls(
     horizon: int,
     seasons: tuple[int, ...],
     context_steps: int | None = None,
-) -> list[Recall]:
+) -> list[HistoryPredictor]:
     """A forecaster for each rule worth trying.
 
     Args:
@@ -236,5 +236,5 @@ def recalls(
     first = int(series.times[start].astype("int64"))
     reach = min(stop - start, context_steps or stop - start)
     stride = max(horizon, (stop - start) // 16)
-    found = rules(series.values[start:stop], seasons, series.step_seconds, lookback)
-    return [Recall(lookback, horizon, rule, reach, stride, first) for rule in found]
+    found = predictor_specs(series.values[start:stop], seasons, series.step_seconds, lookback)
+    return [HistoryPredictor(lookback, horizon, rule, reach, stride, first) for rule in found]

@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 
-from stvlm.anchor.features import Departures, Neighbourhood, Transform
+from stvlm.anchor.features import AnomalyFeatures, NeighbourOperators, Transform
 from stvlm.core.seasonality import CLIP, SeasonalProfile, local_seconds
 from stvlm.core.series import SensorSeries
 
@@ -19,7 +19,7 @@ OFFSETS = ("none", "last", "mean")
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class RidgeMember:
     """One fitted ridge forecaster. No weight is tied to a sensor but its profile, its scale and, where it pays, `own`.
 
     Attributes:
@@ -43,9 +43,9 @@ class Member:
     weights: np.ndarray
     own: np.ndarray | None = None
 
-    def view(self, series: SensorSeries, neighbourhood: Neighbourhood) -> Departures:
+    def view(self, series: SensorSeries, neighbourhood: NeighbourOperators) -> AnomalyFeatures:
         """The windows of a series as this forecaster sees them; the profile and the scale do not count, so folds share them."""
-        return departures(
+        return anomaly_features(
             series, neighbourhood, self.transform, self.lookback, self.horizon, self.context_steps, self.lags, self.columns,
             self.column_scale,
         )  # fmt: skip
@@ -63,7 +63,7 @@ class Member:
         usual = sha256(self.profile.table.tobytes() + self.scale.tobytes()).digest()
         return self.view_key, self.profile.season_seconds, self.profile.step_seconds, usual
 
-    def scaled_from(self, features: np.ndarray, view: Departures) -> np.ndarray:
+    def scaled_from(self, features: np.ndarray, view: AnomalyFeatures) -> np.ndarray:
         """(W, H, N) float32 scaled departures from ready-made features (W, N, F)."""
         shift = offset_of(features, view, self.offset)  # (W, N)
         features = features - shift[..., None] * shifts(view)
@@ -72,12 +72,12 @@ class Member:
             out += np.einsum("wnf,nfh->wnh", features, self.own, optimize=True)
         return (np.clip(out + shift[..., None], -CLIP, CLIP)).swapaxes(1, 2)
 
-    def unscale(self, scaled: np.ndarray, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
+    def unscale(self, scaled: np.ndarray, view: AnomalyFeatures, cutoffs: np.ndarray) -> np.ndarray:
         """Scaled departures (..., W, H, N) → readings in the unit of the series."""
         steps = cutoffs[:, None] + np.arange(self.horizon)
         return self.transform.inverse(self.profile.at(view.seconds[steps]) + self.scale * scaled).astype("f4")
 
-    def forecast_from(self, view: Departures, cutoffs: np.ndarray) -> np.ndarray:
+    def forecast_from(self, view: AnomalyFeatures, cutoffs: np.ndarray) -> np.ndarray:
         """(W, H, N) float32 in the unit of the series, for cutoffs (W,) with at least L steps before them."""
         return forecast_together([self], view, cutoffs)[0]
 
@@ -86,13 +86,13 @@ class Member:
         """Numbers that were estimated: profile, scale and weights."""
         return self.profile.table.size + self.scale.size + self.weights.size + (0 if self.own is None else self.own.size)
 
-    def select(self, nodes: np.ndarray) -> Member:
+    def select(self, nodes: np.ndarray) -> RidgeMember:
         """The same forecaster for some of its sensors, in the order given."""
         profile = replace(self.profile, table=self.profile.table[:, nodes])
         return replace(self, profile=profile, scale=self.scale[nodes], own=None if self.own is None else self.own[nodes])
 
 
-def forecast_together(members: Sequence[Member], view: Departures, cutoffs: np.ndarray) -> list[np.ndarray]:
+def forecast_together(members: Sequence[RidgeMember], view: AnomalyFeatures, cutoffs: np.ndarray) -> list[np.ndarray]:
     """The forecasts (W, H, N) of members of one `features_key`, whose features are made once."""
     out = [np.zeros((len(cutoffs), member.horizon, view.values.shape[1]), "f4") for member in members]
     done = 0
@@ -104,9 +104,9 @@ def forecast_together(members: Sequence[Member], view: Departures, cutoffs: np.n
     return out
 
 
-def departures(
+def anomaly_features(
     series: SensorSeries,
-    neighbourhood: Neighbourhood,
+    neighbourhood: NeighbourOperators,
     transform: Transform,
     lookback: int,
     horizon: int,
@@ -114,7 +114,7 @@ def departures(
     lags: tuple[int, ...],
     columns: tuple[str, ...],
     column_scale: np.ndarray,
-) -> Departures:
+) -> AnomalyFeatures:
     """The windows of a series on a working scale.
 
     Raises:
@@ -123,7 +123,7 @@ def departures(
     covariates = None
     if columns:
         covariates = (numeric_context(series, columns, horizon) - column_scale[0]) / column_scale[1]
-    return Departures(
+    return AnomalyFeatures(
         values=transform.forward(series.values),
         seconds=local_seconds(series, horizon),
         covariates=None if covariates is None else covariates.astype("f4"),
@@ -151,7 +151,7 @@ def numeric_context(series: SensorSeries, columns: tuple[str, ...], extra: int =
     return numbers.reindex(range(series.n_steps + extra)).ffill().fillna(0).to_numpy("f8")
 
 
-def shifts(view: Departures) -> np.ndarray:
+def shifts(view: AnomalyFeatures) -> np.ndarray:
     """(F,) float32: 1 for features that move with the level of the departures, 0 for the constant and the covariates."""
     groups = view.groups()
     flags = np.ones(max(g.stop for g in groups.values()), "f4")
@@ -160,7 +160,7 @@ def shifts(view: Departures) -> np.ndarray:
     return flags
 
 
-def offset_of(features: np.ndarray, view: Departures, offset: str) -> np.ndarray:
+def offset_of(features: np.ndarray, view: AnomalyFeatures, offset: str) -> np.ndarray:
     """(W, N) float32: the level that is taken from every departure first."""
     own = features[..., view.groups()["own"]]
     if offset == "last":
@@ -168,7 +168,7 @@ def offset_of(features: np.ndarray, view: Departures, offset: str) -> np.ndarray
     return own.mean(axis=-1) if offset == "mean" else np.zeros(own.shape[:2], "f4")
 
 
-def in_blocks(cutoffs: np.ndarray, view: Departures) -> Iterator[np.ndarray]:
+def in_blocks(cutoffs: np.ndarray, view: AnomalyFeatures) -> Iterator[np.ndarray]:
     """Cutoffs in blocks that keep the features of a block within memory."""
     n_features = max(g.stop for g in view.groups().values())
     size = max(1, BLOCK // (n_features * view.values.shape[1]))

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from stvlm.anchor.ensemble import Anchor, Replay
 from stvlm.anchor.features import Transform
-from stvlm.anchor.history_predictors import Recall, Rule
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.history_predictors import HistoryPredictor, PredictorSpec
+from stvlm.anchor.ridge import RidgeMember
 from stvlm.core.seasonality import DAY, WEEK, YEAR, SeasonalProfile
 from stvlm.runtime.json_settings import read_settings
 
@@ -25,14 +25,14 @@ SCALES, OFFSETS = ("identity", "root", "log"), ("none", "last", "mean")
 SEASONS = (0, DAY, WEEK, YEAR)
 
 
-def check(anchor: Anchor) -> None:
+def validate(anchor: Anchor) -> None:
     """Refuse an anchor whose numbers do not fit together, are not numbers, or would take any time or memory.
 
     Raises:
         ValueError: naming what is wrong.
     """
     members, shares = anchor.members, anchor.shares
-    if not 0 < len(members) <= MOST_MEMBERS or not isinstance(frame := members[0], Member) or len(shares) != len(members):
+    if not 0 < len(members) <= MOST_MEMBERS or not isinstance(frame := members[0], RidgeMember) or len(shares) != len(members):
         _refuse("members and shares do not fit together")
     if not all(_is_number(share) and 0 <= share <= 1.001 for share in shares):
         _refuse("shares are no shares")
@@ -44,7 +44,7 @@ def check(anchor: Anchor) -> None:
     for member in members:
         if (member.lookback, member.horizon) != (lookback, horizon):
             _refuse("members have different lookbacks or horizons")
-        _check_recall(member) if isinstance(member, Recall) else _check_ridge(member, frame.scale.shape)
+        _check_recall(member) if isinstance(member, HistoryPredictor) else _check_ridge(member, frame.scale.shape)
     if anchor.replay is not None:
         for name in ("span", "stride", "reach"):
             _whole(name, getattr(anchor.replay, name), int(name == "stride"), MOST_STEPS)
@@ -55,7 +55,7 @@ def check(anchor: Anchor) -> None:
         _refuse("choice does not say what was taken")
 
 
-def _check_recall(member: Recall) -> None:
+def _check_recall(member: HistoryPredictor) -> None:
     rule = member.rule
     _check_transform(rule.transform)
     if rule.kind not in WAYS or rule.season_seconds not in SEASONS or not set(rule.seasons) <= set(SEASONS[1:]):
@@ -120,7 +120,7 @@ def save(anchor: Anchor, folder: Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     words: list[dict[str, Any]] = []
     for i, member in enumerate(anchor.members):
-        if isinstance(member, Recall):
+        if isinstance(member, HistoryPredictor):
             words.append({"recall": asdict(member)})
             continue
         arrays |= {f"{i}.profile": member.profile.table, f"{i}.scale": member.scale, f"{i}.weights": member.weights}
@@ -148,14 +148,14 @@ def load(folder: Path) -> Anchor:
     """
     meta = read_settings(folder / "anchor.json", "anchor")
     arrays = load_file(folder / "anchor.safetensors")
-    members: list[Member | Recall] = []
+    members: list[RidgeMember | HistoryPredictor] = []
     for i, word in enumerate(meta["members"]):
         if "recall" in word:
             members.append(_recall(word["recall"]))
             continue
         profile = SeasonalProfile(word["season_seconds"], word["step_seconds"], arrays[f"{i}.profile"])
         members.append(
-            Member(
+            RidgeMember(
                 word["lookback"], word["horizon"], word["context_steps"], Transform(**word["transform"]), profile, arrays[f"{i}.scale"],
                 tuple(word["lags"]), tuple(word["columns"]), arrays[f"{i}.column_scale"], word["offset"], arrays[f"{i}.weights"],
                 arrays.get(f"{i}.own"),
@@ -163,10 +163,10 @@ def load(folder: Path) -> Anchor:
         )  # fmt: skip
     replay = Replay(**meta["replay"]) if meta.get("replay") else None
     anchor = Anchor(tuple(members), tuple(meta["shares"]), meta["floor"], meta["choice"], replay)
-    check(anchor)
+    validate(anchor)
     return anchor
 
 
-def _recall(word: dict) -> Recall:
+def _recall(word: dict) -> HistoryPredictor:
     rule = word["rule"] | {"transform": Transform(**word["rule"]["transform"]), "seasons": tuple(word["rule"]["seasons"])}
-    return Recall(**{k: v for k, v in word.items() if k not in ("rule", "n_parameters")}, rule=Rule(**rule))
+    return HistoryPredictor(**{k: v for k, v in word.items() if k not in ("rule", "n_parameters")}, rule=PredictorSpec(**rule))

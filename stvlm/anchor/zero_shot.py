@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from stvlm.anchor.climatology import MOST_READ, Past
-from stvlm.anchor.ensemble import Anchor, Replay, blend
-from stvlm.anchor.features import Neighbourhood, Transform
-from stvlm.anchor.fit import REPLAYED, in_seconds, kept, place_of_plain, taken, try_recalls
-from stvlm.anchor.history_predictors import Recall, recalls
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.climatology import MOST_READ, History
+from stvlm.anchor.ensemble import Anchor, Replay, ensemble_weights
+from stvlm.anchor.features import NeighbourOperators, Transform
+from stvlm.anchor.fit import REPLAYED, in_seconds, keep_best, persistence_index, score_predictors, selected
+from stvlm.anchor.history_predictors import HistoryPredictor, history_predictors
+from stvlm.anchor.ridge import RidgeMember
 from stvlm.core.seasonality import YEAR, SeasonalProfile, anomaly_scale, local_seconds
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
@@ -20,7 +20,7 @@ KEPT = 8  # ways to read the past, beside plain repeating
 WINDOWS, CELLS = 48, 400_000  # replayed, and (window, step, sensor) in them
 
 
-def unfitted_anchor(
+def zero_shot_anchor(
     series: SensorSeries, start: int, stop: int, lookback: int, horizon: int, seasons_minutes: tuple[int, ...] = ()
 ) -> Anchor:
     """A forecaster of a network on which nothing was trained.
@@ -53,22 +53,26 @@ def unfitted_anchor(
     cutoffs = np.arange(max(start + lookback, stop - span), stop - horizon + 1)
     cutoffs = thin(cutoffs, int(np.clip(CELLS // (horizon * series.network.n_sensors), 4, WINDOWS)))
     truth = series.values[cutoffs[:, None] + np.arange(horizon)]
-    past = Past(series.slice(0, stop), horizon, key=f"{series.fingerprint}, {stop} steps")
-    told = try_recalls(recalls(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth)
-    found = kept(told, KEPT)
+    past = History(series.slice(0, stop), horizon, key=f"{series.fingerprint}, {stop} steps")
+    told = score_predictors(
+        history_predictors(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth
+    )
+    found = keep_best(told, KEPT)
     best = found[0].member
-    assert isinstance(best, Recall)  # noqa: S101  nothing else was tried
+    assert isinstance(best, HistoryPredictor)  # noqa: S101  nothing else was tried
     frame = _frame(series, start, stop, best, lookback, horizon)
     shares, mae = (1.0, *[0.0] * (len(found) - 1)), found[0].mae
     if np.isfinite(truth).any():
-        shares, mae = blend([one.forecast for one in found], truth, cutoffs, lookback + horizon, place_of_plain(found))
+        shares, mae = ensemble_weights(
+            [one.forecast for one in found], truth, cutoffs, lookback + horizon, persistence_index(found)
+        )
     tried = [{"kind": one.label, "val_mae": one.mae} for one in told[:12]]
-    choice = {"taken": taken(found, shares), "val_mae": mae, "tried": tried, "n_tried": len(told)}
+    choice = {"taken": selected(found, shares), "val_mae": mae, "tried": tried, "n_tried": len(told)}
     low = np.nanmin(values)
     return Anchor((frame, *(one.member for one in found)), (0.0, *shares), 0.0 if low >= 0 else None, choice, replay)
 
 
-def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: int, horizon: int) -> Member:
+def _frame(series: SensorSeries, start: int, stop: int, best: HistoryPredictor, lookback: int, horizon: int) -> RidgeMember:
     """What is usual and how far readings stray from it, on the scale of the best way to read them."""
     transform: Transform = best.rule.transform
     season = best.rule.season_seconds
@@ -78,6 +82,8 @@ def _frame(series: SensorSeries, start: int, stop: int, best: Recall, lookback: 
         season = 0
     profile = SeasonalProfile.fit(values, seconds[span], season, series.step_seconds)
     scale = anomaly_scale(values - profile.at(seconds[span]), values)
-    bare = Member(lookback, horizon, 0, transform, profile, scale, (), (), np.zeros((2, 0)), "none", np.zeros((1, horizon), "f4"))
-    n_features = max(group.stop for group in bare.view(series, Neighbourhood.of(series.network)).groups().values())
+    bare = RidgeMember(
+        lookback, horizon, 0, transform, profile, scale, (), (), np.zeros((2, 0)), "none", np.zeros((1, horizon), "f4")
+    )
+    n_features = max(group.stop for group in bare.view(series, NeighbourOperators.of(series.network)).groups().values())
     return replace(bare, weights=np.zeros((n_features, horizon), "f4"))

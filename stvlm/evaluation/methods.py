@@ -186,12 +186,12 @@ def _zero_shot(course: EvaluationSetup, folder: str | None) -> FittedMethod:
     Args:
         course: what is scored. folder: of such weights; "": none; None: those that ship, where they do not know this network.
     """
-    from stvlm.anchor.zero_shot import unfitted_anchor
+    from stvlm.anchor.zero_shot import zero_shot_anchor
     from stvlm.model.stvlm import count_parameters
     from stvlm.training.zero_shot import open_shared
 
     started, (start, stop) = time.perf_counter(), (course.split.train_start, course.split.val_end)
-    anchor = unfitted_anchor(course.series, start, stop, course.lookback, course.horizon, course.seasons)
+    anchor = zero_shot_anchor(course.series, start, stop, course.lookback, course.horizon, course.seasons)
     made = replace(_anchor_contender(anchor, course, 0.0), name=ZERO_SHOT)
     weights, known = _shared(course, folder)
     facts: dict[str, Any] = {"shared": None if weights is None else weights.folder.name, "knows_network": known, "shrinkage": 0.0}

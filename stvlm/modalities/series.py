@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from stvlm.anchor.climatology import autocovariance
-from stvlm.anchor.features import DIRECTION_STEPS, Departures, fill_forward, over
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.features import DIRECTION_STEPS, AnomalyFeatures, fill_forward, over
+from stvlm.anchor.ridge import RidgeMember
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR
 from stvlm.core.series import SensorSeries
 
@@ -26,7 +26,7 @@ RECENT = 4  # steps of the neighbours' and the network's mean
 MOST_STEPS = 20_000  # of the past that a character is read from
 
 
-def network_descriptors(view: Departures, frame: Member, start: int, stop: int) -> tuple[float, ...]:
+def network_descriptors(view: AnomalyFeatures, frame: RidgeMember, start: int, stop: int) -> tuple[float, ...]:
     """What a network's past is like, in numbers without unit.
 
     Args:
@@ -53,7 +53,12 @@ def network_descriptors(view: Departures, frame: Member, start: int, stop: int) 
 
 
 def slot_features(
-    view: Departures, frame: Member, cutoffs: np.ndarray, anchor: np.ndarray, character: tuple[float, ...], place: np.ndarray
+    view: AnomalyFeatures,
+    frame: RidgeMember,
+    cutoffs: np.ndarray,
+    anchor: np.ndarray,
+    character: tuple[float, ...],
+    place: np.ndarray,
 ) -> np.ndarray:
     """Features of the series tokens in the layout that all networks share.
 
@@ -116,21 +121,21 @@ def _between(n_out: int, n_in: int) -> np.ndarray:
     return np.maximum(1 - np.abs(place[:, None] - np.arange(n_in)), 0).astype("f4")
 
 
-def _away(view: Departures, frame: Member, steps: np.ndarray) -> np.ndarray:
+def _away(view: AnomalyFeatures, frame: RidgeMember, steps: np.ndarray) -> np.ndarray:
     """(..., N) float32 scaled departures at steps (...), NaN where missing or before the first step."""
     at = np.maximum(steps, 0)
     away = np.clip((view.values[at] - frame.profile.at(view.seconds[at])) / frame.scale, -CLIP, CLIP)
     return np.where((steps >= 0)[..., None], away, np.nan).astype("f4")
 
 
-def _recent(view: Departures, frame: Member, cutoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _recent(view: AnomalyFeatures, frame: RidgeMember, cutoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(W, PAST, N) scaled departures, gaps filled forward, then 0; and where they were observed."""
     away = _away(view, frame, cutoffs[:, None] + np.arange(-PAST, 0))
     observed = np.isfinite(away)
     return fill_forward(away, observed), observed
 
 
-def _means(view: Departures, frame: Member, cutoffs: np.ndarray) -> list[np.ndarray]:
+def _means(view: AnomalyFeatures, frame: RidgeMember, cutoffs: np.ndarray) -> list[np.ndarray]:
     """Means (W, 1, N) of the longer past, each drawn to 0 where little was observed."""
     out = []
     for near, far in itertools.pairwise(SPANS):
@@ -140,7 +145,9 @@ def _means(view: Departures, frame: Member, cutoffs: np.ndarray) -> list[np.ndar
     return out
 
 
-def _same_phase(view: Departures, frame: Member, cutoffs: np.ndarray, horizon: int, period: int) -> tuple[np.ndarray, float]:
+def _same_phase(
+    view: AnomalyFeatures, frame: RidgeMember, cutoffs: np.ndarray, horizon: int, period: int
+) -> tuple[np.ndarray, float]:
     """(W, H, N) the departures one whole cycle (or more, where the horizon is longer) before each step ahead; and 1, or 0 without one."""
     n = view.values.shape[1]
     if period < 2:
@@ -190,8 +197,8 @@ class SeriesConfig:
 
 
 def series_features(
-    view: Departures,
-    frame: Member,
+    view: AnomalyFeatures,
+    frame: RidgeMember,
     cutoffs: np.ndarray,
     anchor: np.ndarray,
     past: np.ndarray,
@@ -229,7 +236,7 @@ def series_features(
     return np.concatenate([np.concatenate(per_sensor, axis=1).swapaxes(1, 2), shared, fixed], axis=2).astype("f4")
 
 
-def location_features(view: Departures) -> np.ndarray:
+def location_features(view: AnomalyFeatures) -> np.ndarray:
     """(N, 2) float64: east and north of the centre, in half extents of the network."""
     network = view.neighbourhood.network
     return network.position_km / network.half_extent_km

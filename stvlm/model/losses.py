@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.ridge import RidgeMember
 from stvlm.calibration.online import OnlineCalibrator
 from stvlm.core.forecast import LEVELS, order_statistic
 from stvlm.modalities.batch import InputBuilder, ModelInputs
@@ -48,7 +48,7 @@ def window_odds(news: np.ndarray) -> np.ndarray:
     return odds / odds.sum()
 
 
-def usual_spread(frame: Member, numbers: dict[str, np.ndarray]) -> np.ndarray:
+def usual_spread(frame: RidgeMember, numbers: dict[str, np.ndarray]) -> np.ndarray:
     """(Q, H): quantiles of the anchor's scaled residuals on the training windows by step, as distance from the median.
 
     Args:

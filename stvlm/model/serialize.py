@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from stvlm.anchor.ridge import Member
+from stvlm.anchor.ridge import RidgeMember
 from stvlm.core.base_layer import BaseLayer
 from stvlm.core.series import SensorSeries
 from stvlm.model import backbone as backbones
@@ -196,7 +196,7 @@ def _aside(folder: Path) -> Path:
 # Compatibility of a model and a series.
 
 
-def check_series(frame: Member, manifest: dict[str, Any], views: Collection[str], series: SensorSeries) -> None:
+def check_series(frame: RidgeMember, manifest: dict[str, Any], views: Collection[str], series: SensorSeries) -> None:
     """Refuse readings whose forecast would be a number of something else.
 
     Args:

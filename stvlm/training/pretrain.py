@@ -14,7 +14,7 @@ import torch
 
 from stvlm import __version__
 from stvlm.anchor.ensemble import Anchor
-from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.core.seasonality import find_seasons
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, thin
@@ -83,7 +83,7 @@ def make_task(
     """
     known = series.n_steps // 2
     seasons = find_seasons(series.values, series.local_times, 0, known, series.step_seconds)
-    anchor = unfitted_anchor(series, 0, known, lookback, horizon, seasons)
+    anchor = zero_shot_anchor(series, 0, known, lookback, horizon, seasons)
     inputs = config_for(config, series, anchor, 0, known).inputs
     builder = InputBuilder(
         series, anchor, inputs, backbones.load(config.backbone, config.n_layers, config.seed).count_tokens, prompts

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvlm.anchor.ensemble import Anchor, blend
-from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.anchor.ensemble import Anchor, ensemble_weights
+from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.core.seasonality import find_seasons
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, thin
@@ -121,7 +121,7 @@ def zero_shot(
         )
     if seasons_minutes is None and stop >= lookback + horizon:
         seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
-    anchor = unfitted_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
+    anchor = zero_shot_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
     cutoffs, gate, is_known = replayed(series, 0, stop, lookback, horizon), ShrinkageGate(), False
     if shared is not None and shared.is_dir():
         weights = SharedWeights.load(shared)
@@ -194,7 +194,7 @@ def _gate(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray) -> Shrinkage
         return ShrinkageGate()
     forecasts, wanted = forecasts[:, told], wanted[told]
     length = model.config.lookback + model.config.horizon
-    shares, _ = blend(list(forecasts), wanted, cutoffs[told], length, None)
+    shares, _ = ensemble_weights(list(forecasts), wanted, cutoffs[told], length, None)
     shrinkage = float(np.dot(shares, shrinkages))
     mixed = np.tensordot(np.array(shares, "f4"), forecasts, axes=1)
     mae, anchor_mae = (float(np.nanmean(np.abs(one - wanted), dtype="f8")) for one in (mixed, forecasts[0]))

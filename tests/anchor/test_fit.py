@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stvlm.anchor import serialize
-from stvlm.anchor.features import Neighbourhood, Transform, candidates, fill_forward
+from stvlm.anchor.features import NeighbourOperators, Transform, candidates, fill_forward
 from stvlm.anchor.fit import fit_anchor, training_folds
 from stvlm.anchor.ridge import forecast_together
 from stvlm.core.network import SensorNetwork
@@ -130,10 +130,10 @@ def test_members_that_read_the_same_features_forecast_together_what_each_does_al
 
 
 def test_a_network_read_again_finds_its_operators_and_another_does_not(series):
-    first, n = Neighbourhood.of(series.network), series.network.n_sensors
+    first, n = NeighbourOperators.of(series.network), series.network.n_sensors
     again = SensorNetwork(series.network.ids, series.network.lat.copy(), series.network.lon.copy())
-    assert Neighbourhood.of(again) is first
-    assert Neighbourhood.of(series.select(np.arange(n)[::-1]).network) is not first
+    assert NeighbourOperators.of(again) is first
+    assert NeighbourOperators.of(series.select(np.arange(n)[::-1]).network) is not first
     assert first.directions.shape == (8 * n, n)
     assert first.nbytes >= first.directions.nnz * 8
 
@@ -182,7 +182,7 @@ def test_gaps_carry_the_last_reading_forward_and_start_at_zero():
 
 def test_the_eastern_mean_of_a_sensor_looks_east():
     network = SensorNetwork(("w", "m", "e"), np.zeros(3), np.array([-0.1, 0.0, 0.1]))
-    east = Neighbourhood(network).directions.toarray()[:3]
+    east = NeighbourOperators(network).directions.toarray()[:3]
     assert east[1].argmax() == 2
     assert east[2].sum() == 0
 

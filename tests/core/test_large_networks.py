@@ -7,7 +7,7 @@ import pytest
 from scipy import signal
 
 from stvlm.anchor import climatology, ensemble, features, fit, zero_shot
-from stvlm.anchor.features import MOST, Neighbourhood, candidates, fill_forward
+from stvlm.anchor.features import MOST, NeighbourOperators, candidates, fill_forward
 from stvlm.anchor.fit import fit_anchor
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
@@ -42,7 +42,7 @@ def test_of_too_many_readings_only_the_last_are_read(series, monkeypatch):
     split, cutoffs = Split.from_shares(series.n_steps, (0.7, 0.2, 0.1)), np.array([140])
     other = with_other_past(series, split.train_end - 72)
     for make in (
-        lambda s: zero_shot.unfitted_anchor(s, 0, split.train_end, 4, 4),
+        lambda s: zero_shot.zero_shot_anchor(s, 0, split.train_end, 4, 4),
         lambda s: fit_anchor(s, split, 4, 4, context_steps=0),
     ):
         np.testing.assert_array_equal(make(series).forecast(series, cutoffs), make(other).forecast(other, cutoffs))
@@ -56,16 +56,16 @@ def test_fewer_readings_than_that_are_all_read(series):
 
 
 def test_operators_of_many_sensors_grow_in_line_with_them():
-    few, many = (Neighbourhood(scattered(n)).directions for n in (features.MANY + 100, 2 * features.MANY + 200))
+    few, many = (NeighbourOperators(scattered(n)).directions for n in (features.MANY + 100, 2 * features.MANY + 200))
     assert many.nnz / few.nnz == pytest.approx(2, rel=0.05)
     assert few.nnz <= 8 * features.NEAREST_OF_MANY * (features.MANY + 100)
 
 
 def test_up_to_that_number_directions_are_as_they_were(monkeypatch):
     network = scattered(300)
-    usual = Neighbourhood(network).directions
+    usual = NeighbourOperators(network).directions
     monkeypatch.setattr(features, "NEAREST_OF_MANY", 4)
-    assert (Neighbourhood(network).directions != usual).nnz == 0
+    assert (NeighbourOperators(network).directions != usual).nnz == 0
     assert (usual.data > 0).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments import shared_weights as study
-from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.cli.main import pretrain
 from stvlm.cli.parser import parse
 from stvlm.core.series import SensorSeries
@@ -52,7 +52,7 @@ def trained(rivers, tmp_path_factory) -> SharedWeights:
 
 
 def _anchor(series: SensorSeries, lookback: int = 8, horizon: int = 4, stop: int = 400):
-    return unfitted_anchor(series, 0, stop, lookback, horizon, ())
+    return zero_shot_anchor(series, 0, stop, lookback, horizon, ())
 
 
 @pytest.mark.parametrize("horizon", [1, 5, AHEAD])

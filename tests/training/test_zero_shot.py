@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stvlm.anchor.zero_shot import unfitted_anchor
+from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.inference.predict import explain, predict
@@ -38,7 +38,7 @@ def test_nothing_from_the_stop_on_is_looked_at(small_series):
 
 
 def test_it_says_which_ways_to_read_the_past_it_took(small_series):
-    choice = unfitted_anchor(small_series, 0, 300, 12, 6, (1440,)).choice
+    choice = zero_shot_anchor(small_series, 0, 300, 12, 6, (1440,)).choice
     assert sum(one["share"] for one in choice["taken"]) == pytest.approx(1)
     assert choice["n_tried"] > 10
     assert all(one["kind"] for one in choice["taken"])
