@@ -136,6 +136,19 @@ class FusionExplanation:
     prompt: str = ""
     view_attention: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def to_frame(self) -> pd.DataFrame:
+        """N rows: sensor_id, the weights vision, text and series, and `without_…`, the mean absolute change of the forecast, in `unit`."""
+        weights = {name: self.modality_weights[:, place] for place, name in enumerate(MODALITIES)}
+        changes = {f"without_{name}": np.abs(change).mean(axis=0) for name, change in self.deletion.items()}
+        return pd.DataFrame({"sensor_id": pd.array(list(self.network.ids), dtype="str")} | weights | changes)
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """The rows of `to_frame` as points in WGS84."""
+        import geopandas
+
+        places = self.network.to_geodataframe().geometry
+        return geopandas.GeoDataFrame(self.to_frame(), geometry=places.array, crs=places.crs)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as the command line writes them and the page offers them.
 

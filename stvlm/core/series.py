@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,24 @@ class SensorSeries:
         """(H,) datetime64[s] of the steps cutoff .. cutoff + horizon - 1, also past the end of the series."""
         step = np.timedelta64(self.step_seconds, "s")
         return self.times[0] + step * np.arange(cutoff, cutoff + horizon)
+
+    def step_at(self, moment: str | datetime | np.datetime64) -> int:
+        """The first step at or after a time, also before or past the readings.
+
+        Args:
+            moment: without a zone it is on the clock of `times`.
+
+        Raises:
+            ValueError: no time.
+        """
+        try:
+            stamp = pd.Timestamp(moment)
+        except ValueError:
+            stamp = pd.NaT
+        if stamp is pd.NaT:
+            raise ValueError(f"cutoff {moment}: is no time. Write it like 2024-03-01T08:00.")
+        stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
+        return int(np.ceil((stamp.to_datetime64() - self.times[0]) / np.timedelta64(1, "s") / self.step_seconds))
 
     def slice(self, start: int, stop: int) -> SensorSeries:
         """Steps start .. stop - 1 as views on the same readings."""

@@ -115,6 +115,24 @@ class Split:
         return np.arange(first, max(end - horizon + 1, first))
 
 
+def steps_in(length: int | str, step_seconds: int) -> int:
+    """How many steps a horizon takes.
+
+    Args:
+        length: steps, or a length such as "48h" or "7d", which is covered: 7 hours take 4 steps of 2 hours.
+        step_seconds: of one step.
+
+    Raises:
+        ValueError: neither steps nor a length, or nothing.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(min|h|d|w)?", str(length).strip())
+    seconds = {None: step_seconds, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+    steps = -(-float(match[1]) * seconds[match[2]] // step_seconds) if match else 0
+    if steps < 1 or (match and not match[2] and "." in match[1]):
+        raise ValueError(f"A horizon is a number of steps, or a length such as 48h or 7d; got {length!r}.")
+    return int(steps)
+
+
 def few_shot(split: Split, amount: str | float, series: SensorSeries, lookback: int, horizon: int) -> Split:
     """Keep a contiguous block, the last one, of the training part; validation shrinks with it.
 

@@ -196,24 +196,24 @@ def external_links(element: Element) -> list[str]:
     return list(dict.fromkeys(leaving))
 
 
-def standalone_html(base: folium.Map, title: str = "Map") -> str:
-    """A whole page with Leaflet inside it, which opens from a file with no server and no network.
+def embed_leaflet(base: folium.Map, title: str, below: str = "") -> folium.Map:
+    """Put Leaflet itself into the page of a map, which then needs no server and no network.
 
     Args:
         base: a map with all its features added.
         title: of the page.
+        below: safe HTML that lies over the lower left corner, such as a legend.
     """
-    page = base.get_root().render()
-    folder = leaflet_assets()
+    folder, figure = leaflet_assets(), base.get_root()
     script = (folder / "leaflet.js").read_text("utf-8").replace("</script", "<\\/script")
     style = (folder / "leaflet.css").read_text("utf-8")
-    for tag, content in (
-        (f'<script src="{ASSET_BASE}/leaflet.js"></script>', f"<script>{script}</script>"),
-        (f'<link rel="stylesheet" href="{ASSET_BASE}/leaflet.css"/>', f"<style>{style}</style>"),
-        ("<head>", f"<head><title>{escape(title)}</title>"),
-    ):
-        page = page.replace(tag, content, 1)
-    return page
+    base.default_js, base.default_css = [], []
+    figure.title = escape(title)
+    figure.header.add_child(_Said(f"<style>{style}</style><script>{script}</script>"), name="leaflet")
+    if below:
+        look = "position:fixed;left:10px;bottom:10px;z-index:1000;padding:6px 10px;border-radius:4px;background:#fffd;color:#222"
+        figure.html.add_child(_Said(f'<div style="{look}">{below}</div>'), name="below")
+    return base
 
 
 def _styled(shapes: dict[str, dict], theme: Theme) -> dict:

@@ -12,7 +12,7 @@ from stvlm.charts.labels import ENGLISH, Wording
 from stvlm.charts.maps.basemap import Bounds
 from stvlm.charts.maps.clusters import MANY
 from stvlm.charts.maps.layers import arc_layer, halos, image_edge, image_layer, pixel_tooltip, place_mark, ring, sensor_layer
-from stvlm.charts.maps.leaflet import BrowserScript, OfflineMap, external_links, standalone_html
+from stvlm.charts.maps.leaflet import BrowserScript, OfflineMap, embed_leaflet, external_links
 from stvlm.charts.maps.legend import Legend, legend_html
 from stvlm.charts.rasters import colour_field, heat, heat_scale
 from stvlm.charts.scale import fit_scale
@@ -34,6 +34,7 @@ __all__ = [
     "mix_map",
     "sensor_map",
     "shares_map",
+    "standalone_map",
     "view_bounds",
     "with_place",
 ]
@@ -290,10 +291,18 @@ def with_place(view: MapView, lat: float, lon: float, theme: str = "light") -> M
     return view
 
 
-def map_html(view: MapView) -> str:
-    """The map as one HTML page that opens from a file, offline. The view's parts are joined: do not use it again elsewhere."""
+def standalone_map(view: MapView) -> folium.Map:
+    """The map with its legend and with Leaflet inside: it opens from a file or in a notebook, offline.
+
+    The view's parts are joined: do not use it again elsewhere.
+    """
     view.features.add_to(view.base)
-    return standalone_html(view.base, view.title or "Map")
+    return embed_leaflet(view.base, view.title or "Map", legend_html(view.legend))
+
+
+def map_html(view: MapView) -> str:
+    """The page of a `standalone_map`."""
+    return standalone_map(view).get_root().render()
 
 
 def view_bounds(network: SensorNetwork, image: Bounds | None = None) -> Bounds:
