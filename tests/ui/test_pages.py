@@ -12,6 +12,7 @@ from stvlm.ui.services import networks
 from stvlm.ui.shell import inputs, view_state
 from stvlm.ui.shell import layout as frame
 from tests.support.pages import INSIDE, NEEDS_A_NETWORK, param, visit, words
+from tests.support.paths import ROOT
 
 
 def test_home_offers_every_sample_and_calls_the_made_up_one_synthetic(app):
@@ -206,3 +207,10 @@ def test_a_strategy_is_offered_with_one_plain_sentence_and_its_ranks_are_drawn(a
 def test_a_run_that_is_not_there_is_said_so(app):
     app = visit(app, "train", data="sample:irish_wind", run="0123456789ab")
     assert "no run" in app.error[0].value
+
+
+def test_one_module_reads_the_address():
+    others = [
+        path for path in (*ROOT.glob("stvlm/**/*.py"), *ROOT.glob("pages/*.py"), ROOT / "app.py") if path.name != "view_state.py"
+    ]
+    assert [str(path) for path in others if "st.query_params" in path.read_text("utf-8")] == []
