@@ -97,12 +97,11 @@ def test_two_runs_take_turns_on_one_device_in_the_order_of_their_coming(home):
 def test_a_cancelled_run_ends_at_its_next_step_and_can_go_on_later(home):
     run_id = LOCAL.submit(spec(60))
     wait(run_id, "running", step=3)
-    asked = time.monotonic()
     api.cancel(run_id)
-    assert api.status(run_id).state in ("cancelling", "cancelled")
-    run = wait(run_id, "cancelled", seconds=3)
-    assert time.monotonic() - asked < 3
-    assert 3 <= run.step < 60
+    asked = api.status(run_id)
+    assert asked.state in ("cancelling", "cancelled")
+    run = wait(run_id, "cancelled")
+    assert 3 <= run.step <= asked.step + 1
     LOCAL.resume(run_id)
     assert wait(run_id, "running", step=1).step >= run.step
     assert wait(run_id, "done").loss == sum(range(61))

@@ -258,10 +258,10 @@ def test_ten_thousand_sensors_are_painted_at_128_pixels_within_seconds():
     rng = np.random.default_rng(0)
     network = network_of(rng.uniform(50, 54, 10_000), rng.uniform(6, 14, 10_000))
     config = ImageConfig(size=128)
-    start = time.perf_counter()
+    start = time.process_time()
     past = torch.randn(8, 3, 10_000)
     images = paint_views(build_raster(network, config), past, torch.ones_like(past, dtype=torch.bool), config)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert torch.isfinite(images).all()
 
 
