@@ -15,7 +15,7 @@ import pytest
 
 from stvlm.cli.main import main
 from stvlm.inference.predict import explain
-from stvlm.io.read import read_tables
+from stvlm.io.read import InputFiles, read_tables
 from stvlm.quality.report import inspect
 from stvlm.ui import fusion
 from tests.support.paths import CHECKPOINTS, ROOT
@@ -272,7 +272,7 @@ def test_the_page_offers_the_very_files_that_the_command_line_writes(city_model,
     np.testing.assert_allclose(written["deletion"]["text"], explanation.deletion["text"], atol=1e-7)
     report = tmp_path / "report.json"
     assert main(["validate", *data(small_files), "--json", str(report)]) == 0
-    assert json.loads(inspect(read_tables(*small_files)).to_json()) == json.loads(report.read_text())
+    assert json.loads(inspect(read_tables(InputFiles(*small_files))).to_json()) == json.loads(report.read_text())
 
 
 def test_a_backtest_writes_the_scores_that_scripts_rely_on_and_prints_them(small_files, tmp_path, capsys):
