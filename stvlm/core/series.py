@@ -98,10 +98,7 @@ class SensorSeries:
         Raises:
             ValueError: no time.
         """
-        try:
-            stamp = pd.Timestamp(moment)
-        except ValueError:
-            stamp = pd.NaT
+        stamp = pd.to_datetime(moment, errors="coerce")
         if stamp is pd.NaT:
             raise ValueError(f"cutoff {moment}: is no time. Write it like 2024-03-01T08:00.")
         stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
