@@ -13,17 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stvlm import __version__
-from stvlm.core.series import SensorSeries
-from stvlm.evaluation.backtest import make_setup
-from stvlm.evaluation.methods import EvaluationSetup, Report
-from stvlm.evaluation.metrics import SOURCE, Interval, paired_interval
 from stvlm.runtime.assets import PACKAGE
 from stvlm.runtime.subprocess import run_apart
+
+if TYPE_CHECKING:  # the command line's help names the ablations, and answers at once
+    from stvlm.core.series import SensorSeries
+    from stvlm.evaluation.methods import EvaluationSetup, Report
+    from stvlm.evaluation.metrics import Interval
 
 # One training of a variant: errors on every test window, and cost.
 
@@ -295,6 +296,8 @@ def ablation_panel(
         model: to the anchor) with "mae", "low", "high" in the unit and "percent", "percent_low", "percent_high", "runs" (each
         seed), "same_as", costs, "verdict". "ablation_setting": numbers and words that hold for all rows.
     """
+    from stvlm.evaluation.metrics import SOURCE, paired_interval
+
     total = float(np.asarray(cells, "f8").sum())
     alone = _errors(anchor, total)
     rows = []
@@ -440,6 +443,7 @@ def run_ablations(
     Raises:
         ValueError: unknown names, a variant that cannot be made with these settings, or a series too short.
     """
+    from stvlm.evaluation.backtest import make_setup
     from stvlm.training.fit import FitConfig
 
     names = ablation_names(names)

@@ -1,6 +1,8 @@
 """Several processes that train one model end with the weights of one alone."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +43,19 @@ def test_two_processes_train_the_model_of_one(small_files, tmp_path):
         np.testing.assert_allclose(two[name], weights, rtol=2e-3, atol=2e-5, err_msg=name)
         moved = max(moved, float(np.abs(weights - two[name]).max()))
     assert moved < 1e-3
-    losses = [line.split("loss ")[1].split()[0] for line in both.stderr.splitlines() if "loss " in line]
-    assert losses == [line.split("loss ")[1].split()[0] for line in alone.stderr.splitlines() if "loss " in line]
+    losses = [losses_by_step(run.stderr) for run in (alone, both)]
+    steps = (
+        losses[0].keys() & losses[1].keys()
+    )  # between the first and the last step, those are printed that a second has passed for
+    assert 3 in steps
+    assert [losses[0][step] for step in steps] == pytest.approx([losses[1][step] for step in steps], abs=2e-4)
+    scores = [json.loads((tmp_path / name / "manifest.json").read_text())["scores"] for name in ("alone", "both")]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-3)
+
+
+def losses_by_step(printed: str) -> dict[int, float]:
+    """The losses that a training printed to stderr."""
+    return {int(step): float(loss) for step, loss in re.findall(r"^train  step (\d+)/3  loss (\S+)", printed, flags=re.MULTILINE)}
 
 
 @pytest.mark.parametrize(("n", "size"), [(32, 2), (7, 3), (1, 4)])
