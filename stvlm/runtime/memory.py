@@ -1,7 +1,11 @@
-"""How much memory is free, and one clear line before a work that needs more."""
+"""How much memory is free, one clear line before a work that needs more, and memory given back to the system."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
@@ -53,6 +57,14 @@ def need(n_bytes: int, what: str, cure: str) -> None:
     free = free_bytes() if n_bytes > WORTH_A_LOOK else None
     if free is not None and n_bytes > free:
         raise MemoryShortError(f"{what} needs about {in_gb(n_bytes)} of memory, and {in_gb(free)} are free. {cure}")
+
+
+def give_back() -> None:
+    """Let go of objects that only hold each other, and of free memory that the allocator keeps for later (glibc)."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_gb(n_bytes: int) -> str:

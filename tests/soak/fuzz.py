@@ -12,16 +12,21 @@ import collections
 import gzip
 import io
 import json
+import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import h5py
 import numpy as np
@@ -29,11 +34,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stvlm.evaluation.result_files import read_result
+from stvlm.core.windows import Window
+from stvlm.datasets import synthetic_city
+from stvlm.evaluation.result_files import ablation_table, read_result, score_tables, sensor_gap
+from stvlm.inference.predict import predict
 from stvlm.io.read import InputFiles, read_tables
 from stvlm.io.source import InputError
+from stvlm.io.write import table_latex
+from stvlm.modalities.text.facts import Standout
 from stvlm.modalities.text.template import DEFAULT_TEMPLATE, TemplateError, render_template
+from stvlm.model.stvlm import STVLM
 from stvlm.quality import report
+from stvlm.training.zero_shot import zero_shot
+from stvlm.ui.shell import view_state
+from tests.support.pages import start, visit
 
 MOST_BYTES, SLOW = 3 << 30, 10.0  # of memory; seconds of the processor for one file
 IDS = ("01", "02", "NA")
@@ -48,6 +62,20 @@ WORDS = (
 )  # fmt: skip
 
 
+EXPRESSIONS = """\
+note: {{ highest[0].name|upper }}{{ highest|join(', ', attribute='text') }}{{ context[:2]|join('; ') }}
+{{ 'x' if n_sensors is even else 'y' }}{{ nothing|default('none', true) }}{{ (place + unit)|title|length }}
+{% for a in events if a != 'b' %}{% for b in highest %}{{ loop.index + loop.length }}{% else %}-{% endfor %}{% endfor %}
+{{ ('12'|int(0, 16) - 3.5) / -n_sensors|abs }}{{ horizon|float|round(2) }}
+{% if 'a' in place and not (horizon >= 3 or level is none) %}{{ lowest|last }}{% elif movers|first is defined %}{{ place[::-1] }}{% endif %}
+"""
+ADDRESS = (
+    b"data=sample:irish_wind&sensor=MAL&cutoff=300&step=2&model=zero-shot&channel=field&alarm=above 12 80&place=53.1,-7.2&lang=de"
+    b'&source=own&measure=mean&reading=template&group=MAL,CLO&other=300&change={"event":"x"}'
+)
+ADDRESSED = ("home", "data", "forecast", "fusion", "images", "prompts", "whatif", "compare", "train", "learn")
+PARAMETERS = ("data", "lang", *view_state.NETWORK_PARAMS)
+WINDOW = Window(synthetic_city.city(n_sensors=8, n_days=2), 80, 6, 3)
 EXTREMES = ("highest", "lowest", "movers")
 
 
@@ -78,6 +106,9 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
         "grid": ("grid", "g.asc", b"ncols 2\nnrows 2\nxllcorner 11\nyllcorner 48\ncellsize 1\nNODATA_value -9999\n1 2\n3 -9999\n"),
         "result": ("result", "x.json", json.dumps(result).encode()),
         "template": ("template", "template", DEFAULT_TEMPLATE.encode()),
+        "template of expressions": ("template", "template", EXPRESSIONS.encode()),
+        "model folder": ("model", "config.json", b""),
+        "address": ("address", "address", ADDRESS),
     }
 
 
@@ -147,20 +178,43 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 def read(role: str, name: str, content: bytes) -> None:
     """Read one file the way that the app does."""
     if role == "result":
-        read_result(name, content)
-        return
-    if role == "template":
+        found = read_result(name, content)
+        table_latex(score_tables((found,)))
+        table_latex(ablation_table(found))
+        with suppress(ValueError):  # rows without errors by sensor
+            sensor_gap(found, found.scores[0]["model"], found.scores[-1]["model"])
+    elif role == "template":
         words = "place width height quantity unit moment season holiday level level_age lookback trend spread missing step"
-        facts = dict.fromkeys(words.split(), "x") | {word: ["a", "b"] for word in ("events", "context", "ahead", *EXTREMES)}
+        highest = [Standout(i, f"Gate {i}", "north", 1.0, f"{i} m") for i in IDS]
+        facts = dict.fromkeys(words.split(), "x") | {word: ["a", "b"] for word in ("events", "context", "ahead")}
+        facts |= dict.fromkeys(EXTREMES, highest) | dict.fromkeys(("n_sensors", "horizon"), 3)
         try:
-            render_template(content.decode("utf-8", "replace"), facts | dict.fromkeys(("n_sensors", "horizon"), 3))
+            render_template(content.decode("utf-8", "replace"), facts)
         except TemplateError as error:
             raise InputError(str(error)) from None
-        return
-    given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | {role: (name, content)}
-    raw = read_tables(InputFiles(**given, start="2020-01-01", step_minutes=60.0))
-    report.inspect(raw)
-    report.to_series(raw).fingerprint.encode()
+    elif role == "model":
+        try:
+            predict(STVLM.load(Path(name)), WINDOW)
+        except ValueError as error:
+            raise InputError(str(error).replace("\n", " ")[:400]) from None
+    elif role == "address":
+        query = dict(parse_qsl(content.decode("utf-8", "replace")))
+        page = ADDRESSED[sum(content) % len(ADDRESSED)]
+        visit(start(), page, **{key: value for key, value in query.items() if key in PARAMETERS})
+    else:
+        given = {"sensors": ("s.csv", SENSORS), "series": ("r.csv", WIDE)} | {role: (name, content)}
+        raw = read_tables(InputFiles(**given, start="2020-01-01", step_minutes=60.0))
+        report.inspect(raw)
+        report.to_series(raw).fingerprint.encode()
+
+
+def harm_model(good: Path, chance: random.Random) -> tuple[str, bytes]:
+    """A copy of a model folder of which one file is mutated: the folder, and what the file holds."""
+    folder = Path(shutil.copytree(good, good.with_name("harmed"), dirs_exist_ok=True))
+    file = chance.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    content = mutated(file.read_bytes(), chance)
+    file.write_bytes(content)
+    return str(folder), content
 
 
 def child(folder: Path, seed: int, seconds: float) -> None:
@@ -170,11 +224,18 @@ def child(folder: Path, seed: int, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     chance, files, counts = random.Random(seed), seeds(), collections.Counter()
+    os.environ["STVLM_HOME"] = tempfile.mkdtemp(prefix="stvlm-fuzz-")
+    model = Path(os.environ["STVLM_HOME"]) / "model"
+    zero_shot(WINDOW.series, 60, WINDOW.lookback, WINDOW.horizon).save(model, {})
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         title = chance.choice(sorted(files))
         role, name, content = files[title]
-        if name.endswith(".gz") and chance.random() < 0.5:
+        if role == "address" and chance.random() < 0.7:
+            continue  # a visit takes a second
+        if role == "model":
+            name, content = harm_model(model, chance)
+        elif name.endswith(".gz") and chance.random() < 0.5:
             content = gzip.compress(mutated(gzip.decompress(content), chance))
         else:
             content = mutated(content, chance)
@@ -197,7 +258,7 @@ def child(folder: Path, seed: int, seconds: float) -> None:
         if time.process_time() - started > SLOW:
             outcome = "slow"
         if outcome not in ("read", "refused"):
-            (folder / f"{len(list(folder.iterdir()))}-{name}").write_bytes(content)
+            (folder / f"{len(list(folder.iterdir()))}-{Path(name).name}").write_bytes(content)
         counts[f"{title}: {outcome}"] += 1
         if sum(counts.values()) % 50 == 0 or outcome not in ("read", "refused"):
             (folder / f"counts-{seed}.json").write_text(json.dumps(counts))

@@ -117,6 +117,10 @@ class Visitor:
             return self.shown
         return self._run(state, keeps=True)
 
+    def send(self, state: WidgetState) -> Shown:
+        """Set any widget."""
+        return self._run(state, keeps=True)
+
     def click_map(self, sensor: str) -> Shown:
         """Click on a sensor of the first map."""
         found = next(c for c in self.shown.of("component_instance") if "folium" in c.component_name)

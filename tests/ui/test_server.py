@@ -4,12 +4,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
+from tests.soak.load import free_port, start_server
+from tests.soak.visitor import Visitor
 from tests.support.paths import ROOT
 
 UPGRADE = {
@@ -87,3 +91,26 @@ def test_a_server_with_a_wrong_setting_says_so_and_does_not_start(home):
     assert "STVLM_MAX_UPLOADS: Input should be a valid integer" in ended.stderr
     assert "STVLM_MAX_GB: Input should be a finite number" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_was_uploaded_is_let_go_of_when_its_tab_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL", "1")
+    port = free_port()
+    process = start_server(tmp_path / "home", port, tmp_path / "app.log")
+    try:
+        server = psutil.Process(process.pid)
+        for size in (1, 120_000_000):  # the first one loads what an upload needs
+            before = server.memory_info().rss
+            visitor = Visitor(f"127.0.0.1:{port}")
+            visitor.open("data", "source=own")
+            visitor.upload({"readme.csv": b"x" * size})
+            most = server.memory_info().rss
+            visitor.close()
+            deadline = time.monotonic() + 30
+            while server.memory_info().rss > before + 40e6 and time.monotonic() < deadline:
+                time.sleep(0.2)
+        assert most > before + 100e6
+        assert server.memory_info().rss < before + 40e6
+    finally:
+        process.kill()
+        process.wait()

@@ -212,7 +212,7 @@ def names(upload: str) -> dict[str, str]:
     return json.loads((workspace() / "uploads" / upload / "names.json").read_text("utf-8"))
 
 
-@st.cache_resource(max_entries=3, show_spinner="Reading the files …")
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the files …")
 def tables(
     upload: str,
     fixes: tuple[str, ...],
@@ -243,7 +243,7 @@ def said_of(columns: Columns, role: str) -> dict[str, str]:
     return {word: column for part, word, column in columns if part == role}
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(max_entries=16, scope="session", show_spinner=False)
 def header(upload: str, role: str, columns: Columns) -> Header | None:
     """The columns of one file of an upload and how they are read; None where they have no names.
 
@@ -254,7 +254,7 @@ def header(upload: str, role: str, columns: Columns) -> Header | None:
     return None if given is None else look_at_header(given, role, said_of(columns, role))
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
+@st.cache_resource(max_entries=3, scope="session", show_spinner=False)
 def effect(
     upload: str,
     fixes: tuple[str, ...],
@@ -271,7 +271,7 @@ def effect(
     return preview_fix(tables(upload, (), start, step_minutes, columns), fixes, name)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Checking the readings …")
+@st.cache_resource(max_entries=3, scope="session", show_spinner="Checking the readings …")
 def report(
     upload: str, fixes: tuple[str, ...], start: str | None = None, step_minutes: float | None = None, columns: Columns = ()
 ) -> quality.QualityReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from urllib.parse import urlsplit
 
@@ -10,7 +11,10 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
+from streamlit.runtime import exists, get_instance
+from streamlit.runtime.app_session import AppSession
 
+from stvlm.runtime.memory import give_back
 from stvlm.runtime.settings import SettingsError, settings
 
 # Inline scripts cannot be forbidden: Streamlit's front end and Leaflet's frame need them. Every request to another host is forbidden.
@@ -63,6 +67,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the handshake ends with 403
         else:
             await self._app(scope, receive, send)
+            if scope["type"] == "websocket":
+                _forget_later()
 
 
 def middleware() -> list[Middleware]:
@@ -72,6 +78,28 @@ def middleware() -> list[Middleware]:
     except SettingsError as error:
         sys.exit(str(error))
     return [Middleware(Guard)]
+
+
+def _forget_later() -> None:
+    """Some time after a tab was closed, end its session: Streamlit would only do so when another tab is closed, and not at once.
+
+    A session holds the files that were uploaded in it. For a while it is kept, for a browser that was cut off and comes back.
+    """
+    if exists():
+        seconds = config.get_option("server.disconnectedSessionTTL") + 1
+        left = [info.session for info in get_instance()._session_mgr.list_sessions()]
+        asyncio.get_running_loop().call_later(seconds, _forget, left)
+
+
+def _forget(sessions: list[AppSession]) -> None:
+    """End those of the sessions that nobody can come back to."""
+    manager = get_instance()._session_mgr
+    for session in sessions:
+        if manager.get_session_info(session.id) is None:
+            session.shutdown()
+            session.session_state.clear()  # whoever still holds the session does not hold what was uploaded
+    sessions.clear()
+    give_back()
 
 
 def _is_welcome(scope: Scope) -> bool:
