@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -98,7 +99,7 @@ class SensorSeries:
         Raises:
             ValueError: no time.
         """
-        stamp = pd.to_datetime(moment, errors="coerce")
+        stamp: Any = pd.to_datetime(moment, errors="coerce")
         if stamp is pd.NaT:
             raise ValueError(f"cutoff {moment}: is no time. Write it like 2024-03-01T08:00.")
         stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
