@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from stvlm import __version__
 from stvlm.cli.outputs import harmless
-from stvlm.evaluation.ablation import ABLATIONS
 
 VERBS = {
     "validate": "name what is wrong with the data, where, and which fix is offered",
@@ -28,8 +27,10 @@ MODELS_HELP = (
 )
 ABLATIONS_HELP = (
     "take things from the model, spoil or exchange them one at a time, train each variant anew, and say what it does to the "
-    f"error: all, or some of {', '.join(name.replace(' ', '-') for name in ABLATIONS)}. Each finished training is kept beside "
-    "OUT in a file that ends in .ablations.json, and the same command goes on from there"
+    "error: all, or some of no-image, noise-image, shuffled-pixels, shuffled-sensors, no-prompt, constant-prompt, foreign-prompt, "
+    "no-series, fusion-middle, fusion-last, tuning-frozen, tuning-norm, tuning-lora, tuning-adalora, tuning-adaptive, tuning-full, "
+    "random-backbone, plain-transformer, no-backbone. Each finished training is kept beside OUT in a file that ends in "
+    ".ablations.json, and the same command goes on from there"
 )
 STEPS_HELP = (
     "of each training of stvlm, of every variant and of the deep baselines, so that all do equal work; --max-minutes does not bound "

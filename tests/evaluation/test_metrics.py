@@ -107,7 +107,7 @@ def test_nothing_observed_is_an_error():
 
 
 def test_scores_are_those_of_the_protocol(shared_data):
-    from protocol_networks import load_protocol
+    from tests.support.protocol_networks import load_protocol
 
     rng = np.random.default_rng(5)
     truth = rng.gamma(2, 20, (30, 4, 6)).astype("f4")

@@ -603,9 +603,10 @@ def test_a_forecast_is_written_only_in_known_formats(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the comparison data is not here")
-def test_the_thirteen_networks_give_the_very_readings_of_the_protocol():
-    spec = json.loads((SHARED_DATA / "datasets.json").read_text())
-    assert len(spec) == 13
+def test_the_real_networks_give_the_very_readings_of_the_protocol():
+    listed = json.loads((SHARED_DATA / "datasets.json").read_text())
+    spec = {name: row for name, row in listed.items() if "calendar" not in row}  # steps of equal length
+    assert len(spec) >= 13
     for name, row in spec.items():
         folder = SHARED_DATA / name
         edges, weather = folder / "adjacency.csv", folder / "weather.csv"
