@@ -14,6 +14,7 @@ import shapely
 from shapely.geometry import shape
 
 from stvlm.runtime.assets import asset
+from stvlm.runtime.messages import Message
 
 if TYPE_CHECKING:
     import geopandas
@@ -103,7 +104,6 @@ def _unwrap_ring(ring: shapely.LinearRing) -> np.ndarray:
 
 
 NO_LINES, NO_AREAS = shapely.MultiLineString(), shapely.MultiPolygon()
-ELSEWHERE = "Give that of this place; longitude comes first."
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,18 +178,18 @@ class BaseLayer:
             digest.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def elsewhere(self, bounds: Bounds) -> dict[str, str]:
+    def elsewhere(self, bounds: Bounds) -> dict[str, Message]:
         """Which parts do not touch the bounds of a network: of another place, or with swapped coordinates.
 
         Returns:
-            "base_layer", "grid" -> where it lies instead, in words.
+            "base_layer", "grid" -> where it lies instead.
         """
-        found = {}
+        found: dict[str, Message] = {}
         shapes = np.concatenate([shapely.get_parts(self.lines), shapely.get_parts(self.areas)])
         if len(shapes) and not len(meeting(shapes, bounds)):
-            found["base_layer"] = f"its lines and areas lie outside the network: {_span(shapely.total_bounds(shapes))}."
+            found["base_layer"] = Message("finding.layer_elsewhere.what", extent=_extent(shapely.total_bounds(shapes)))
         if self.grid is not None and not len(meeting(np.array([shapely.box(*self.grid.bounds)], dtype=object), bounds)):
-            found["grid"] = f"the grid lies outside the network: {_span(self.grid.bounds)}."
+            found["grid"] = Message("finding.layer_elsewhere.what_grid", extent=_extent(self.grid.bounds))
         return found
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
@@ -249,6 +249,6 @@ class BaseLayer:
         return cls(lines, areas, str(arrays["name"]), grid)
 
 
-def _span(bounds: Bounds) -> str:
+def _extent(bounds: Bounds) -> Message:
     west, south, east, north = (round(float(x), 3) for x in bounds)
-    return f"{south} to {north}° north, {west} to {east}° east"
+    return Message("finding.layer_elsewhere.extent", west=west, south=south, east=east, north=north)

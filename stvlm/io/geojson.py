@@ -14,7 +14,7 @@ import pandas as pd
 import pyproj
 import shapely
 
-from stvlm.core.base_layer import ELSEWHERE, NO_AREAS, NO_LINES, WGS84, BaseLayer, Grid
+from stvlm.core.base_layer import NO_AREAS, NO_LINES, WGS84, BaseLayer, Grid
 from stvlm.core.series import SensorSeries
 from stvlm.io.source import MOST_FACTS, InputError, Source, SourceFile, open_source, read_json, read_text, show
 from stvlm.io.text import writable
@@ -63,7 +63,7 @@ def with_base_layer(series: SensorSeries, layer: BaseLayer | None) -> SensorSeri
         return series
     if found := layer.elsewhere(series.network.bounds()):
         names = {"base_layer": layer.name, "grid": layer.grid.name if layer.grid else ""}
-        raise InputError(f"{names[part]}: {what} {ELSEWHERE}" for part, what in found.items())
+        raise InputError(f"{names[part]}: {what} Give that of this place; longitude comes first." for part, what in found.items())
     return replace(series, network=replace(series.network, base_layer=layer))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from stvlm.core.base_layer import ELSEWHERE
 from stvlm.core.network import SensorNetwork
 from stvlm.io.read import RawTables
 from stvlm.io.source import show
+from stvlm.runtime.messages import Message, duration
 
 NICE_STEPS = [
     1,
@@ -23,33 +24,70 @@ NICE_STEPS = [
     *(h * 3600 for h in (1, 2, 3, 4, 6, 8, 12)),
 ]
 DAY = 86400
+FIX_FORMS = {"reproject": "reproject:EPSG_CODE", "local-time": "local-time:TIME_ZONE"}  # fixes that must be told something
 LARGEST = 1e18  # the square of a larger reading, summed, leaves the range of float32
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding.
+    """One finding; its sentences stand in the catalogue under `finding.<code>`.
 
     Attributes:
-        code: short name, stable. severity: "error" (must be fixed), "warning" or "note".
-        what: what was found. where: file and place. why: why it matters, or the cure where no fix is offered.
+        code: short name, stable.
+        severity: "error" (must be fixed), "warning" or "note".
+        what: what was found.
+        where: file and place in it.
+        why: why it matters, or the cure where no fix is offered; None where there is nothing to say.
         fix: name of the fix on offer; None where there is none.
         sensors: ids concerned.
     """
 
     code: str
     severity: str
-    what: str
-    where: str
-    why: str
+    what: Message
+    where: str | Message
+    why: Message | None = None
     fix: str | None = None
     sensors: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
+        """`message` in English."""
+        return str(self.message)
+
+    @property
+    def message(self) -> Message:
         """All in one line: place, finding, cure."""
-        cure = f" Fix: --fix {self.fix}" if self.fix else ""
-        return f"{self.where}: {self.what} {self.why}{cure}"
+        code, cure = ("finding.line_fix", {"fix": FIX_FORMS.get(self.fix, self.fix)}) if self.fix else ("finding.line", {})
+        return Message(code, where=self.where, what=self.what, why=self.why or "", **cure)
+
+
+def finding(
+    code: str,
+    severity: str,
+    where: str | Message,
+    fix: str | None = None,
+    sensors: tuple[str, ...] = (),
+    *,
+    what: str = "what",
+    why: str = "why",
+    **parameters: object,
+) -> Problem:
+    """A finding whose sentences stand in the catalogue.
+
+    Args:
+        code: short name, "no-place".
+        severity: "error", "warning" or "note".
+        where: file and place in it.
+        fix: name of the fix on offer.
+        sensors: ids concerned.
+        what: which of the sentences of `finding.<code>` says what was found.
+        why: which of them says why it matters; "" for none.
+        parameters: what fills the gaps of the former.
+    """
+    table = f"finding.{code.replace('-', '_')}"
+    reason = Message(f"{table}.{why}") if why else None
+    return Problem(code, severity, Message(f"{table}.{what}", **parameters), where, reason, fix, sensors)
 
 
 def usual_step(times: np.ndarray) -> int:
@@ -69,19 +107,10 @@ def usual_step(times: np.ndarray) -> int:
     return nice if abs(nice - middle) <= 0.05 * middle else max(int(middle), 1)
 
 
-def words_for(seconds: float) -> str:
-    """A length of time in words: "5 minutes", "1 day"."""
-    for size, word in ((DAY, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds >= size:
-            count = f"{seconds / size:.3g}"
-            return f"{count} {word}" + ("" if count == "1" else "s")
-    return "0 seconds"
-
-
-def some(ids: Sequence[str]) -> str:
-    """The first few of a list: "S1, S2, S3 and 4 more"."""
-    more = f" and {len(ids) - 4} more" if len(ids) > 4 else ""
-    return ", ".join(show(i, 24) for i in ids[:4]) + more
+def preview_ids(ids: Sequence[str]) -> str | Message:
+    """The first few of a list: "S1, S2, S3, S4 and 4 more"."""
+    items = ", ".join(show(i, 24) for i in ids[:4])
+    return Message("list.more", items=items, n=len(ids) - 4) if len(ids) > 4 else items
 
 
 def find_errors(raw: RawTables) -> tuple[Problem, ...]:
@@ -94,35 +123,30 @@ def find_errors(raw: RawTables) -> tuple[Problem, ...]:
 def _place_errors(raw: RawTables) -> Iterator[Problem]:
     file, table = raw.names["sensors"], raw.sensors
     ids, lat, lon = table["sensor_id"], table["lat"].to_numpy(), table["lon"].to_numpy()
-    twice = ids[ids.duplicated()].unique().tolist()
+    twice = tuple(ids[ids.duplicated()].unique())
     if twice:
-        row = int(ids.duplicated().to_numpy().argmax()) + 2
-        what = f"{len(twice)} id(s) stand there more than once: {some(twice)}."
-        yield Problem(
-            "duplicate-ids", "error", what, f"{file}, row {row}", "One id is one sensor.", "drop-duplicate-sensors", tuple(twice)
-        )
+        where = Message("place.row", file=file, row=int(ids.duplicated().to_numpy().argmax()) + 2)
+        about: dict[str, Any] = {"n": len(twice), "ids": preview_ids(twice)}
+        yield finding("duplicate-ids", "error", where, "drop-duplicate-sensors", twice, **about)
     empty = ~(np.isfinite(lat) & np.isfinite(lon))
     if empty.any():
         names = tuple(ids[empty])
-        what = f"{len(names)} sensor(s) without a place: {some(names)}."
-        where = f"{file}, row {int(empty.argmax()) + 2}"
-        yield Problem("no-place", "error", what, where, "A map needs lat and lon of each.", "drop-unplaced-sensors", names)
+        where = Message("place.row", file=file, row=int(empty.argmax()) + 2)
+        yield finding("no-place", "error", where, "drop-unplaced-sensors", names, n=len(names), ids=preview_ids(names))
     out = ~empty & ((np.abs(lat) > 90) | (np.abs(lon) > 180))
     if not out.any():
         return
     i = int(out.argmax())
-    where = f"{file}, row {i + 2}, sensor {show(ids.iloc[i])}"
+    where, place = Message("place.row_sensor", file=file, row=i + 2, sensor=show(ids.iloc[i])), {"lat": lat[i], "lon": lon[i]}
     metres = ~empty & ((np.abs(lat) > 180) | (np.abs(lon) > 180))
     if metres.sum() * 2 > (~empty).sum():
-        what = f"lat {lat[i]:.6g}, lon {lon[i]:.6g} are no degrees but projected coordinates (metres)."
-        yield Problem("projected", "error", what, where, "Name their EPSG code, such as reproject:25832.", "reproject")
+        yield finding("projected", "error", where, "reproject", **place)
     elif (np.abs(lon[~empty]) <= 90).all() and (np.abs(lat[~empty]) <= 180).all():
-        what = f"lat {lat[i]:.6g} cannot be; latitude and longitude seem swapped."
-        yield Problem("swapped", "error", what, where, "A latitude lies between -90 and 90.", "swap-lat-lon")
+        yield finding("swapped", "error", where, "swap-lat-lon", lat=lat[i])
     else:
         names = tuple(ids[out])
-        what = f"{len(names)} place(s) outside the earth, first lat {lat[i]:.6g}, lon {lon[i]:.6g}."
-        yield Problem("no-place", "error", what, where, "Correct them or leave these sensors out.", "drop-unplaced-sensors", names)
+        about = {"what": "what_outside", "why": "why_outside", "n": len(names)}
+        yield finding("no-place", "error", where, "drop-unplaced-sensors", names, **about, **place)
 
 
 def _layer_errors(raw: RawTables) -> Iterator[Problem]:
@@ -132,22 +156,20 @@ def _layer_errors(raw: RawTables) -> Iterator[Problem]:
     lat, lon = raw.sensors["lat"].to_numpy(), raw.sensors["lon"].to_numpy()
     network = SensorNetwork(tuple(map(str, range(len(lat)))), lat, lon)
     for part, what in raw.base_layer.elsewhere(network.bounds()).items():
-        yield Problem("layer-elsewhere", "error", what, raw.names[part], ELSEWHERE)
+        yield Problem("layer-elsewhere", "error", what, raw.names[part], Message("finding.layer_elsewhere.why"))
 
 
 def _id_errors(raw: RawTables) -> Iterator[Problem]:
     known, read = set(raw.sensors["sensor_id"]), list(raw.readings.columns)
-    unknown = [c for c in read if c not in known]
-    where = raw.names["series"]
+    unknown = tuple(c for c in read if c not in known)
+    where, table = raw.names["series"], raw.names["sensors"]
     if len(unknown) == len(read):
-        ours, theirs = some(sorted(known)[:3]), some(read[:3])
-        zeros = "; they differ only in leading zeros or .0" if {_bare(i) for i in known} & {_bare(i) for i in read} else ""
-        what = f"no sensor in common with {raw.names['sensors']}: here {theirs}, there {ours}{zeros}."
-        yield Problem("no-common-ids", "error", what, where, "Use the same ids in both files.")
+        what = "what_zeros" if {_bare(i) for i in known} & {_bare(i) for i in read} else "what"
+        ours, theirs = preview_ids(sorted(known)[:3]), preview_ids(read[:3])
+        yield finding("no-common-ids", "error", where, what=what, file=table, theirs=theirs, ours=ours)
     elif unknown:
-        what = f"{len(unknown)} of {len(read)} sensors are not in {raw.names['sensors']}: {some(unknown)}."
-        why = "Without a place they cannot be drawn or compared."
-        yield Problem("unknown-sensors", "error", what, where, why, "drop-unknown-sensors", tuple(unknown))
+        about: dict[str, Any] = {"n": len(unknown), "all": len(read), "file": table, "ids": preview_ids(unknown)}
+        yield finding("unknown-sensors", "error", where, "drop-unknown-sensors", unknown, **about)
 
 
 def _bare(name: str) -> str:
@@ -158,32 +180,25 @@ def _time_errors(raw: RawTables) -> Iterator[Problem]:
     file, index = raw.names["series"], raw.readings.index
     times = np.unique(index.to_numpy())
     if len(times) < 2:
-        what = f"only {len(times)} point(s) in time."
-        yield Problem("too-short", "error", what, file, "A series needs at least two; give more readings.")
+        yield finding("too-short", "error", file, n=len(times))
         return
     steps = np.diff(index.to_numpy().astype("int64"))
     if (steps < 0).any():
         i = int((steps < 0).argmax())
-        what = f"times are not in order: {index[i + 1]} comes after {index[i]}."
-        yield Problem("unsorted", "error", what, f"{file}, row {i + 3}", "Order tells past from future.", "sort-times")
+        where = Message("place.row", file=file, row=i + 3)
+        yield finding("unsorted", "error", where, "sort-times", later=index[i + 1], earlier=index[i])
     again = index.duplicated()
     if again.any():
-        what = f"{int(again.sum())} time(s) stand there again, first {index[int(again.argmax())]}."
-        yield Problem("duplicate-times", "error", what, file, "One time can have one reading per sensor.", "average-duplicates")
+        yield finding("duplicate-times", "error", file, "average-duplicates", n=int(again.sum()), time=index[int(again.argmax())])
     gaps, step = np.diff(times.astype("int64")), usual_step(times)
     if (gaps == step).all():
         return
     i = int((gaps != step).argmax())
-    first = f"first after {times[i]} ({words_for(gaps[i])}, usual {words_for(step)})".replace("T", " ", 1)
+    first: dict[str, Any] = {"time": str(times[i]).replace("T", " "), "gap": duration(gaps[i], 3), "step": duration(step, 3)}
     if (gaps % step == 0).all():
-        missing = int((gaps // step - 1).sum())
-        what = f"{missing} step(s) are missing, {first}."
-        yield Problem(
-            "missing-steps", "error", what, file, "Steps must be equal; missing ones must stand there, empty.", "resample"
-        )
+        yield finding("missing-steps", "error", file, "resample", n=int((gaps // step - 1).sum()), **first)
     else:
-        what = f"times do not rise by equal steps, {first}."
-        yield Problem("irregular", "error", what, file, "Forecasts need equal steps.", "resample")
+        yield finding("irregular", "error", file, "resample", **first)
 
 
 def _value_errors(raw: RawTables) -> Iterator[Problem]:
@@ -194,9 +209,6 @@ def _value_errors(raw: RawTables) -> Iterator[Problem]:
         if len(most) and most.max() > largest:
             largest, sensor = float(most.max()), str(raw.readings.columns[int(most.argmax())])
     if largest > LARGEST:
-        what = f"a reading of {largest:.3g} (sensor {show(sensor, 24)}); at most {LARGEST:.0e} can be computed with."
-        yield Problem("too-large", "error", what, raw.names["series"], "Correct it, or write the readings in a larger unit.")
+        yield finding("too-large", "error", raw.names["series"], value=largest, sensor=show(sensor, 24), most=LARGEST)
     if not any(np.isfinite(values[i : i + 4096]).any() for i in range(0, len(values), 4096)):
-        yield Problem(
-            "all-missing", "error", "there is not one reading.", raw.names["series"], "Check the file and its decimal sign."
-        )
+        yield finding("all-missing", "error", raw.names["series"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -14,24 +14,11 @@ from stvlm.io.geojson import to_degrees
 from stvlm.io.read import RawTables
 from stvlm.io.source import FOR_PATHS, InputError, show
 from stvlm.io.timestamps import is_newest_first
-from stvlm.quality.errors import NICE_STEPS, usual_step, words_for
+from stvlm.quality.errors import NICE_STEPS, usual_step
 from stvlm.quality.warnings import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
+from stvlm.runtime.messages import duration
 
-
-@dataclass(frozen=True)
-class Fix:
-    """One way to mend tables.
-
-    Attributes:
-        label: for a button. describe: what it does, in a sentence.
-        apply: (tables, parameter as text, "" for none) -> tables.
-        parameter: what may stand after the colon of its name, "reproject:25832"; "" for none.
-    """
-
-    label: str
-    describe: str
-    apply: Callable[[RawTables, str], RawTables]
-    parameter: str = ""
+Fix = Callable[[RawTables, str], RawTables]  # (tables, parameter as text, "" for none) -> tables
 
 
 def apply_fixes(raw: RawTables, names: Iterable[str]) -> RawTables:
@@ -52,7 +39,7 @@ def apply_fixes(raw: RawTables, names: Iterable[str]) -> RawTables:
         raise InputError(f"--fix {show(unknown[0])}: there is no such fix. Choose from {', '.join(FIXES)}.")
     for name in FIXES:
         if name in wanted:
-            raw = FIXES[name].apply(raw, wanted[name].partition(":")[2].strip())
+            raw = FIXES[name](raw, wanted[name].partition(":")[2].strip())
             raw = replace(raw, fixes=(*raw.fixes, wanted[name]))
     return raw
 
@@ -192,7 +179,7 @@ def _resample(raw: RawTables, minutes: str) -> RawTables:
     n_steps, n_sensors = int(place.max()) + 1, raw.readings.shape[1]
     if n_steps * n_sensors > min(FOR_PATHS.cells, 64 * len(times) * max(n_sensors, 1) + 1_000_000):
         raise InputError(
-            f"{raw.names['series']}: steps of {words_for(step)} make {n_steps:,} steps, mostly empty. "
+            f"{raw.names['series']}: steps of {duration(step, 3)} make {n_steps:,} steps, mostly empty. "
             "Choose a longer step, such as resample:60."
         )
     index = pd.DatetimeIndex((start + np.arange(n_steps) * step).astype("datetime64[s]"), name="timestamp")
@@ -214,34 +201,20 @@ def _close_gaps(raw: RawTables, _: str) -> RawTables:
     return replace(raw, readings=readings)
 
 
-FIXES: dict[str, Fix] = {  # in the order in which they are applied
-    "swap-lat-lon": Fix("Swap latitude and longitude", "Reads lat as lon and lon as lat.", _swap),
-    "reproject": Fix("Convert metres to degrees", "Converts x and y of an EPSG system to lat and lon.", _reproject, "EPSG code"),
-    "drop-duplicate-sensors": Fix("Keep the first of each id", "Leaves out sensors whose id stood there before.", _drop_duplicates),
-    "drop-unplaced-sensors": Fix("Leave out sensors without a place", "Also those at 0, 0 or outside the earth.", _drop_unplaced),
-    "drop-unknown-sensors": Fix("Leave out unknown sensors", "Leaves out readings of sensors that the table lacks.", _drop_unknown),
-    "sentinel-is-missing": Fix(
-        "Take -999 as missing", "Takes -9999, -999, -99.9 and -99 as missing.", lambda raw, _: _hide(raw, SENTINELS)
-    ),
-    "zero-is-missing": Fix("Take 0 as missing", "Takes every reading of exactly 0 as missing.", lambda raw, _: _hide(raw, (0.0,))),
-    "stuck-is-missing": Fix(
-        "Take long still runs as missing", "Takes long runs of one value, other than 0, as missing.", _hide_stuck
-    ),
-    "outliers-are-missing": Fix(
-        "Take far outliers as missing", "Takes readings over 20 usual spreads from the usual as missing.", _hide_outliers
-    ),
-    "local-time": Fix(
-        "Take times as local", "Converts local times with summer time to UTC.", _local_time, "zone, such as Europe/Berlin"
-    ),
-    "sort-times": Fix("Sort by time", "Puts the rows in order of time.", _sort),
-    "average-duplicates": Fix("Average repeated times", "Averages the readings of one sensor at one time.", _average),
-    "resample": Fix(
-        "Put on an even clock", "Averages within equal steps; steps without readings are missing.", _resample, "minutes"
-    ),
-    "close-gaps": Fix(
-        "Close the gaps",
-        "Counts the rows on as if no step were missing; times after a gap are then early by its length.",
-        _close_gaps,
-    ),
-    "drop-dead-sensors": Fix("Leave out silent sensors", "Leaves out sensors without one reading.", _drop_dead),
+FIXES: dict[str, Fix] = {  # in the order in which they are applied; what each does is said in the catalogue, "fix.<name>"
+    "swap-lat-lon": _swap,
+    "reproject": _reproject,
+    "drop-duplicate-sensors": _drop_duplicates,
+    "drop-unplaced-sensors": _drop_unplaced,
+    "drop-unknown-sensors": _drop_unknown,
+    "sentinel-is-missing": lambda raw, _: _hide(raw, SENTINELS),
+    "zero-is-missing": lambda raw, _: _hide(raw, (0.0,)),
+    "stuck-is-missing": _hide_stuck,
+    "outliers-are-missing": _hide_outliers,
+    "local-time": _local_time,
+    "sort-times": _sort,
+    "average-duplicates": _average,
+    "resample": _resample,
+    "close-gaps": _close_gaps,
+    "drop-dead-sensors": _drop_dead,
 }

@@ -17,13 +17,14 @@ from stvlm.io.adjacency import to_matrix
 from stvlm.io.read import InputFiles, RawTables, read_tables
 from stvlm.io.source import InputError, show
 from stvlm.io.write import table_csv
-from stvlm.quality.errors import Problem, find_errors, usual_step, words_for
-from stvlm.quality.fixes import FIXES, Fix, apply_fixes
+from stvlm.quality.errors import Problem, find_errors, finding, usual_step
+from stvlm.quality.fixes import FIXES, apply_fixes
 from stvlm.quality.warnings import Columns, find_oddities, measure, summary
+from stvlm.runtime.messages import Message, duration
 
 MOST_CONTEXT = 20_000_000  # cells on the clock of the readings; each takes some forty bytes meanwhile
 LETTERS = 8  # of a text that take the room of one cell more
-__all__ = ["FIXES", "Fix", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
+__all__ = ["FIXES", "Problem", "QualityReport", "apply_fixes", "inspect", "load", "need_steps", "to_series"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +57,13 @@ class QualityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        keys = ("code", "severity", "what", "where", "why", "fix", "sensors")
         return {
             "ok": not self.errors,
             "n_sensors": self.n_sensors,
             "n_times": self.n_times,
             "step_minutes": self.step_minutes,
             "coverage": {str(k): round(float(v), 6) for k, v in self.coverage.items()},
-            "problems": [{k: getattr(p, k) for k in keys} for p in self.problems],
+            "problems": [_finding_row(p) | {"sensors": p.sensors} for p in self.problems],
             "sensors": [{"sensor_id": str(i), **_plain(row)} for i, row in self.per_sensor.iterrows()],
         }
 
@@ -73,10 +73,9 @@ class QualityReport:
 
     def findings_csv(self) -> str:
         """The findings as CSV, one row each."""
-        keys = ("severity", "code", "where", "what", "why", "fix", "sensors")
-        rows = [[p.severity, p.code, p.where, p.what, p.why, p.fix or "", " ".join(p.sensors)] for p in self.problems]
-        table = pd.DataFrame(rows, columns=list(keys), dtype="str")
-        return table_csv(table)
+        columns = ["severity", "code", "where", "what", "why", "fix", "sensors"]
+        rows = [_finding_row(p) | {"fix": p.fix or "", "sensors": " ".join(p.sensors)} for p in self.problems]
+        return table_csv(pd.DataFrame(rows, columns=columns, dtype="str"))
 
     def sensors_csv(self) -> str:
         """The figures of each sensor as CSV, one row each."""
@@ -133,6 +132,13 @@ def look_at_sensors(raw: RawTables, columns: Columns | None, coverage: pd.Series
             told.setdefault(sensor, []).append(problem.code)
     table["findings"] = [" ".join(told.get(i, ())) for i in table.index]
     return table
+
+
+def _finding_row(problem: Problem) -> dict[str, Any]:
+    """A finding in English, without its sensors."""
+    why = "" if problem.why is None else str(problem.why)
+    said = {"what": str(problem.what), "where": str(problem.where), "why": why}
+    return {"code": problem.code, "severity": problem.severity} | said | {"fix": problem.fix}
 
 
 def _plain(row: pd.Series) -> dict[str, Any]:
@@ -271,19 +277,18 @@ def _note(text: str) -> Problem:
     """What the reader recognised, "file: words", as a finding."""
     where, _, what = text.partition(": ")
     if what.startswith("the decimal sign"):
-        return Problem("mixed-decimals", "warning", what, where, "Look whether these are the numbers that are meant.")
-    return Problem("read-as", "note", what, where, "")
+        return Problem("mixed-decimals", "warning", Message("note.text", text=what), where, Message("finding.mixed_decimals.why"))
+    return Problem("read-as", "note", Message("note.text", text=what), where)
 
 
 def _context_note(context: pd.DataFrame, raw: RawTables, step: int) -> Problem:
     stamps = context.index.to_numpy().astype("datetime64[s]").astype("int64")
     holds = _context_step(stamps, max(step, 1))
-    what = f"{', '.join(show(c) for c in context.columns)}: each row holds for {words_for(holds)} from its time on."
+    about: dict[str, Any] = {"columns": ", ".join(show(c) for c in context.columns), "duration": duration(holds, 3)}
+    what = "what_within" if holds < step else "what"
     if holds > step > 0:
-        what += f" It repeats over {holds // step} steps of the readings."
-    elif holds < step:
-        what += " Of several within a step, the one at its beginning counts."
-    return Problem("context-clock", "note", what, raw.names["context"], "")
+        what, about = "what_repeats", about | {"n": holds // step}
+    return finding("context-clock", "note", raw.names["context"], what=what, why="", **about)
 
 
 def _is_zone(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from stvlm.core.network import SensorNetwork
 from stvlm.io.read import RawTables
 from stvlm.io.source import show
 from stvlm.io.text import look_alike
-from stvlm.quality.errors import Problem, some, usual_step, words_for
+from stvlm.quality.errors import Problem, finding, preview_ids, usual_step
+from stvlm.runtime.messages import Message, duration
 
 BLOCK = 4_000_000  # cells looked at in one go
 SENTINELS = (-9999.0, -999.0, -99.9, -99.0)
@@ -149,21 +151,17 @@ def _silence(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     alive = set(ids[columns.observed > 0])
     dead = tuple(i for i in raw.sensors["sensor_id"] if i not in alive)
     if dead and alive & known:
-        what = f"{len(dead)} of {len(known)} sensors have not one reading: {some(dead)}."
-        yield Problem(
-            "dead-sensors", "warning", what, file, "They can be forecast only from their neighbours.", "drop-dead-sensors", dead
-        )
+        about: dict[str, Any] = {"n": len(dead), "all": len(known), "ids": preview_ids(dead)}
+        yield finding("dead-sensors", "warning", file, "drop-dead-sensors", dead, **about)
     share = columns.observed / n_steps
     thin = tuple(ids[(share > 0) & (share < 0.5)])
     if thin:
-        what = f"{len(thin)} sensors are observed less than half of the time: {some(thin)}."
-        yield Problem("low-coverage", "warning", what, file, "Trust their forecasts less.", None, thin)
+        yield finding("low-coverage", "warning", file, None, thin, n=len(thin), ids=preview_ids(thin))
     long = columns.longest_gap >= max(24, n_steps // 20)
     if long.any():
         names, worst = tuple(ids[long]), int(columns.longest_gap.argmax())
-        most = f"most {show(ids[worst], 24)} ({columns.longest_gap[worst]:,} steps in a row)"
-        what = f"{len(names)} sensors fell silent for long, {most}."
-        yield Problem("long-gaps", "warning", what, file, "Windows in a gap tell little.", None, names)
+        about = {"n": len(names), "sensor": show(ids[worst], 24), "steps": columns.longest_gap[worst]}
+        yield finding("long-gaps", "warning", file, None, names, **about)
 
 
 def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
@@ -171,31 +169,24 @@ def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     stuck = stuck_nodes(columns)
     if stuck.any():
         names, worst = tuple(ids[stuck]), int(np.where(stuck, columns.longest_run, 0).argmax())
-        longest = f"longest {show(ids[worst], 24)} ({columns.longest_run[worst]:,} equal readings in a row)"
-        what = f"{len(names)} sensors stood still, {longest}."
-        yield Problem(
-            "stuck", "warning", what, file, "A stuck sensor looks easy to forecast, and is not.", "stuck-is-missing", names
-        )
+        about: dict[str, Any] = {"n": len(names), "sensor": show(ids[worst], 24), "steps": columns.longest_run[worst]}
+        yield finding("stuck", "warning", file, "stuck-is-missing", names, **about)
     falls, drops = int(columns.zero_falls.sum()), int(columns.after_drop.sum())
     if falls >= 5 and drops > 0.5 * falls and columns.zeros.sum() < 0.5 * columns.observed.sum():
         names = tuple(ids[columns.after_drop > 0])
-        what = f"{int(columns.zeros.sum()):,} readings are exactly 0, mostly straight after usual ones: {some(names)}."
-        yield Problem("zero-runs", "warning", what, file, "They look like missing readings.", "zero-is-missing", names)
+        yield finding("zero-runs", "warning", file, "zero-is-missing", names, n=columns.zeros.sum(), ids=preview_ids(names))
     marked = columns.sentinels > 0
     if marked.any() and (columns.middle[marked] > -50).any():
         names = tuple(ids[marked])
-        what = f"{int(columns.sentinels.sum()):,} readings are -999 or the like: {some(names)}."
-        yield Problem(
-            "sentinels", "warning", what, file, "Many loggers write so where nothing was read.", "sentinel-is-missing", names
-        )
+        yield finding("sentinels", "warning", file, "sentinel-is-missing", names, n=columns.sentinels.sum(), ids=preview_ids(names))
     far = columns.outliers > 0
     if far.any():
         size = np.where(far, np.abs(columns.worst - columns.middle) / np.where(columns.spread > 0, columns.spread, 1), 0)
         i = int(size.argmax())
-        place = f"{file}, sensor {show(ids[i], 24)}, {raw.readings.index[columns.worst_row[i]]}"
-        count = f"{int(columns.outliers.sum()):,} readings of {int(far.sum())} sensors"
-        what = f"{count} lie far outside; here {columns.worst[i]:.6g}, usual {columns.middle[i]:.4g}."
-        yield Problem("outliers", "warning", what, place, "Look whether they are real.", "outliers-are-missing", tuple(ids[far]))
+        time = raw.readings.index[columns.worst_row[i]]
+        where = Message("place.time_sensor", file=file, sensor=show(ids[i], 24), time=time)
+        about = {"n": columns.outliers.sum(), "n_sensors": far.sum(), "value": columns.worst[i], "usual": columns.middle[i]}
+        yield finding("outliers", "warning", where, "outliers-are-missing", tuple(ids[far]), **about)
 
 
 def _odd_clock(raw: RawTables) -> Iterator[Problem]:
@@ -208,12 +199,8 @@ def _odd_clock(raw: RawTables) -> Iterator[Problem]:
     again = pd.DatetimeIndex(raw.readings.index[raw.readings.index.duplicated()])
     spring = before[(before.dayofweek == 6) & before.month.isin([3, 4, 9, 10]) & (before.hour <= 3)]
     autumn = again[(again.dayofweek == 6) & again.month.isin([3, 4, 10, 11]) & (again.hour <= 3)]
-    if len(spring) + len(autumn) == 0:
-        return
-    first = min([*spring, *autumn])
-    what = f"an hour is missing or doubled around {first}, as where clocks change to or from summer time."
-    why = "Name the zone, such as local-time:Europe/Berlin, and the hours fall into place."
-    yield Problem("daylight-saving", "warning", what, raw.names["series"], why, "local-time")
+    if len(spring) + len(autumn):
+        yield finding("daylight-saving", "warning", raw.names["series"], "local-time", time=min([*spring, *autumn]))
 
 
 def _odd_places(raw: RawTables) -> Iterator[Problem]:
@@ -221,43 +208,35 @@ def _odd_places(raw: RawTables) -> Iterator[Problem]:
     lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
     if not ((np.abs(lat) <= 90) & (np.abs(lon) <= 180)).all() or table["sensor_id"].duplicated().any():
         return  # named as an error
-    ids = table["sensor_id"]
+    ids = tuple(table["sensor_id"])
     if len(ids) == 1:
-        yield Problem("one-sensor", "note", "one sensor only.", file, "Nothing can be learnt from neighbours.", None, tuple(ids))
+        yield finding("one-sensor", "note", file, None, ids)
         return
-    twins = look_alike(tuple(ids))
+    twins = look_alike(ids)
     if twins:
-        what = f"{len(twins)} id(s) look alike but differ: '{show(twins[0][0], 24)}' and '{show(twins[0][1], 24)}'."
-        yield Problem("look-alike", "warning", what, file, "Letters of two alphabets are two names.", None, twins[0])
+        first, second = (show(name, 24) for name in twins[0])
+        yield finding("look-alike", "warning", file, None, twins[0], n=len(twins), first=first, second=second)
     null = (lat == 0) & (lon == 0)
     if null.any():
-        what = f"{int(null.sum())} sensors lie at 0, 0 in the Atlantic: {some(tuple(ids[null]))}."
-        yield Problem(
-            "null-island", "warning", what, file, "That is often an empty place.", "drop-unplaced-sensors", tuple(ids[null])
-        )
+        names = tuple(table["sensor_id"][null])
+        yield finding("null-island", "warning", file, "drop-unplaced-sensors", names, n=len(names), ids=preview_ids(names))
     if (lat < -60).all():
-        what = f"all sensors lie south of 60° south, the first at lat {lat[0]:.4f}, lon {lon[0]:.4f}."
-        yield Problem(
-            "polar", "warning", what, file, "Unless this is Antarctica, latitude and longitude are swapped.", "swap-lat-lon"
-        )
+        yield finding("polar", "warning", file, "swap-lat-lon", lat=lat[0], lon=lon[0])
     elif (np.abs(lon) <= 90).all() and _at_sea(lat, lon) and not _at_sea(lon, lat, least=0.9):
-        what = f"all sensors lie at sea, the first at lat {lat[0]:.4f}, lon {lon[0]:.4f}; swapped, they lie on land."
-        yield Problem("swapped-at-sea", "warning", what, file, "Latitude and longitude seem swapped.", "swap-lat-lon")
+        yield finding("swapped-at-sea", "warning", file, "swap-lat-lon", lat=lat[0], lon=lon[0])
     spots = pd.DataFrame({"lat": lat.round(5), "lon": lon.round(5)})
     shared = spots.duplicated(keep=False).to_numpy()
     if shared.any():
-        names = tuple(ids[shared])
-        what = f"{len(names)} sensors share their place with another: {some(names)}."
-        yield Problem("co-located", "note", what, file, "On the map one hides the other.", None, names)
+        names = tuple(table["sensor_id"][shared])
+        yield finding("co-located", "note", file, None, names, n=len(names), ids=preview_ids(names))
     if len(ids) > 3:
-        network = SensorNetwork(tuple(ids), lat, lon)
+        network = SensorNetwork(ids, lat, lon)
         away = network.neighbours(1)[1][:, 0]
         lonely = away > max(20 * network.spacing_km, 3 * float(np.quantile(away, 0.95)), 5.0)
         if lonely.any():
-            names, i = tuple(ids[lonely]), int(away.argmax())
-            farthest = f"farthest {show(ids.iloc[i], 24)} ({away[i]:,.0f} km; usual {network.spacing_km:.3g} km)"
-            what = f"{len(names)} sensors lie far from all others, {farthest}."
-            yield Problem("isolated", "warning", what, file, "Check their place; neighbours cannot help them.", None, names)
+            names, i = tuple(table["sensor_id"][lonely]), int(away.argmax())
+            about: dict[str, Any] = {"n": len(names), "sensor": show(ids[i], 24), "km": away[i], "usual": network.spacing_km}
+            yield finding("isolated", "warning", file, None, names, **about)
 
 
 def _at_sea(lat: np.ndarray, lon: np.ndarray, least: float = 0.1) -> bool:
@@ -280,9 +259,14 @@ def _at_sea(lat: np.ndarray, lon: np.ndarray, least: float = 0.1) -> bool:
 def summary(raw: RawTables, columns: Columns) -> Problem:
     """One note on size, clock and coverage."""
     times = np.unique(raw.readings.index.to_numpy())
-    share = columns.observed.sum() / max(raw.readings.size, 1)
-    step = usual_step(times)
-    clock = f"every {words_for(step)}, {raw.readings.index.min()} to {raw.readings.index.max()}" if step else "one time"
-    zone = "UTC" if raw.zoned else "the file's own clock"
-    what = f"{raw.readings.shape[1]:,} sensors x {len(times):,} times, {clock} ({zone}); {share:.1%} observed."
-    return Problem("summary", "note", what, raw.names["series"], "")
+    step, index = usual_step(times), raw.readings.index
+    about: dict[str, Any] = {
+        "n_sensors": raw.readings.shape[1],
+        "times": len(times),
+        "share": columns.observed.sum() / max(raw.readings.size, 1),
+    }
+    about |= {"zone": "UTC" if raw.zoned else Message("finding.summary.own_clock")}
+    if not step:
+        return finding("summary", "note", raw.names["series"], what="what_once", why="", **about)
+    clock = {"step": duration(step, 3), "first": index.min(), "last": index.max()}
+    return finding("summary", "note", raw.names["series"], why="", **about, **clock)

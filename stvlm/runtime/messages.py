@@ -86,7 +86,7 @@ class CodedError(Exception):
         """A single code with its parameters, `CodedError("input.empty", where=name)`, or finished messages."""
         first = messages[0] if messages else ""
         made = (Message(first, **parameters),) if isinstance(first, str) and len(messages) == 1 else messages
-        self.messages: tuple[Message, ...] = tuple(made)
+        self.messages = tuple(m for m in made if isinstance(m, Message))
         super().__init__(*self.messages)
 
     def __str__(self) -> str:

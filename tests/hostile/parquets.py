@@ -115,8 +115,8 @@ refused(
     lambda: geo([struct.pack("<BII", 1, 4, 2**32 - 1) + bytes(12)] * 3),
 )
 refused("GeoParquet: texts instead of shapes", "every geometry must be a point", lambda: geo([b"POINT (1 2)"] * 3))
-refused("GeoParquet: places not given", "without a place", lambda: geo([None, *PLACES[1:]]))
-refused("GeoParquet: places that are NaN", "without a place", lambda: geo([point(np.nan, np.nan), *PLACES[1:]]))
+refused("GeoParquet: places not given", "without a location", lambda: geo([None, *PLACES[1:]]))
+refused("GeoParquet: places that are NaN", "without a location", lambda: geo([point(np.nan, np.nan), *PLACES[1:]]))
 refused("GeoParquet: a system in a file", "in no EPSG system", lambda: geo(PLACES, "+init=/etc/passwd:root"))
 refused("GeoParquet: a grid in a file", "in no EPSG system", lambda: geo(PLACES, {"type": "BoundCRS", "grid": "/etc/passwd"}))
 refused("GeoParquet: an unknown EPSG code", "in EPSG:99999", lambda: geo(PLACES, {"id": {"authority": "EPSG", "code": 99999}}))

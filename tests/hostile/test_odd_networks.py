@@ -116,7 +116,7 @@ def table(times: pd.DatetimeIndex, ids: tuple[str, ...]) -> dict:
 
 def test_calendar_months_are_named_with_a_fix_and_forecast_after_it():
     raw = read_tables(InputFiles(**table(pd.date_range("2000-01-01", periods=120, freq="MS"), ("A", "B"))))
-    with pytest.raises(InputError, match=r"r\.csv: times do not rise by equal steps.*--fix (resample|close-gaps)"):
+    with pytest.raises(InputError, match=r"r\.csv: times are not evenly spaced.*--fix (resample|close-gaps)"):
         to_series(raw)
     assert {"resample", "close-gaps"} & set(inspect(raw).fixes)
     check(to_series(apply_fixes(raw, ("close-gaps",))))

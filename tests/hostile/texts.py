@@ -138,7 +138,7 @@ refused("300,000 sensors without a reading", "sensors; at most", lambda: sensors
 
 for _cell in ("inf", "-Infinity", "1e39", "-1e400", "0x1F", "1_000", "１２", "1e", "--1", "NaN(7)", "1d3", "١", "∞", "=1+1"):
     refused(f"the reading {_cell}", "is not a number", lambda cell=_cell: series(WIDE.replace(b"6.5", cell.encode())))
-refused("a latitude of 1e400", "without a place", lambda: sensors(SENSORS.replace(b"48.1", b"1e400")))
+refused("a latitude of 1e400", "without a location", lambda: sensors(SENSORS.replace(b"48.1", b"1e400")))
 refused("a latitude of inf", "is not a number", lambda: sensors(SENSORS.replace(b"48.1", b"inf")))
 refused("a year of 9999", "the year 9999 cannot be right", lambda: series(WIDE.replace(b"2020-01-01 02", b"9999-01-01 02")))
 refused("a year of 0000", "r.csv", lambda: series(WIDE.replace(b"2020-01-01 02", b"0000-01-01 02")))

@@ -12,6 +12,7 @@ from stvlm.io.read import InputError, InputFiles, read_tables
 from stvlm.quality import report as quality
 from stvlm.quality.preview import preview_fix
 from stvlm.quality.report import FIXES, apply_fixes, inspect, load, need_steps, to_series
+from stvlm.runtime.messages import sentences, translate
 
 
 def table(values=None, index=None, ids=("A", "B", "C")):
@@ -50,7 +51,7 @@ def codes(tables, severity=None):
 def test_clean_data_has_no_error_and_no_warning():
     report = inspect(raw())
     assert {p.severity for p in report.problems} == {"note"}
-    assert "3 sensors x 200 times, every 1 hour" in report.problems[0].what
+    assert "3 sensors x 200 times, every 1 hour" in str(report.problems[0].what)
     assert report.step_minutes == 60
     assert report.coverage.to_dict() == {"A": 1.0, "B": 1.0, "C": 1.0}
 
@@ -63,8 +64,8 @@ def test_unsorted_times_are_named_and_sorted_on_request_only():
     order = [*range(5), 7, 6, 5, *range(8, 200)]
     mixed = raw(table().iloc[order])
     error = one_error(mixed, "unsorted", "sort-times")
-    assert error.where == "r.csv, row 8"
-    assert "2020-01-01 06:00:00 comes after 2020-01-01 07:00:00" in error.what
+    assert str(error.where) == "r.csv, row 8"
+    assert "2020-01-01 06:00:00 comes after 2020-01-01 07:00:00" in str(error.what)
     assert to_series(apply_fixes(mixed, ["sort-times"])).fingerprint == to_series(clean).fingerprint
 
 
@@ -74,7 +75,7 @@ def test_repeated_times_are_averaged_over_what_was_read():
         pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-02", "2020-01-03"]),
     )
     error = one_error(raw(twice), "duplicate-times", "average-duplicates")
-    assert "first 2020-01-02" in error.what
+    assert "the first is 2020-01-02" in str(error.what)
     series = to_series(apply_fixes(raw(twice), ["average-duplicates"]))
     np.testing.assert_array_equal(series.values, [[1, 2, 3], [5, 8, 6], [7, 7, 7]])
 
@@ -90,7 +91,7 @@ def test_a_long_table_with_repeats_is_named_and_averaged_too():
 def test_missing_steps_are_filled_with_missing_readings():
     gappy = table().drop(table().index[[10, 11, 50]])
     error = one_error(raw(gappy), "missing-steps", "resample")
-    assert error.what == "3 step(s) are missing, first after 2020-01-01 09:00:00 (3 hours, usual 1 hour)."
+    assert str(error.what) == "3 time step(s) are missing, first after 2020-01-01 09:00:00 (3 hours, usual 1 hour)."
     series = to_series(apply_fixes(raw(gappy), ["resample"]))
     assert series.n_steps == 200
     assert np.flatnonzero(~series.observed[:, 0]).tolist() == [10, 11, 50]
@@ -121,7 +122,7 @@ def test_resampling_to_a_longer_step_averages_from_its_beginning():
 def test_swapped_places_are_named_and_swapped_back():
     tables = raw(places=sensors(lat=(-118.2, -118.3, -118.4), lon=(34.0, 34.1, 34.2)))
     error = one_error(tables, "swapped", "swap-lat-lon")
-    assert "s.csv, row 2, sensor A" in error.where
+    assert "s.csv, row 2, sensor A" in str(error.where)
     assert to_series(apply_fixes(tables, ["swap-lat-lon"])).network.lat.tolist() == [34.0, 34.1, 34.2]
 
 
@@ -204,7 +205,7 @@ def test_a_sensor_without_a_place_is_named_and_may_be_left_out(lat):
 def test_an_id_twice_is_named_and_the_first_kept():
     tables = raw(places=sensors((48.0, 48.1, 48.2, 50.0), (11.0, 11.1, 11.2, 11.0), ("A", "B", "C", "A")))
     error = one_error(tables, "duplicate-ids", "drop-duplicate-sensors")
-    assert error.where == "s.csv, row 5"
+    assert str(error.where) == "s.csv, row 5"
     network = to_series(apply_fixes(tables, ["drop-duplicate-sensors"])).network
     assert network.ids == ("A", "B", "C")
     assert network.lat[0] == 48.0
@@ -214,7 +215,7 @@ def test_tables_without_a_common_id_say_what_both_hold():
     error = one_error(raw(places=sensors(ids=("X", "Y", "Z"))), "no-common-ids", None)
     assert error.line == "r.csv: no sensor in common with s.csv: here A, B, C, there X, Y, Z. Use the same ids in both files."
     tables = raw(table(ids=("1", "2", "3")), sensors(ids=("01", "02", "03")))
-    assert "they differ only in leading zeros" in one_error(tables, "no-common-ids", None).what
+    assert "they differ only in leading zeros" in str(one_error(tables, "no-common-ids", None).what)
 
 
 def test_readings_of_unknown_sensors_are_named_and_may_be_left_out():
@@ -224,7 +225,7 @@ def test_readings_of_unknown_sensors_are_named_and_may_be_left_out():
 
 
 def test_no_reading_at_all_is_an_error():
-    assert one_error(raw(table(np.full((5, 3), np.nan))), "all-missing", None).where == "r.csv"
+    assert str(one_error(raw(table(np.full((5, 3), np.nan))), "all-missing", None).where) == "r.csv"
 
 
 def test_one_point_in_time_is_no_series():
@@ -274,10 +275,10 @@ def test_sensors_that_stand_still_fall_silent_or_jump_are_named():
     series.iloc[7, 2] = 9000.0
     found = {p.code: p for p in inspect(raw(series)).problems}
     assert found["stuck"].sensors == ("A",)
-    assert "A (40 equal readings in a row)" in found["stuck"].what
+    assert "A (40 equal readings in a row)" in str(found["stuck"].what)
     assert found["long-gaps"].sensors == ("B",)
-    assert "50 steps in a row" in found["long-gaps"].what
-    assert found["outliers"].where == "r.csv, sensor C, 2020-01-01 07:00:00"
+    assert "50 steps in a row" in str(found["long-gaps"].what)
+    assert str(found["outliers"].where) == "r.csv, sensor C, 2020-01-01 07:00:00"
 
 
 def test_zeros_amid_usual_readings_look_missing_and_counts_do_not():
@@ -354,8 +355,11 @@ def test_a_step_that_makes_no_sense_is_refused(name):
 
 
 def test_every_fix_on_offer_exists_and_says_what_it_does():
-    assert all(f.label and f.describe.endswith(".") for f in FIXES.values())
-    for name in (n for n in FIXES if not FIXES[n].parameter):
+    for name in FIXES:
+        slug = name.replace("-", "_")
+        assert translate(f"fix.{slug}.label")
+        assert translate(f"fix.{slug}.note").endswith(".")
+    for name in (n for n in FIXES if n == "resample" or f"fix.{n.replace('-', '_')}.ask" not in sentences("en")):
         assert apply_fixes(raw(), [name]).fixes == (name,)
 
 

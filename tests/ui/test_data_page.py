@@ -107,10 +107,10 @@ def test_a_column_taken_for_something_else_is_corrected_by_hand(app):
         "lat",
         "lon",
     ]
-    assert "share their place" in words(app)
+    assert "share their location" in words(app)
     app.selectbox(key="tied-column-sensors-lat").set_value("y").run()
     app.selectbox(key="tied-column-sensors-lon").set_value("x").run()
-    assert "share their place" not in words(app)
+    assert "share their location" not in words(app)
     next(b for b in app.button if b.label == "Use this network").click().run()
     assert networks.load(param(app, "data")).network.lat.tolist() == [53.35, 53.34, 53.36]
 

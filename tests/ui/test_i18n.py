@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from stvlm.charts.labels import Wording
+from stvlm.quality.fixes import FIXES
 from stvlm.runtime.messages import FOLDER, LANGUAGES, sentences
+from stvlm.ui.data.findings import slug
 from stvlm.ui.shell import i18n, layout
 from tests.support.paths import ROOT
 
@@ -19,6 +21,12 @@ def gaps(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
+FINDINGS = {"layer_elsewhere", "mixed_decimals"} | {
+    slug(node.args[0].value)
+    for path in (ROOT / "stvlm/quality").glob("*.py")
+    for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "finding"
+}
 SPEAKERS = ("t", "translate", "Message", "CodedError")  # calls whose first argument is a code of the catalogue
 
 
@@ -36,6 +44,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 def asked_for() -> set[str]:
     """The codes that the code names, as patterns where a part is put in."""
     found = {pattern for _, call in calls() for pattern in patterns(call.args[0])}
+    found |= {rf"finding\.{code}\.(title|what|why).*" for code in FINDINGS} | {rf"fix\.{slug(name)}\.\w+" for name in FIXES}
     return found | {r"page\..*", r"glossary\..*", r"learn\..*\.(title|think|answer|task|right|wrong)"}
 
 

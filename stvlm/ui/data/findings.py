@@ -14,7 +14,7 @@ from stvlm.io.read import InputError
 from stvlm.quality import report as quality
 from stvlm.quality.preview import Effect
 from stvlm.ui.shell import inputs, layout, render, view_state
-from stvlm.ui.shell.i18n import format_number, has_sentence, t
+from stvlm.ui.shell.i18n import format_number, has_sentence, t, text_of
 
 # One fix, tried: what it needs to be told, what it would change in numbers and as a picture, and the button that applies it.
 
@@ -90,7 +90,7 @@ def _figures(effect: Effect) -> None:
     st.table(pd.DataFrame(rows, columns=["", before, after]), hide_index=True, border="horizontal", alt=t("data.figures_alt"))
     if effect.arisen:
         arisen = [p for p in effect.after.problems if p.code in effect.arisen]
-        st.warning(t("data.arisen") + " " + " ".join(inputs.plain(p.what) for p in arisen), icon=":material/warning:")
+        st.warning(t("data.arisen") + " " + " ".join(inputs.plain(text_of(p.what)) for p in arisen), icon=":material/warning:")
     if not effect.figures and effect.readings is None:
         st.caption(t("data.no_effect"))
 
@@ -183,14 +183,12 @@ def _sentence(problem: quality.Problem) -> str:
     badge = f":{_COLOURS[problem.severity]}-badge[:material/{_ICONS[problem.severity]}: {severity}]"
     code = slug(problem.code)
     title = f"**{t(f'finding.{code}.title')}** · " if has_sentence(f"finding.{code}.title") else ""
-    return f"{badge} {title}{inputs.plain(problem.what)}"
+    return f"{badge} {title}{inputs.plain(text_of(problem.what))}"
 
 
 def _where(problem: quality.Problem) -> str:
-    """Place and reason; the reason in the language in view where it is said there."""
-    code = slug(problem.code)
-    why = t(f"finding.{code}.why") if has_sentence(f"finding.{code}.why") else problem.why
-    return " · ".join(inputs.plain(part) for part in (problem.where, why) if part)
+    """Place and reason."""
+    return " · ".join(inputs.plain(text_of(part)) for part in (problem.where, problem.why) if part)
 
 
 def _tried(code: str | None, sandbox: FixSandbox) -> None:
