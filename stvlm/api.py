@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,27 +17,25 @@ from stvlm.charts.maps import sensor_map as maps
 from stvlm.core import forecast as core
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
-from stvlm.core.windows import Window, steps_in
+from stvlm.core.windows import Moment, Window, steps_in
 from stvlm.datasets.folder import LIST, as_dataset, read_list
 from stvlm.evaluation.backtest import MODELS, QUICK, score_table
 from stvlm.evaluation.backtest import backtest as run_backtest
 from stvlm.inference import predict
 from stvlm.io.detect import detect_roles, files_of
 from stvlm.io.read import InputFiles
-from stvlm.io.source import InputError, Source
+from stvlm.io.source import Source
 from stvlm.model.stvlm import STVLM
 from stvlm.quality.report import load
 from stvlm.runtime.assets import shipped
 from stvlm.training import fit as training
-from stvlm.training.zero_shot import zero_shot
+from stvlm.training.zero_shot import zero_shot_at
 
 if TYPE_CHECKING:
     import folium
     import geopandas
     import plotly.graph_objects as go
 
-STEPS_AHEAD = 12  # of a zero-shot forecast for which nobody says how far
-Moment = str | datetime | np.datetime64
 Horizon = int | str
 
 
@@ -185,12 +182,12 @@ class Model:
         Raises:
             ValueError: another network, or a cutoff or a horizon that the model cannot do.
         """
-        window = make_window(series, self.network.config.lookback, horizon or self.network.config.horizon, cutoff)
+        window = Window.at(series, cutoff, self.network.config.lookback, horizon or self.network.config.horizon)
         return Forecast(**_fields(predict.predict(self.network, window)), series=series)
 
     def explain(self, series: SensorSeries, *, cutoff: Moment | None = None) -> FusionExplanation:
         """What the forecast from a cutoff on drew on; arguments and errors as those of `forecast`."""
-        window = make_window(series, self.network.config.lookback, self.network.config.horizon, cutoff)
+        window = Window.at(series, cutoff, self.network.config.lookback, self.network.config.horizon)
         return FusionExplanation(**_fields(predict.explain(self.network, window)))
 
 
@@ -249,7 +246,7 @@ def forecast(
     Raises:
         ValueError: too few readings before the cutoff, or no such time or length.
     """
-    model = zero_shot_model(series, horizon, cutoff=cutoff, lookback=lookback, seasons_minutes=seasons_minutes)
+    model = zero_shot_at(series, cutoff, horizon, lookback, seasons_minutes)
     return Model(model).forecast(series, cutoff=cutoff)
 
 
@@ -314,42 +311,6 @@ def backtest(
     names = tuple(name if name in MODELS else re.sub("[-_]", " ", name) for name in models)
     steps = steps_in(horizon, series.step_seconds)
     return Backtest(series.network, run_backtest(series, lookback, steps, split, names, **settings))
-
-
-def zero_shot_model(
-    series: SensorSeries,
-    horizon: Horizon | None = None,
-    *,
-    cutoff: Moment | None = None,
-    lookback: int | None = None,
-    seasons_minutes: tuple[int, ...] | None = None,
-) -> STVLM:
-    """The model behind `forecast`, for one cutoff and horizon; arguments and errors are the same."""
-    steps = steps_in(horizon, series.step_seconds) if horizon else min(STEPS_AHEAD, max(series.n_steps // 30, 1))
-    stop = series.n_steps if cutoff is None else series.step_at(cutoff)
-    return zero_shot(series, stop, lookback or max(2 * steps, 2), steps, seasons_minutes)
-
-
-def make_window(series: SensorSeries, lookback: int, horizon: Horizon, cutoff: Moment | None = None) -> Window:
-    """The window whose forecast begins at a time.
-
-    Args:
-        series: the readings.
-        lookback: past steps.
-        horizon: steps ahead, or a length.
-        cutoff: first time that is forecast; None: right after the last reading.
-
-    Raises:
-        InputError: no such time, or one with too little before it.
-    """
-    step = series.n_steps if cutoff is None else series.step_at(cutoff)
-    if not lookback <= step <= series.n_steps:
-        first, last = series.times_after(0, series.n_steps + 1)[[min(lookback, series.n_steps), -1]]
-        raise InputError(
-            f"cutoff {cutoff or 'at the end'}: the model needs {lookback} steps before the first step that it forecasts; "
-            f"with this file that lies between {first} and {last}."
-        )
-    return Window(series, step, lookback, steps_in(horizon, series.step_seconds))
 
 
 def _usual_words(folder: Path) -> dict[str, Any]:

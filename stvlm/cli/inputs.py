@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from stvlm.cli.outputs import say
 from stvlm.io.source import InputError
-from stvlm.runtime.assets import shipped
 
 if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.core.series import SensorSeries
@@ -21,7 +20,6 @@ if TYPE_CHECKING:  # pandas and torch are loaded by those that need them
     from stvlm.model.stvlm import STVLM
 
 ZERO_SHOT = "zero-shot"
-STEPS_AHEAD = 12  # of a forecast for which nobody says how far
 
 
 def check_out(path: Path | None, is_folder: bool = False) -> None:
@@ -140,48 +138,18 @@ def model_and_window(options: argparse.Namespace) -> tuple[STVLM, Window]:
     """The model and the window that the options name."""
     from stvlm.core.windows import Window
     from stvlm.model.stvlm import STVLM
+    from stvlm.training.zero_shot import zero_shot_at
 
     is_zero_shot = str(options.model) == ZERO_SHOT
-    options.model = shipped(options.model, "checkpoints")
     if not is_zero_shot and not (options.model / "config.json").is_file():
         raise InputError(f"--model {options.model}: is no model folder (it has no config.json). Name a folder that `fit` wrote.")
     series = load_series(options)
     with about_input():
-        model = _zero_shot(options, series) if is_zero_shot else STVLM.load(options.model)
-    lookback = model.config.lookback
-    cutoff = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
-    if not lookback <= cutoff <= series.n_steps:
-        first, last = series.times_after(0, series.n_steps + 1)[[min(lookback, series.n_steps), -1]]
-        raise InputError(
-            f"--cutoff {options.cutoff or 'at the end'}: the model needs {lookback} steps before the first step that it forecasts; "
-            f"with this file that lies between {first} and {last}."
-        )
-    return model, Window(series, cutoff, lookback, options.horizon or model.config.horizon)
-
-
-def _zero_shot(options: argparse.Namespace, series: SensorSeries) -> STVLM:
-    """The model that needs no training, for the cutoff and horizon that are asked for."""
-    from stvlm.training.zero_shot import zero_shot
-
-    horizon = options.horizon or min(STEPS_AHEAD, max(series.n_steps // 30, 1))
-    stop = series.n_steps if options.cutoff is None else _step_of(series, options.cutoff)
-    return zero_shot(series, stop, options.lookback or max(2 * horizon, 2), horizon, options.seasons)
-
-
-def _step_of(series: SensorSeries, moment: str) -> int:
-    """The first step at or after an ISO time, which may name its zone; without a zone it is on the clock of the readings."""
-    import numpy as np
-    import pandas as pd
-
-    try:
-        stamp = pd.Timestamp(moment)
-    except ValueError:
-        stamp = pd.NaT
-    if stamp is pd.NaT:
-        raise InputError(f"--cutoff {moment}: is no time. Write it like 2024-03-01T08:00.")
-    stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
-    seconds = (stamp.to_datetime64() - series.times[0]) / np.timedelta64(1, "s")
-    return int(np.ceil(seconds / series.step_seconds))
+        if is_zero_shot:
+            model = zero_shot_at(series, options.cutoff, options.horizon, options.lookback, options.seasons)
+        else:
+            model = STVLM.load(options.model)
+        return model, Window.at(series, options.cutoff, model.config.lookback, options.horizon or model.config.horizon)
 
 
 def check_training(names: tuple[str, ...], more: dict[str, Any], device: str) -> None:
@@ -215,12 +183,17 @@ def about_input(still: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(_named(problem) for problem in error.problems) from error
     except ValueError as error:
         if not still():
             raise
-        raise InputError(str(error)) from error
+        raise InputError(_named(str(error))) from error
+
+
+def _named(problem: str) -> str:
+    """A problem with a cutoff by the option that gave it."""
+    return f"--{problem}" if problem.startswith("cutoff ") else problem
 
 
 def until_training_about_input(steps: Iterator[Any]) -> Iterator[Any]:

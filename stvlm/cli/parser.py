@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from stvlm import __version__
 from stvlm.cli.outputs import harmless
+from stvlm.runtime.assets import shipped
 
 VERBS = {
     "validate": "name what is wrong with the data, where, and which fix is offered",
@@ -101,14 +102,16 @@ def _missing(options: argparse.Namespace) -> list[str]:
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--sensors", type=Path, metavar="FILE", help="sensor_id, lat, lon and further columns")
-    group.add_argument("--series", type=Path, metavar="FILE", help="readings, wide or long")
-    group.add_argument("--adjacency", type=Path, metavar="FILE", help="who is close to whom: a matrix, or from,to[,weight]")
-    group.add_argument("--context", type=Path, metavar="FILE", help="timestamp and facts that are no reading: weather, holidays")
+    group.add_argument("--sensors", type=_given, metavar="FILE", help="sensor_id, lat, lon and further columns")
+    group.add_argument("--series", type=_given, metavar="FILE", help="readings, wide or long")
+    group.add_argument("--adjacency", type=_given, metavar="FILE", help="who is close to whom: a matrix, or from,to[,weight]")
+    group.add_argument("--context", type=_given, metavar="FILE", help="timestamp and facts that are no reading: weather, holidays")
     group.add_argument(
-        "--base-layer", type=Path, metavar="FILE", help="lines and areas below the network, .geojson: roads, districts"
+        "--base-layer", type=_given, metavar="FILE", help="lines and areas below the network, .geojson: roads, districts"
     )
-    group.add_argument("--grid", type=Path, metavar="FILE", help="values below the network, ESRI ASCII .asc in degrees: elevation")
+    group.add_argument(
+        "--grid", type=_given, metavar="FILE", help="values below the network, ESRI ASCII .asc in degrees: elevation"
+    )
     group.add_argument("--grid-unit", default="", metavar="UNIT", help="unit of the grid: m")
     group.add_argument("--known-ahead", type=_words, default=(), metavar="COL,…", help="context columns known before they happen")
     group.add_argument(
@@ -153,7 +156,9 @@ def _add_fit(parser: Parser) -> None:
 
 
 def _add_window(parser: Parser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder that fit wrote, or zero-shot")
+    parser.add_argument(
+        "--model", type=_model, required=True, metavar="DIR", help="folder that fit wrote, name of a model that ships, or zero-shot"
+    )
     parser.add_argument("--cutoff", metavar="TIME", help="first step that is forecast; by default the one after the last reading")
     parser.add_argument("--horizon", type=_positive, metavar="H", help="steps forecast; by default as many as the model can")
     parser.add_argument(
@@ -197,7 +202,7 @@ def _add_backtest(parser: Parser) -> None:
 def _add_benchmark(parser: Parser) -> None:
     folder = "holds datasets.json (for each network lookback, horizon, split and more) and a folder for each with its files"
     out = "the result; what is finished there with the same settings and data is not done again"
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help=folder)
+    parser.add_argument("--data", type=_given, required=True, metavar="FOLDER", help=folder)
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help=out)
     parser.add_argument("--datasets", type=_words, default=(), metavar="NAME,…", help="some of them; by default all")
     parser.add_argument("--models", type=_words, metavar="NAME,…", help=MODELS_HELP)
@@ -231,7 +236,17 @@ def _positive(text: str) -> int:
 
 
 def _folder_or_none(text: str) -> str:
-    return "" if text == "none" else text
+    return "" if text == "none" else str(_model(text))
+
+
+def _given(text: str) -> Path:
+    """A file or folder that is read: one of the user's, or `sample_data/…`, which ships."""
+    return shipped(Path(text))
+
+
+def _model(text: str) -> Path:
+    """A folder of weights: one of the user's, or one that ships, by its name or as `checkpoints/NAME`."""
+    return shipped(Path(text), "checkpoints")
 
 
 def _count(text: str) -> int:
@@ -261,7 +276,7 @@ def _minutes(text: str) -> tuple[int, ...]:
 
 def _add_pretrain(parser: Parser) -> None:
     parser.add_argument(
-        "--data", type=Path, action="append", required=True, metavar="DIR", help="with datasets.json; may be given again"
+        "--data", type=_given, action="append", required=True, metavar="DIR", help="with datasets.json; may be given again"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the weights")
     parser.add_argument("--leave-out", type=_words, default=(), metavar="NAME,…", help="networks that are not learnt from")

@@ -14,6 +14,8 @@ import pandas as pd
 
 from stvlm.core.network import SensorNetwork
 
+Moment = str | datetime | np.datetime64  # a time; without a zone it is on the clock of the readings
+
 
 @dataclass(frozen=True, eq=False)
 class SensorSeries:
@@ -90,7 +92,7 @@ class SensorSeries:
         step = np.timedelta64(self.step_seconds, "s")
         return self.times[0] + step * np.arange(cutoff, cutoff + horizon)
 
-    def step_at(self, moment: str | datetime | np.datetime64) -> int:
+    def step_at(self, moment: Moment) -> int:
         """The first step at or after a time, also before or past the readings.
 
         Args:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from stvlm.core.series import SensorSeries
+from stvlm.core.series import Moment, SensorSeries
 
 PARTS = ("train", "val", "test")
 FEWEST_FOR_BANDS = 39  # errors that the outer bound of a 95 % band needs: n with ceil((n + 1) 0.975) <= n
@@ -49,6 +49,28 @@ class Window:
             raise ValueError(
                 f"The cutoff {self.cutoff} needs {self.lookback} steps before it and at most {self.series.n_steps} in all."
             )
+
+    @classmethod
+    def at(cls, series: SensorSeries, cutoff: Moment | None, lookback: int, horizon: int | str) -> Window:
+        """The window whose forecast begins at a time.
+
+        Args:
+            series: the readings.
+            cutoff: first time that is forecast; None: right after the last reading.
+            lookback: past steps.
+            horizon: steps ahead, or a length as in `steps_in`.
+
+        Raises:
+            ValueError: no such time, or one with too little before it.
+        """
+        step = series.n_steps if cutoff is None else series.step_at(cutoff)
+        if not lookback <= step <= series.n_steps:
+            first, last = series.times_after(0, series.n_steps + 1)[[min(lookback, series.n_steps), -1]]
+            raise ValueError(
+                f"cutoff {cutoff or 'at the end'}: the model needs {lookback} steps before the first step that it forecasts; "
+                f"with this file that lies between {first} and {last}."
+            )
+        return cls(series, step, lookback, steps_in(horizon, series.step_seconds))
 
     @property
     def past(self) -> np.ndarray:

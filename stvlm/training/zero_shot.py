@@ -12,8 +12,8 @@ import torch
 from stvlm.anchor.ensemble import Anchor, ensemble_weights
 from stvlm.anchor.zero_shot import zero_shot_anchor
 from stvlm.core.seasonality import find_seasons
-from stvlm.core.series import SensorSeries
-from stvlm.core.windows import Split, thin
+from stvlm.core.series import Moment, SensorSeries
+from stvlm.core.windows import Split, steps_in, thin
 from stvlm.modalities.batch import InputBuilder
 from stvlm.model.head import MEDIAN
 from stvlm.model.losses import calibrated_spread, shrunk
@@ -23,6 +23,7 @@ from stvlm.runtime.cache import LRUCache
 from stvlm.training.fit import FitConfig, make_model
 from stvlm.training.trainer import SHRINKAGES
 
+STEPS_AHEAD = 12  # of a forecast for which nobody says how far
 MOST_WINDOWS = 100  # of the recent past that the bands are learnt from
 BAND_CELLS, BAND_WINDOWS = 60_000, 16  # windows times sensors that bands are learnt from, at most, and windows, at least
 FRESH = 5  # of so many parts of the past, the last one is replayed
@@ -141,6 +142,30 @@ def zero_shot(
         "scores": {"val_mae": gate.mae or mae, "anchor_val_mae": gate.anchor_mae or mae},
     }  # fmt: skip
     return model
+
+
+def zero_shot_at(
+    series: SensorSeries,
+    cutoff: Moment | None = None,
+    horizon: int | str | None = None,
+    lookback: int | None = None,
+    seasons_minutes: tuple[int, ...] | None = None,
+) -> STVLM:
+    """`zero_shot` for the forecast that begins at a time.
+
+    Args:
+        series: readings; only those before the cutoff are looked at.
+        cutoff: first time that is forecast; None: right after the last reading.
+        horizon: steps, or a length as in `steps_in`; None: up to STEPS_AHEAD steps.
+        lookback: past steps of a window; None: twice the horizon.
+        seasons_minutes: as in `zero_shot`.
+
+    Raises:
+        ValueError: as `zero_shot`, or no such time or length.
+    """
+    steps = steps_in(horizon, series.step_seconds) if horizon else min(STEPS_AHEAD, max(series.n_steps // 30, 1))
+    stop = series.n_steps if cutoff is None else series.step_at(cutoff)
+    return zero_shot(series, stop, lookback or max(2 * steps, 2), steps, seasons_minutes)
 
 
 def replayed(series: SensorSeries, start: int, stop: int, lookback: int, horizon: int) -> np.ndarray:

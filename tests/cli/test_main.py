@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 
 from stvlm.cli.main import main
+from stvlm.cli.parser import parse
 from stvlm.inference.predict import explain
 from stvlm.io.read import InputFiles, read_tables
 from stvlm.quality.report import inspect
+from stvlm.runtime.assets import asset
 from stvlm.ui import fusion
 from tests.support.paths import CHECKPOINTS, ROOT
 
@@ -346,3 +348,32 @@ def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(arguments, capsys)
         main(arguments)
     assert ended.value.code == 2
     assert re.fullmatch(r"python -m stvlm: an argument is not UTF-8: (--)?\?(\.csv)?\n", capsys.readouterr().err)
+
+
+def test_the_help_needs_none_of_the_libraries_that_take_seconds():
+    code = "import sys, stvlm.cli.main; sys.exit(bool({'torch', 'pandas', 'scipy', 'transformers', 'streamlit'} & {*sys.modules}))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["forecast", "--model", "irish_wind", "--sample", "irish_wind", "--out", "x.csv"], {"model": "checkpoints/irish_wind"}),
+        (["explain", "--model", "checkpoints/irish_wind", "--sample", "irish_wind", "--out", "x"], {"model": "checkpoints/irish_wind"}),
+        (["benchmark", "--data", "sample_data", "--json", "x"], {"data": "samples"}),
+        (["fit", "--sensors", "sample_data/irish_wind/sensors.csv", "--series", "s", "--out", "x", "--shared", "stvlm-tiny"],
+         {"sensors": "samples/irish_wind/sensors.csv", "shared": "checkpoints/stvlm-tiny"}),
+    ],
+    ids=lambda one: one[0] if isinstance(one, list) else "",
+)  # fmt: skip
+def test_earlier_names_of_what_ships_still_mean_it_from_any_folder(arguments, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = parse(arguments)
+    assert {name: str(getattr(options, name)) for name in named} == {name: str(asset(path)) for name, path in named.items()}
+
+
+def test_a_folder_of_the_user_goes_before_what_ships(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "irish_wind").mkdir()
+    assert parse(["forecast", "--model", "irish_wind", "--sample", "x", "--out", "x.csv"]).model == Path("irish_wind")
+    assert parse(["forecast", "--model", "zero-shot", "--sample", "x", "--out", "x.csv"]).model == Path("zero-shot")
