@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from stvlm.model.stvlm import STVLM
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+MOST_WORKERS = 4  # each takes about 2 GB
 OWN_HOSTS = ("127.0.0.1", "localhost")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker a core for whole folders; a few files are quicker in the process at hand (0: no worker)."""
+    if any(".py" in argument for argument in config.args):
+        return 0
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 @pytest.fixture(scope="session", autouse=True)

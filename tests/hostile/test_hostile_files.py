@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.hostile.cases import fill
 from tests.support.paths import ROOT
@@ -16,10 +17,21 @@ MOST_SECONDS = 5.0  # of the processor, which another load on the machine does n
 
 
 @pytest.fixture(scope="session")
-def results(request) -> dict[str, dict]:
-    """What became of each case asked for, all read in one process under limits; where a case ends it, another begins behind that case."""
+def results(request, tmp_path_factory) -> dict[str, dict]:
+    """What became of each case asked for; workers of one test run share it."""
     here = [item for item in request.session.items if item.path == Path(__file__) and hasattr(item, "callspec")]
-    found, waiting = {}, list(dict.fromkeys(item.callspec.params["name"] for item in here))
+    names = list(dict.fromkeys(item.callspec.params["name"] for item in here))
+    folder = tmp_path_factory.getbasetemp()
+    kept = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "hostile_files.json"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            kept.write_text(json.dumps(read_all(names)))
+    return json.loads(kept.read_text())
+
+
+def read_all(names: list[str]) -> dict[str, dict]:
+    """Read the cases in one process under limits; where a case ends it, another begins behind that case."""
+    found, waiting = {}, names
     environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     while waiting:
         command = [sys.executable, "-m", "tests.hostile.limits", *waiting]
