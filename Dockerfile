@@ -23,7 +23,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin stvlm && mkdi
 USER 10001
 
 # All that is ever written: the workspace, and unpacked uploads under /tmp while they are read.
-ENV STVLM_HOME=/workspace HOME=/workspace HF_HOME=/workspace/hub HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+ENV STVLM_HOME=/workspace HOME=/workspace HF_HOME=/workspace/hub TOKENIZERS_PARALLELISM=false
 VOLUME /workspace
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \

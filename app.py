@@ -1,6 +1,10 @@
 """The app: the server that `streamlit run app.py` starts, and the script of its first page, Home."""
 
-import streamlit as st
+from stvlm.runtime import environment
+
+environment.prepare()
+
+import streamlit as st  # noqa: E402
 
 if __name__ == "__main__":
     from stvlm.ui import home

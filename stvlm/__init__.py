@@ -7,7 +7,6 @@ The alphabet of axes, used in every docstring and shape comment:
     F features of one sensor · W windows
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from stvlm.core.series import SensorSeries
     from stvlm.core.windows import Window
     from stvlm.io.source import InputError
-
-# Server, worker and browser share the machine, so threads that wait for each other must not spin there: torch's look a few times and
-# then sleep, and OpenBLAS, which knows no such way, works in one (for the small systems that we solve two are no quicker). Read when
-# torch and numpy are loaded; the figures are in docs/runs.md.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"
 

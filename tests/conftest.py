@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+from stvlm.runtime import environment
+
+os.environ.update(environment.variables())  # before numpy and torch are loaded, as in the app
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as stvlm has it, which comes after numpy here
 
 import shutil
 import socket

@@ -10,9 +10,8 @@ import re
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from stvlm import __version__
 from stvlm.cli.inputs import (
@@ -33,6 +32,7 @@ from stvlm.cli.parser import parse
 from stvlm.io.source import InputError
 from stvlm.runtime.assets import app_script
 from stvlm.runtime.settings import SettingsError, settings
+from stvlm.runtime.subprocess import child_environment, python_command
 
 if TYPE_CHECKING:
     from stvlm.core.series import SensorSeries
@@ -237,8 +237,6 @@ def main(arguments: list[str] | None = None) -> int:
         Anything else is our fault: it leaves as an exception, which is exit code 1 with a traceback.
     """
     options = parse(arguments)
-    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
-        os.environ.setdefault(name, value)
     verbs = {"validate": validate, "fit": fit, "forecast": forecast, "explain": explain, "backtest": backtest}
     verbs |= {"benchmark": benchmark, "pretrain": pretrain, "backbones": backbones, "serve": serve}
     try:
@@ -426,8 +424,8 @@ def backbones(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Start the app: the same as `streamlit run app.py`."""
-    command = [sys.executable, "-m", "streamlit", "run", str(app_script()), *options.streamlit]
-    os.execv(sys.executable, command)  # noqa: S606  no shell; the options are the caller's own
+    words = python_command("streamlit", "run", str(app_script()), *options.streamlit)
+    os.execve(sys.executable, words, child_environment())  # noqa: S606  no shell; the options are the caller's own
 
 
 def need_window(series: Any, lookback: int, horizon: int) -> None:
@@ -435,10 +433,3 @@ def need_window(series: Any, lookback: int, horizon: int) -> None:
     from stvlm.quality.report import need_steps
 
     need_steps(series, lookback, horizon)
-
-
-def run() -> NoReturn:
-    """The program as a process of its own: run the verb on the command line and leave with its exit code."""
-    if not sys.warnoptions:  # stderr is for progress and for what is wrong with the input
-        warnings.simplefilter("ignore")
-    sys.exit(main())

@@ -21,7 +21,7 @@ from stvlm.io.columns import WORDS, Header, read_header
 from stvlm.io.detect import ROLES
 from stvlm.io.read import InputFiles, RawTables, read_tables
 from stvlm.io.source import InputError, Source, open_source, show
-from stvlm.runtime.subprocess import child_environment
+from stvlm.runtime.subprocess import python_command, start
 
 # Tables travel between the processes in plain files: arrays and JSON.
 
@@ -152,7 +152,7 @@ def _run_isolated(files: Mapping[str, Source], request: dict, take: Callable[[Pa
                 (folder / role).write_bytes(source[1])
                 given[role] = [source[0], True]
             else:
-                given[role] = [str(source), False]
+                given[role] = [str(Path(source).absolute()), False]
         (folder / "request.json").write_text(json.dumps(request | {"files": given}), encoding="utf-8")
         outcome = _run(folder, seconds, most_bytes)
         if outcome == 0:
@@ -172,13 +172,15 @@ def _is_risky(source: Source | None) -> bool:
 
 def _run(folder: Path, seconds: float, most_bytes: int) -> int | None:
     """Exit code of the process that reads the folder's request; None where it had to be ended."""
-    command = [sys.executable, "-m", "stvlm.io.sandbox", str(folder), str(most_bytes)]
-    environment = child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")  # no memory reserved ahead
-    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    try:
-        return subprocess.run(command, env=environment, timeout=seconds, check=False, **quiet).returncode  # noqa: S603  our own module
-    except subprocess.TimeoutExpired:
-        return None
+    variables = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}  # no memory reserved ahead
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with start(python_command("stvlm.io.sandbox", str(folder), str(most_bytes)), variables=variables, **quiet) as process:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            process.kill()
 
 
 def _answer(folder: Path, most_bytes: int) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,13 +18,12 @@ import psutil
 
 from stvlm.jobs.backend import Backend
 from stvlm.jobs.run import RunSpec
+from stvlm.runtime import subprocess as children
 from stvlm.runtime.atomic import write_atomic
-from stvlm.runtime.subprocess import child_environment
-from stvlm.workspace.paths import workspace
 
 SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # what tells libraries how many to take
-WORKER = (sys.executable, "-m", "stvlm.jobs.worker")
+WORKER = children.python_command("stvlm.jobs.worker")
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,10 @@ def start(folder: Path, worker: tuple[str, ...], threads: int | None = None) -> 
     Raises:
         OSError: it cannot be started, or written down; then there is no worker.
     """
-    environment = child_environment(STVLM_HOME=str(workspace()), PYTHONUNBUFFERED="1")
-    if threads:
-        environment |= dict.fromkeys(THREADS, str(threads))
+    variables = {"PYTHONUNBUFFERED": "1"} | (dict.fromkeys(THREADS, str(threads)) if threads else {})
     with (folder / "log.txt").open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603  our own worker, no shell; the argument is a checked path
-            [*worker, str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment,
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        child = children.start([*worker, str(folder)], variables=variables, start_new_session=True, **streams)
     created = psutil.Process(child.pid).create_time()  # nobody could reap it yet, so it is there, be it as a zombie
     process = WorkerProcess(child.pid, created, socket.gethostname())
     threading.Thread(target=child.wait, daemon=True).start()  # so that an ended worker does not stay a zombie

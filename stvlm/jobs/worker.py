@@ -25,6 +25,7 @@ from stvlm.jobs.api import read_rows
 from stvlm.jobs.backend import as_settings
 from stvlm.jobs.run import RunSpec
 from stvlm.jobs.status_writer import StatusWriter
+from stvlm.runtime import environment
 from stvlm.runtime.atomic import write_atomic
 from stvlm.workspace.paths import workspace
 
@@ -197,4 +198,5 @@ def before(run_id: str, devices: tuple[str, ...]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
+    environment.prepare()
     sys.exit(main(sys.argv[1:]))

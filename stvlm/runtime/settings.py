@@ -8,7 +8,7 @@ import os
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,10 @@ class Settings(BaseModel):
     backbones: Path | None = Field(None, description="folder whose subfolders are offered as backbones")
     list_shared: bool = Field(
         True, description="name everybody's networks and runs on the pages of all visitors; 0: a tab lists those that it opened"
+    )
+    hub: Literal["offline", "online"] = Field(
+        "offline",
+        description="`online` allows downloads from a model hub (huggingface.co, or `HF_ENDPOINT`); nothing else is asked",
     )
     max_uploads: Count = Field(500, description="uploads kept")
     max_networks: Count = Field(500, description="networks kept")

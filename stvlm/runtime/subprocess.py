@@ -1,17 +1,22 @@
-"""Run a function in a process of its own: memory that is its own to measure, and a crash that harms nobody else."""
+"""Start this program again in a process of its own, or run one function in one; neither imports from the caller's current folder."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from stvlm.runtime.assets import PACKAGE
+from stvlm.runtime import environment
+from stvlm.runtime.environment import ROOT
+from stvlm.runtime.settings import settings
 
+HUB_FOLDERS = ("HF_HOME", "HF_HUB_CACHE")  # of huggingface_hub, which may be given relative to the current folder
 Report = Callable[[str, float], None]
 LOADED = ["stvlm.training.fit", "stvlm.inference.predict"]  # once, by the process from which the others are forked
 
@@ -32,7 +37,8 @@ def run_apart(function: Callable[..., Any], *arguments: Any, report: Report) -> 
     context.set_forkserver_preload(LOADED)
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, arguments), daemon=True)
-    process.start()
+    with _variables_of_a_child():
+        process.start()
     theirs.close()
     try:
         while True:
@@ -64,10 +70,50 @@ def _work(pipe: Connection, function: Callable[..., Any], arguments: tuple) -> N
 
 # Environment of a subprocess that runs this package.
 
-ROOT = PACKAGE.parent
+
+def python_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a module; -P keeps the current folder off its import path."""
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def start(command: Sequence[str], *, variables: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen:
+    """Start a child of this program, in the folder of this program.
+
+    Args:
+        command: as `python_command` makes it. variables: as for `child_environment`. options: for `subprocess.Popen`.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    return subprocess.Popen(command, cwd=ROOT, env=child_environment(**variables or {}), **options)  # noqa: S603  our own modules
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The variables of such a process, which finds the program whatever folder it stands in; `more` go before those of this one."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return os.environ | {"PYTHONPATH": path} | more
+    """The variables of a child: it finds this program and the operator's folders from any current folder, and so do its own children.
+
+    Args:
+        more: go before those of this process.
+    """
+    paths = [str(ROOT), *(os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    found = settings()
+    folders: dict[str, str | os.PathLike[str] | None] = {name: os.environ.get(name) for name in HUB_FOLDERS}
+    folders |= {"STVLM_HOME": found.home, "STVLM_CACHE": found.cache, "STVLM_BACKBONES": found.backbones}
+    absolute = {name: os.path.abspath(folder) for name, folder in folders.items() if folder}
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    return os.environ | environment.variables() | absolute | own | more
+
+
+@contextmanager
+def _variables_of_a_child() -> Iterator[None]:
+    """Set them for this process meanwhile: `multiprocessing` gives its processes no others."""
+    new = child_environment()
+    before = {name: os.environ.get(name) for name in new if os.environ.get(name) != new[name]}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

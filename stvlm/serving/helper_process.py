@@ -17,8 +17,9 @@ from multiprocessing.connection import Connection
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
+from stvlm.runtime import environment
 from stvlm.runtime.cache import LRUCache
-from stvlm.runtime.subprocess import child_environment
+from stvlm.runtime.subprocess import python_command, start
 
 if TYPE_CHECKING:
     from stvlm.core.forecast import Forecast
@@ -81,9 +82,9 @@ class HelperProcess:
             if self._process is None:
                 self._line, far = Pipe()
                 with far:
-                    command = [sys.executable, "-m", "stvlm.serving.helper_process", str(far.fileno()), module]
+                    words = python_command("stvlm.serving.helper_process", str(far.fileno()), module)
                     quiet = dict.fromkeys(("stdin", "stderr"), subprocess.DEVNULL)  # an error that is not caught may quote a cell
-                    self._process = subprocess.Popen(command, pass_fds=[far.fileno()], env=child_environment(), **quiet)  # noqa: S603  our own module
+                    self._process = start(words, pass_fds=[far.fileno()], **quiet)
 
     def _ask(self, work: Callable, given: tuple) -> tuple[bool, object] | None:
         """Whether the work failed, and its answer or error; None where it is to be done here.
@@ -167,4 +168,5 @@ def _done(work: Callable, given: tuple) -> tuple[bool, object] | None:
 
 
 if __name__ == "__main__":
+    environment.prepare()
     serve(Connection(int(sys.argv[1])), sys.argv[2])

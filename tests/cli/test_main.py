@@ -318,9 +318,9 @@ def test_what_cannot_be_scored_is_one_line_and_exit_code_2(more, words, small_fi
 
 def test_serve_becomes_streamlit_and_hands_options_on(monkeypatch):
     called = []
-    monkeypatch.setattr("os.execv", lambda path, command: called.append(command))
+    monkeypatch.setattr("os.execve", lambda path, command, variables: called.append((list(command), variables["PYTHONSAFEPATH"])))
     assert main(["serve", "--server.port", "8600"]) == 0
-    assert called == [[sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", "8600"]]
+    assert called == [([sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", "8600"], "1")]
 
 
 def test_the_same_command_goes_on_where_it_was_killed(small_files, tmp_path):

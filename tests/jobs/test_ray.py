@@ -160,7 +160,7 @@ def test_a_run_works_on_a_cluster_shows_its_states_and_log_and_the_next_one_is_c
     wait(second, "running", seconds=240)
     api.cancel(second)
     assert wait(second, "cancelled", seconds=60).is_resumable
-    assert "mirror" in client.cluster(address).log(backend.read_attempt(run_folder(second)).job_id)
+    assert "stvlm.jobs.ray.node" in client.cluster(address).log(backend.read_attempt(run_folder(second)).job_id)
     api.delete(second)
     assert [path.name for path in (tmp_path / "shared" / "runs").iterdir()] == [run_id]
 

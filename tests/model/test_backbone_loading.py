@@ -63,6 +63,8 @@ def test_a_name_that_is_nowhere_gets_one_line_with_the_cure(monkeypatch):
 
 
 def test_without_a_network_a_hub_name_fails_at_once_and_not_after_many_tries(monkeypatch):
+    monkeypatch.setenv("STVLM_HUB", "online")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("stvlm.model.backbone.loading.hub.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("stvlm.model.backbone.loading.hub.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("stvlm.model.backbone.loading.urllib.request.getproxies", dict)

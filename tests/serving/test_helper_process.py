@@ -14,6 +14,7 @@ from stvlm.inference.predict import predict
 from stvlm.serving.helper_process import HelperProcess, forecast
 from stvlm.training.zero_shot import fit_state, zero_shot
 from tests.support.odd_answers import OddError, fail_oddly, make_a_lock
+from tests.support.processes import ready
 
 SECONDS = 60.0
 
@@ -23,18 +24,6 @@ def beside():
     made = HelperProcess()
     yield made
     made.close()
-
-
-def ready(beside: HelperProcess) -> None:
-    """Let the process begin, and wait until it can answer; until then the work is done here."""
-    with beside.here:
-        waiting = threading.Thread(target=beside.run, args=(os.getpid,))
-        waiting.start()
-        deadline = time.monotonic() + SECONDS
-        while waiting.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
-    waiting.join()
-    assert beside.run(os.getpid) != os.getpid()
 
 
 def test_who_is_alone_works_here_and_no_process_begins(beside):

@@ -17,6 +17,8 @@ from typing import Any
 from stvlm.jobs.local import WORKER
 from stvlm.jobs.ray.storage import CHECKPOINT, MODEL, Storage, is_done_by, pack, state_of, unpack
 from stvlm.jobs.run import RUN_ID, RunSpec
+from stvlm.runtime import environment
+from stvlm.runtime.subprocess import start
 from stvlm.workspace.paths import workspace
 
 BEAT_SECONDS = 0.5
@@ -136,7 +138,7 @@ def main(arguments: list[str], worker: tuple[str, ...] = WORKER) -> int:
 def _work(mirror: Mirror, command: tuple[str, ...]) -> int:
     """Start the worker in this process group, so that who ends the job ends it too, and stay until it has ended."""
     with (mirror.folder / "log.txt").open("ab") as log:
-        worker = subprocess.Popen([*command, str(mirror.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+        worker = start([*command, str(mirror.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
     try:
         while _is_at_work(worker):
@@ -178,4 +180,5 @@ def _bring_home(mirror: Mirror, code: int) -> int:
 
 
 if __name__ == "__main__":
+    environment.prepare()
     sys.exit(main(sys.argv[1:]))

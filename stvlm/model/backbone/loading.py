@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from stvlm.model.backbone.decoder_vlm import Idefics3, Qwen2VL
 from stvlm.model.backbone.dual_encoder import DualEncoder, SingleStream
 from stvlm.model.backbone.tiny import TINY_TOKENIZER, build_tiny, tiny_config
 from stvlm.model.backbone.vanilla import Plain, PlainConfig, PlainCore
+from stvlm.runtime.environment import hub_is_online
 from stvlm.runtime.json_settings import check_folder, read_settings
 from stvlm.runtime.settings import settings
 
@@ -42,6 +44,7 @@ FAMILIES: dict[str, type[Backbone]] = {
 COLOURS_OF_CLIP = ("clip", "qwen2_vl", "qwen2_5_vl")
 RANDOM = "random:"
 UNUSED = ("pooler.",)  # weights that a folder may lack, for nothing here uses them
+_DOOR = RLock()  # held while the switch of huggingface_hub, which is the whole process's, is turned
 
 
 def load(name: str, n_layers: int | None = None, seed: int = 0, dtype: str = "float32", kernel: str = "sdpa") -> Backbone:
@@ -53,13 +56,13 @@ def load(name: str, n_layers: int | None = None, seed: int = 0, dtype: str = "fl
         dtype: "float32" or "bfloat16". kernel: of attention, "sdpa" or "eager".
 
     Raises:
-        BackboneError: nothing there, no network, a damaged folder, or a family that is not supported.
+        BackboneError: nothing there, no hub that may be asked, a damaged folder, or a family that is not supported.
     """
     if n_layers is not None and n_layers < 0:
         raise BackboneError(f"The number of decoder layers must be at least 0, not {n_layers}.")
     card = Card(dtype=dtype, kernel=kernel)
     bare = name.removeprefix(RANDOM)
-    with _quietly():
+    with _quietly(), _hub_as_allowed():
         if bare == "plain":
             return _plain(name, n_layers, seed, card)
         if bare == "tiny":
@@ -81,13 +84,14 @@ def build_empty(folder: Path, name: str) -> Backbone:
     folder = Path(folder)
     stored = read_settings(folder / "config.json")
     card = Card.read(folder)
-    with tokenizer_errors():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if stored.get("model_type") == "plain":
-        return Plain(PlainCore(PlainConfig(**stored)), tokenizer, name, card)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    family = _family(config, name)
-    return family(AutoModel.from_config(config, **_how(config, card)), tokenizer, name, card)
+    with _hub_as_allowed():
+        with tokenizer_errors():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if stored.get("model_type") == "plain":
+            return Plain(PlainCore(PlainConfig(**stored)), tokenizer, name, card)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        family = _family(config, name)
+        return family(AutoModel.from_config(config, **_how(config, card)), tokenizer, name, card)
 
 
 def settings_of(folder: Path) -> dict[str, str]:
@@ -144,9 +148,12 @@ def _what_is_wrong(source: str, name: str, error: Exception) -> str:
         return (
             f"The backbone {name!r} cannot be loaded: {said} Its folder must hold config.json, a tokenizer and model.safetensors."
         )
+    hub_says = (
+        "no model hub can be reached or none knows it" if hub_is_online() else "model hubs are switched off (STVLM_HUB=online)"
+    )
     return (
-        f"The backbone {name!r} is not here: it is no folder with config.json and model.safetensors, and no model hub can be reached "
-        'or none knows it. Give a local folder, or use "tiny".'
+        f"The backbone {name!r} is not here: it is no folder with config.json and model.safetensors, and {hub_says}. "
+        'Give a local folder, or use "tiny".'
     )
 
 
@@ -158,6 +165,21 @@ def _fetch(call: Callable, source: str, **options: Any) -> Any:
         if Path(source).exists() or not _hub_answers():
             raise
     return call(source, trust_remote_code=False, **options)
+
+
+@contextmanager
+def _hub_as_allowed() -> Iterator[None]:
+    """Keep huggingface_hub from every request unless the operator allows them.
+
+    Without this it asks the hub for a list of coding agents as soon as it looks for a file, be that file here.
+    """
+    with _DOOR:
+        before = hub.HF_HUB_OFFLINE
+        hub.HF_HUB_OFFLINE = before or not hub_is_online()
+        try:
+            yield
+        finally:
+            hub.HF_HUB_OFFLINE = before
 
 
 def _hub_answers() -> bool:
@@ -286,7 +308,9 @@ HUB = (  # name, family, title, parameters without the language head, licence
 
 def available() -> list[BackboneInfo]:
     """The backbones of this program, the folders under STVLM_BACKBONES, and two that a model hub has."""
-    small = tiny_config(AutoTokenizer.from_pretrained(TINY_TOKENIZER, local_files_only=True))
+    with _hub_as_allowed():
+        small = tiny_config(AutoTokenizer.from_pretrained(TINY_TOKENIZER, local_files_only=True))
+        of_hub = [_of_hub(*row) for row in HUB]
     built = smollm2.is_here()
     graft = smollm2.graft_config(smollm2.DEFAULT_LAYERS)
     title = f"SmolLM2, the first {smollm2.DEFAULT_LAYERS} of 30 layers: {smollm2.NOTE}"
@@ -294,7 +318,7 @@ def available() -> list[BackboneInfo]:
         BackboneInfo("tiny", "idefics3", "Tiny VLM with random weights, trained as a whole", _count(small), "Apache-2.0", True),
         BackboneInfo("smollm2", "idefics3", title, _count(graft), "Apache-2.0", built, NO_CURE if built else smollm2.CURE),
         *_own_folders(),
-        *(_of_hub(*row) for row in HUB),
+        *of_hub,
     ]
 
 
@@ -305,8 +329,8 @@ def _count(config) -> int:
 
 
 def _own_folders() -> list[BackboneInfo]:
-    root = settings().backbones
-    return [_of_folder(path.parent) for path in sorted(root.glob("*/config.json"))] if root and root.is_dir() else []
+    root = settings().backbones  # made absolute: a run is trained in another working folder
+    return [_of_folder(path.parent) for path in sorted(root.absolute().glob("*/config.json"))] if root and root.is_dir() else []
 
 
 def _of_folder(folder: Path) -> BackboneInfo:
@@ -334,5 +358,5 @@ def _of_hub(name: str, family: str, title: str, parameters: int, licence: str) -
     calm = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     files = ("model.safetensors", "model.safetensors.index.json")
     here = any(cached_file(name, file, local_files_only=True, **calm) for file in files)
-    cure = NO_CURE if here else "Used once with a network, it stays in the cache of this machine."
+    cure = NO_CURE if here else "Used once with STVLM_HUB=online and a network, it stays in the cache of this machine."
     return BackboneInfo(name, family, title, parameters, licence, here, cure)

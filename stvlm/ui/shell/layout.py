@@ -11,6 +11,7 @@ import streamlit as st
 
 from stvlm.runtime import logs
 from stvlm.runtime.assets import asset
+from stvlm.runtime.environment import hub_host, hub_is_online
 from stvlm.ui.services import networks
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import view_state
@@ -101,7 +102,7 @@ def _sidebar() -> None:
         st.caption(t("frame.in_view"))
         st.text(networks.title(view_state.data_id()) if view_state.data_id() else t("frame.none_yet"))
         words.pick_language()
-        st.caption(t("frame.local"))
+        st.caption(t("frame.hub", host=hub_host()) if hub_is_online() else t("frame.local"))
 
 
 # The model's libraries, imported beside the first page: they take seconds.

@@ -66,7 +66,7 @@ class Guard:
         elif scope["type"] == "websocket" and not _is_welcome(scope):
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the handshake ends with 403
         else:
-            await self._app(scope, receive, send)
+            await self._app(_as_own(scope) if scope["type"] == "websocket" else scope, receive, send)
             if scope["type"] == "websocket":
                 _forget_later()
 
@@ -100,6 +100,15 @@ def _forget(sessions: list[AppSession]) -> None:
             session.session_state.clear()  # whoever still holds the session does not hold what was uploaded
     sessions.clear()
     give_back()
+
+
+def _as_own(scope: Scope) -> Scope:
+    """The same connection as if a page of this host had opened it; Streamlit looks at the origins that are allowed only after it has
+    asked for this machine's outside address.
+    """
+    headers = Headers(scope=scope)
+    own = f"{urlsplit(headers.get('origin', '')).scheme}://{headers.get('host', '')}".encode("latin-1")
+    return scope | {"headers": [(name, own if name == b"origin" else value) for name, value in scope["headers"]]}
 
 
 def _is_welcome(scope: Scope) -> bool:
