@@ -45,7 +45,7 @@ class PlacedBuilder(InputBuilder):
     ) -> None:
         super().__init__(series, anchor, config, count_tokens, prompts)
         network = series.network
-        self.placer = Interpolator(placement, network, sites, series.values[:train_end])
+        self.placer = Interpolator(placement, network, sites, self.series.values[:train_end])
         self.truth, self.sites = truth, sites
         self._usual = mixing_weights(USUAL, network, sites).astype("f4")  # (M, N)
         scale = anchor.frame.scale

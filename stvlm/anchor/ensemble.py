@@ -14,6 +14,7 @@ from stvlm.anchor.climatology import MOST_READ, History, observed_mean
 from stvlm.anchor.features import AnomalyFeatures, NeighbourOperators
 from stvlm.anchor.history_predictors import PERSISTENCE, HistoryPredictor
 from stvlm.anchor.ridge import RidgeMember, forecast_together
+from stvlm.core.outliers import comparable
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
 from stvlm.runtime.cache import LRUCache
@@ -132,7 +133,8 @@ class Anchor:
         return sum(m.n_parameters for m in self.members)
 
     def views(self, series: SensorSeries) -> MemberInputs:
-        """The windows of a series as each member sees them, made once for many forecasts."""
+        """The windows of a series as each member sees them, without far outliers; made once for many forecasts."""
+        series = series.screened
         neighbourhood, past = NeighbourOperators.of(series.network), History(series, self.frame.horizon)
         seen = {m.view_key: m for m in self.ridges}
         views: dict[Hashable, AnomalyFeatures] = {key: m.view(series, neighbourhood) for key, m in seen.items()}
@@ -188,7 +190,7 @@ class Anchor:
             margin = MARGIN * (high - low)
             known = CutoffState(self.shares, np.where(few, -np.inf, low - margin), np.where(few, np.inf, high + margin))
         cutoffs = self.replayed(views, edge, replay)
-        truth = views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)]
+        truth = comparable(views.past.values[cutoffs[:, None] + np.arange(self.frame.horizon)])
         if len(cutoffs) < FEWEST_WINDOWS or not np.isfinite(truth).any():
             return known
         made = self._forecasts(views, cutoffs, range(len(self.members)))

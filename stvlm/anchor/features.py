@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from stvlm.core.network import SensorNetwork
+from stvlm.core.outliers import comparable
 from stvlm.core.seasonality import CLIP, ROUNDING, SeasonalProfile
 from stvlm.runtime.cache import LRUCache
 
@@ -278,6 +279,7 @@ def candidates(values: np.ndarray) -> list[Transform]:
     """
     if values.size > MOST:
         return [Transform()]
+    values = comparable(values)
     seen = values[np.isfinite(values)].astype("f8")  # the third power of a large reading leaves the range of float32
     if seen.size == 0 or seen.min() < 0:
         return [Transform()]

@@ -17,6 +17,7 @@ from stvlm.anchor.ensemble import Anchor, Replay, ensemble_weights
 from stvlm.anchor.features import AnomalyFeatures, NeighbourOperators, candidates
 from stvlm.anchor.history_predictors import PERSISTENCE, HistoryPredictor, history_predictors
 from stvlm.anchor.ridge import RidgeMember, anomaly_features, normal_equations, numeric_context, offset_of, shifts, solve
+from stvlm.core.outliers import comparable
 from stvlm.core.seasonality import CLIP, DAY, WEEK, YEAR, SeasonalProfile, anomaly_scale
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Split, since_block, thin
@@ -166,7 +167,7 @@ def fit_anchor(
     """Fit and choose the closed-form forecaster.
 
     Args:
-        series: readings; only the training and validation parts are looked at, nothing before the training part.
+        series: readings; only the training and validation parts are looked at, nothing before the training part, and no far outliers.
         split: the parts; of a training part of more than MOST_READ readings the last ones are read.
         lookback, horizon: L, H in steps.
         seasons_minutes: seasons whose profile is tried (1440, 10080, 525600).
@@ -184,7 +185,7 @@ def fit_anchor(
             f"The training part ({split.train_end - split.train_start} steps) holds no window of {lookback} + {horizon} steps. "
             "Take more data, or a shorter lookback or horizon."
         )
-    series, val = since_block(series, split), split.cutoffs("val", lookback, horizon)
+    series, val = since_block(series, split).screened, split.cutoffs("val", lookback, horizon)
     most = max(MOST_READ // series.network.n_sensors, lookback + horizon)
     if split.train_end - split.train_start > most:
         split = replace(split, train_start=split.train_end - most)
@@ -306,7 +307,7 @@ def _rows(series, split, train, val, lookback, horizon, seasons_minutes, context
                 lookback, horizon, context_steps, transform, profile, scale, lags, columns, column_scale, "none",
                 np.zeros((n_features, horizon), "f4"),
             )  # fmt: skip
-            truth = series.values[val[:, None] + np.arange(horizon)]
+            truth = comparable(series.values[val[:, None] + np.arange(horizon)])
             yield DesignMatrices(
                 member, view, np.concatenate(features), np.clip(np.concatenate(targets), -CLIP, CLIP),
                 view.features(val, profile, scale), val, truth,

@@ -12,6 +12,7 @@ from stvlm.anchor.features import NeighbourOperators, Transform
 from stvlm.anchor.fit import REPLAYED, in_seconds, keep_best, persistence_index, score_predictors, selected
 from stvlm.anchor.history_predictors import HistoryPredictor, history_predictors
 from stvlm.anchor.ridge import RidgeMember
+from stvlm.core.outliers import comparable
 from stvlm.core.seasonality import YEAR, SeasonalProfile, anomaly_scale, local_seconds
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
@@ -42,6 +43,7 @@ def zero_shot_anchor(
         raise ValueError(
             f"{stop - start} steps are too few to forecast {horizon} steps from {lookback}. Take more data or a shorter window."
         )
+    series = series.screened
     start = max(start, stop - max(MOST_READ // series.network.n_sensors, lookback + horizon))
     values = np.asarray(series.values[start:stop])
     if not np.isfinite(values).any():
@@ -52,7 +54,7 @@ def zero_shot_anchor(
     replay = Replay(span, max(horizon, (stop - start) // 16), whole, stop - start, first)
     cutoffs = np.arange(max(start + lookback, stop - span), stop - horizon + 1)
     cutoffs = thin(cutoffs, int(np.clip(CELLS // (horizon * series.network.n_sensors), 4, WINDOWS)))
-    truth = series.values[cutoffs[:, None] + np.arange(horizon)]
+    truth = comparable(series.values[cutoffs[:, None] + np.arange(horizon)])
     past = History(series.slice(0, stop), horizon, key=f"{series.fingerprint}, {stop} steps")
     told = score_predictors(
         history_predictors(series, start, stop, lookback, horizon, in_seconds(seasons_minutes)), past, cutoffs, truth

@@ -178,13 +178,3 @@ def _plain(numbers: np.ndarray) -> list[Any]:
     plain = np.asarray(numbers, "f8").round(7).astype("object")
     plain[~np.isfinite(numbers)] = None
     return plain.tolist()
-
-
-def order_statistic(ordered: np.ndarray, level: float) -> float:
-    """The finite-sample quantile of sorted errors (n,), n > 0, as split conformal bands take it.
-
-    The ceil((n + 1) level)-th smallest above 0.5, the floor((n + 1) level)-th below; beyond the errors seen, the outermost.
-    """
-    n = len(ordered)
-    rank = np.ceil((n + 1) * level - 1e-9) if level > 0.5 else np.floor((n + 1) * level + 1e-9)
-    return float(ordered[int(np.clip(rank, 1, n)) - 1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from stvlm.core.outliers import outsized
 from stvlm.core.series import SensorSeries, to_local
 
 DAY, WEEK = 86400, 604800
@@ -78,7 +79,8 @@ def anomaly_scale(departures: np.ndarray, readings: np.ndarray) -> np.ndarray:
     square = np.where(seen, departures, 0).astype("f8") ** 2
     count = seen.sum(axis=0)
     std = np.sqrt(square.sum(axis=0) / np.maximum(count, 1))
-    pooled = np.sqrt(square.sum() / max(count.sum(), 1)) or 1.0
+    alike = ~outsized(std)
+    pooled = np.sqrt((square * alike).sum() / max((count * alike).sum(), 1)) or 1.0
     few = (count < 2) | ((count < FEW) & (std < 0.05 * pooled))
     still = std <= ROUNDING * np.fmax.reduce(np.abs(readings), axis=0, initial=0.0)
     return np.maximum(np.where(few | still, pooled, std), np.finfo("f4").tiny).astype("f4")

@@ -13,6 +13,10 @@ import numpy as np
 import pandas as pd
 
 from stvlm.core.network import SensorNetwork
+from stvlm.core.outliers import far_outliers
+from stvlm.runtime.cache import LRUCache
+
+_OUTLIERS = LRUCache(64)  # a few cells of each
 
 Moment = str | datetime | np.datetime64  # a time; without a zone it is on the clock of the readings
 
@@ -86,6 +90,24 @@ class SensorSeries:
     def observed(self) -> np.ndarray:
         """(T, N) bool, False where a reading is missing."""
         return np.isfinite(self.values)
+
+    @cached_property
+    def outliers(self) -> np.ndarray:
+        """(K, 2) int64: step and node of the far outliers, in the order of time; each is judged by the readings before it."""
+        return _OUTLIERS.get(self.fingerprint, lambda: far_outliers(self.values))
+
+    @property
+    def screened(self) -> SensorSeries:
+        """What forecasts are made from: the same readings with far outliers missing; the very same series where there are none."""
+        return self._screened if len(self.outliers) else self
+
+    @cached_property
+    def _screened(self) -> SensorSeries:
+        values = np.array(self.values)
+        values[tuple(self.outliers.T)] = np.nan
+        made = replace(self, values=values)
+        vars(made)["outliers"] = self.outliers[:0]  # it is not judged again
+        return made
 
     def times_after(self, cutoff: int, horizon: int) -> np.ndarray:
         """(H,) datetime64[s] of the steps cutoff .. cutoff + horizon - 1, also past the end of the series."""

@@ -169,7 +169,7 @@ def make_setup(
     if amount is not None:
         split = few_shot(split, amount, series, lookback, horizon)
     if seasons is None:
-        seasons = find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
+        seasons = find_seasons(series.screened.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
     course = EvaluationSetup(since_block(series, split), split, lookback, horizon, tuple(sorted(seasons)))
     for part, word, start, stop in (
         ("train", "training", split.train_start, split.train_end),

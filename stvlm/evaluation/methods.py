@@ -70,9 +70,9 @@ class EvaluationSetup:
         """(W,) the cutoffs of a part."""
         return self.split.cutoffs(part, self.lookback, self.horizon)
 
-    def truth(self, cutoffs: np.ndarray) -> np.ndarray:
-        """(W, H, N) float32, NaN = missing."""
-        return self.series.values[cutoffs[:, None] + np.arange(self.horizon)]
+    def truth(self, cutoffs: np.ndarray, series: SensorSeries | None = None) -> np.ndarray:
+        """(W, H, N) float32, NaN = missing; of other readings of the same sensors where they are given."""
+        return (series or self.series).values[cutoffs[:, None] + np.arange(self.horizon)]
 
     def blocks(self, cutoffs: np.ndarray) -> Iterator[np.ndarray]:
         """Cutoffs in blocks small enough to hold at once."""
@@ -274,7 +274,7 @@ def _banded(contender: FittedMethod, course: EvaluationSetup) -> FittedMethod:
     cutoffs = cutoffs[cutoffs >= contender.first_cutoff]
     keep = max(1, BAND_CELLS // (course.horizon * course.series.network.n_sensors))
     cutoffs = thin(cutoffs, keep)
-    truth = course.truth(cutoffs)
+    truth = course.truth(cutoffs, course.series.screened)
     if not np.isfinite(truth).any():
         return contender
     bands = ConformalBands.fit(contender.forecast(cutoffs), truth, LEVELS, _floor(course))
@@ -285,7 +285,9 @@ def _banded(contender: FittedMethod, course: EvaluationSetup) -> FittedMethod:
 def _following(contender: FittedMethod, course: EvaluationSetup) -> FittedMethod:
     """The same with bands that follow what was missed in the windows before."""
     floor = _floor(course)
-    return _through(contender, course, lambda made, series: OnlineCalibratedForecaster(made, series.values, course.horizon, floor))
+    return _through(
+        contender, course, lambda made, series: OnlineCalibratedForecaster(made, series.screened.values, course.horizon, floor)
+    )
 
 
 def _through(
@@ -299,7 +301,7 @@ def _through(
 
 def _floor(course: EvaluationSetup) -> float | None:
     """0 where the training part holds nothing below it."""
-    lowest = np.nanmin(course.series.values[course.split.train_start : course.split.train_end])
+    lowest = np.nanmin(course.series.screened.values[course.split.train_start : course.split.train_end])
     return 0.0 if lowest >= 0 else None
 
 

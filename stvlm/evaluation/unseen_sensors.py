@@ -58,7 +58,7 @@ class Hold:
     @property
     def readings(self) -> np.ndarray:
         """(T, N) of the seen sensors in the training part."""
-        return self.course.series.values[: self.course.split.train_end]
+        return self.course.series.screened.values[: self.course.split.train_end]
 
 
 def hidden_sensors(n_sensors: int, share: float, seed: int = 0) -> np.ndarray:

@@ -47,7 +47,7 @@ def forecast_at(model: STVLM, window: Window, lat: float, lon: float) -> Forecas
     first, last, train_end = learning_windows(model, window)
     placement = _placement(_Question(series.fingerprint, id(model.anchor), first, last, train_end, model.anchor, series))
     sites = locations_at(series.network, np.array([lat]), np.array([(lon + 180) % 360 - 180]), COLUMNS)
-    placer = Interpolator(placement, series.network, sites, series.values[:train_end])
+    placer = Interpolator(placement, series.network, sites, series.screened.values[:train_end])
     here = SensorNetwork(("here",), sites.lat, sites.lon, base_layer=series.network.base_layer)
     values = placer.bands(placer(known.median))
     return Forecast(here, series.quantity, series.unit, "stvlm", known.times, LEVELS, values, series.timezone)

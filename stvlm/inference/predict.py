@@ -96,7 +96,7 @@ def recent_calibrator(model: STVLM, series: SensorSeries, cutoff: int, builder: 
         model: trained on this network. series: readings. cutoff: of the window whose bands are wanted. builder: of batches of this
             model and this series, where there is one.
     """
-    tracker = OnlineCalibrator(series.values, model.config.horizon, model.anchor.floor, _recent_stride(model))
+    tracker = OnlineCalibrator(series.screened.values, model.config.horizon, model.anchor.floor, _recent_stride(model))
     recent = [int(begin) for begin in _recent(model, series, cutoff)]
     for begin, made in zip(recent, _forecasts(model, series, recent, builder), strict=True):
         tracker.calibrate(begin, made)

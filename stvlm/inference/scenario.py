@@ -192,7 +192,7 @@ def move_sensor(network: SensorNetwork, identity: str, east_km: float, north_km:
 
 def typical_spread(window: Window) -> np.ndarray:
     """(N,) float32 in the unit: standard deviation of each sensor's readings before the cutoff; 0 where there are none."""
-    past = window.series.values[max(0, window.cutoff - SPREAD_STEPS) : window.cutoff]
+    past = window.series.screened.values[max(0, window.cutoff - SPREAD_STEPS) : window.cutoff]
     seen = np.isfinite(past)
     count = np.maximum(seen.sum(axis=0), 1)
     filled = np.where(seen, past, 0).astype("f8")

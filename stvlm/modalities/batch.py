@@ -11,6 +11,7 @@ import torch
 
 from stvlm.anchor.ensemble import Anchor
 from stvlm.core.forecast import MODALITIES
+from stvlm.core.outliers import comparable
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.modalities.image.raster import on_image
@@ -118,6 +119,7 @@ class ModelInputs:
         scale: (N,) float32 spread of the departures, on the working scale.
         images: (B, V, 3, G, G) in 0 … 1, or None. prompts: B texts, or None. mentions: which of their words speak of which sensor.
         target: (B, H, N) float32 truth in the unit, NaN = left out; None where it is not known.
+        doubtful: (B, N) bool, sensors with far outliers in the lookback, which the anchor alone forecasts; None where there are none.
     """
 
     series: torch.Tensor
@@ -130,6 +132,7 @@ class ModelInputs:
     prompts: tuple[str, ...] | None
     mentions: tuple[tuple[Mention, ...], ...] | None = None
     target: torch.Tensor | None = None
+    doubtful: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> ModelInputs:
         """The same batch on another device; to a GPU from pinned memory, beside the work there."""
@@ -157,7 +160,8 @@ class InputBuilder:
     """Builds batches from one series for one model; holds what is the same for every window.
 
     Args:
-        series: the readings. anchor: fitted on them. config: what the model sees. count_tokens: of its backbone.
+        series: the readings, of which far outliers are left out. anchor: fitted on them. config: what the model sees. count_tokens: of its
+            backbone.
         prompts: by cutoff, where they were written before with the same settings; more are added as they are written.
     """
 
@@ -170,6 +174,7 @@ class InputBuilder:
         prompts: dict[int, str] | None = None,
     ) -> None:
         self.lookback, self.horizon = anchor.frame.lookback, anchor.frame.horizon
+        self._outliers, series = series.outliers, series.screened
         self.series, self.anchor, self.config = series, anchor, config
         self.views = anchor.views(series)
         self.view = self.views.of[0]  # of the frame
@@ -199,7 +204,7 @@ class InputBuilder:
         features = series_features(view, frame, cutoffs, centre, past, observed, self.context, self.config.series)
         target = np.full_like(forecast, np.nan)
         known = steps[:, -1] < self.series.n_steps
-        target[known] = self.series.values[steps[known]]
+        target[known] = comparable(self.series.values[steps[known]])
         return {
             "series": features,
             "anchor": forecast,
@@ -208,7 +213,17 @@ class InputBuilder:
             "past": past,
             "observed": observed,
             "target": target,
+            **({"doubtful": self._doubtful(cutoffs)} if len(self._outliers) else {}),
         }
+
+    def _doubtful(self, cutoffs: np.ndarray) -> np.ndarray:
+        """(W, N) bool: sensors that have far outliers in the lookback of windows (W,)."""
+        steps, nodes = self._outliers.T
+        found = np.zeros((len(cutoffs), self.series.network.n_sensors), bool)
+        first, stop = (np.searchsorted(steps, edge) for edge in (cutoffs - self.lookback, cutoffs))
+        for row, cells in enumerate(zip(first, stop, strict=True)):
+            found[row, nodes[slice(*cells)]] = True
+        return found
 
     def batch(self, cutoffs: np.ndarray, numbers: dict[str, np.ndarray], shown: tuple[str, ...] | None = None) -> ModelInputs:
         """The batch of windows whose `numbers` are at hand; with the modalities `shown`, None for all that the model sees."""

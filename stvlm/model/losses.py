@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from stvlm.anchor.ridge import RidgeMember
+from stvlm.calibration.conformal import conformal_offsets
 from stvlm.calibration.online import OnlineCalibrator
-from stvlm.core.forecast import LEVELS, order_statistic
+from stvlm.core.forecast import LEVELS
 from stvlm.modalities.batch import InputBuilder, ModelInputs
 from stvlm.model.head import MEDIAN
 from stvlm.model.stvlm import STVLM, ModelOutput
@@ -78,14 +79,7 @@ def calibrated_spread(model: STVLM, builder: InputBuilder, cutoffs: np.ndarray, 
         width = torch.where(torch.from_numpy(score).to(device) < 0, output.log_low, output.log_high).exp().cpu().numpy()
         rows.append((score / width).swapaxes(1, 2).reshape(-1, score.shape[1]))
     scores = np.concatenate(rows)
-    spread = np.zeros((len(LEVELS), scores.shape[1]))
-    for step in range(scores.shape[1]):
-        seen = np.sort(scores[np.isfinite(scores[:, step]), step])
-        if len(seen):
-            spread[:, step] = [0.0 if q == MEDIAN else order_statistic(seen, level) for q, level in enumerate(LEVELS)]
-        spread[:MEDIAN, step] = np.minimum(spread[:MEDIAN, step], 0)
-        spread[MEDIAN + 1 :, step] = np.maximum(spread[MEDIAN + 1 :, step], 0)
-    return spread
+    return conformal_offsets(scores if np.isfinite(scores).any() else np.zeros_like(scores), LEVELS)
 
 
 @torch.no_grad()

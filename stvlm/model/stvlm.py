@@ -17,6 +17,7 @@ from torch import nn
 
 from stvlm.anchor import serialize as anchor_files
 from stvlm.anchor.ensemble import Anchor
+from stvlm.calibration.conformal import NARROWEST
 from stvlm.core.forecast import LEVELS
 from stvlm.core.series import SensorSeries
 from stvlm.modalities.batch import InputBuilder, InputConfig, ModelInputs
@@ -134,7 +135,7 @@ class STVLM(nn.Module):
         token = self.token(inputs.series)  # (B, N, D)
         if not len(self.backbone.layers):
             n_text = 0 if inputs.prompts is None else max(map(self.backbone.count_tokens, inputs.prompts))
-            return self._output(token, token, series_alone(token, n_text, explain))
+            return self._output(token, token, series_alone(token, n_text, explain), inputs)
         image = image_places = text = text_mask = text_spots = None
         if inputs.images is not None:
             if self.config.glimpse:
@@ -162,13 +163,16 @@ class STVLM(nn.Module):
             else:
                 alone = hidden.flatten(0, 1)[:, None] if self.config.others == "image" else hidden  # (B N, 1, D) or (B, N, D)
                 hidden = self.backbone.run(layer, alone, order).reshape(hidden.shape)
-        return self._output(self.backbone.final_norm(hidden), token, fused)
+        return self._output(self.backbone.final_norm(hidden), token, fused, inputs)
 
-    def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput) -> ModelOutput:
+    def _output(self, hidden: torch.Tensor, token: torch.Tensor, fused: FusionOutput, inputs: ModelInputs) -> ModelOutput:
         shift, low, high = self.head(hidden, token, fused.drawn)
         if self.config.slots:
             shift, low, high = (from_slots(part, self.config.horizon) for part in (shift, low, high))
         open_ = (self.shrinkage > 0).to(low)  # a network that was not taken says nothing of the bands either
+        if inputs.doubtful is not None:
+            believed = (~inputs.doubtful[:, None]).to(low)  # (B, 1, N)
+            shift, open_ = shift * believed, open_ * believed
         return ModelOutput(shift * self.shrinkage, low * open_, high * open_, fused)
 
     def quantiles(self, output: ModelOutput, inputs: ModelInputs, levels: tuple[int, ...] | None = None) -> torch.Tensor:
@@ -182,7 +186,12 @@ class STVLM(nn.Module):
         departure = departures_of_levels(output.shift, output.log_low, output.log_high, self.spread, levels)
         start = inverse(inputs.base + scale * inputs.centre)
         moved = inputs.anchor + (inverse(inputs.base + scale * (inputs.centre + departure)) - start)
-        return moved if self.anchor.floor is None else moved.clamp(min=self.anchor.floor)
+        if (floor := self.anchor.floor) is None:
+            return moved
+        # where all of a band lies under the floor, a little of its upper half stays: no band is without width
+        median = inputs.anchor + (inverse(inputs.base + scale * (inputs.centre + output.shift)) - start)
+        least = floor + NARROWEST * (moved - median).clamp(min=0)
+        return torch.where(moved < floor, least, moved).cummax(dim=0).values
 
     def builder(self, series: SensorSeries) -> InputBuilder:
         """Batches of a series as this model must see them.

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
+from stvlm.core.outliers import outlier_limit
 from stvlm.io.geojson import to_degrees
 from stvlm.io.read import RawTables
 from stvlm.io.source import FOR_PATHS, InputError, show
 from stvlm.io.timestamps import is_newest_first
 from stvlm.quality.errors import NICE_STEPS, usual_step
-from stvlm.quality.warnings import SENTINELS, measure, outlier_limit, stuck_nodes, stuck_run
+from stvlm.quality.warnings import SENTINELS, measure, stuck_nodes, stuck_run
 from stvlm.runtime.messages import duration
 
 Fix = Callable[[RawTables, str], RawTables]  # (tables, parameter as text, "" for none) -> tables

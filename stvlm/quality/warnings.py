@@ -12,6 +12,7 @@ import shapely
 
 from stvlm.core.base_layer import COARSE, FINE, load
 from stvlm.core.network import SensorNetwork
+from stvlm.core.outliers import outlier_limit
 from stvlm.io.read import RawTables
 from stvlm.io.source import show
 from stvlm.io.text import look_alike
@@ -112,11 +113,6 @@ def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
     below = place.astype("int64")
     low, high = (np.take_along_axis(ranked, at, axis=0).astype("float64") for at in (below, np.minimum(below + 1, n - 1)))
     return low + (high - low) * (place - below)
-
-
-def outlier_limit(spread: np.ndarray) -> np.ndarray:
-    """(N,) how far from its median a reading may lie, of (N,) spreads; a calm sensor may jump as the others do."""
-    return np.where(spread > 0, 20 * np.maximum(spread, np.median(spread)), np.inf)
 
 
 def stuck_run(columns: Columns) -> int:

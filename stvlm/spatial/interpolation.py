@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 
 from stvlm.anchor.ensemble import greedy_counts
 from stvlm.anchor.features import Transform, candidates
-from stvlm.core.forecast import LEVELS, order_statistic
+from stvlm.calibration.conformal import conformal_offsets
+from stvlm.core.forecast import LEVELS
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import thin
@@ -313,6 +314,7 @@ def fit_interpolation(
     Raises:
         ValueError: fewer than three sensors, or no reading in these windows.
     """
+    series = series.screened
     folds = list(leave_out(anchor, series, cutoffs, train_end, columns))
     truth = np.concatenate([fold.truth for fold in folds], axis=-1)
     if not np.isfinite(truth).any():
@@ -393,12 +395,6 @@ def conformal_spread(scale: Transform, forecast: np.ndarray, truth: np.ndarray) 
     """
     error = scale.forward(truth) - scale.forward(forecast)
     n = max(int(np.isfinite(error).any(axis=(0, 1)).sum()), 1)
-    pooled = np.sort(error[np.isfinite(error)])
-    rows = np.zeros((len(LEVELS), error.shape[1]))
     wider = [float(np.clip(0.5 + (level - 0.5) * (n + 1) / n, 0, 1)) for level in LEVELS]
-    for step in range(error.shape[1]):
-        mine = np.sort(error[:, step][np.isfinite(error[:, step])])
-        rows[:, step] = [order_statistic(mine if len(mine) else pooled, level) for level in wider]
-    middle = LEVELS.index(0.5)
-    rows[:middle], rows[middle], rows[middle + 1 :] = np.minimum(rows[:middle], 0), 0, np.maximum(rows[middle + 1 :], 0)
+    rows = conformal_offsets(error.swapaxes(1, 2).reshape(-1, error.shape[1]), wider, float(np.sqrt(np.nanmean(error**2))))
     return tuple(tuple(float(v) for v in row) for row in rows)

@@ -168,7 +168,7 @@ def seasons_of(series: SensorSeries, config: FitConfig, split: Split) -> tuple[i
     """Seasons in minutes: those of the settings, else those found in the training part."""
     if config.seasons_minutes is not None:
         return tuple(config.seasons_minutes)
-    return find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
+    return find_seasons(series.screened.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
 
 
 def load_backbone(config: FitConfig) -> backbones.Backbone:

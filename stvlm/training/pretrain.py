@@ -82,7 +82,7 @@ def make_task(
         ValueError: a series too short for that.
     """
     known = series.n_steps // 2
-    seasons = find_seasons(series.values, series.local_times, 0, known, series.step_seconds)
+    seasons = find_seasons(series.screened.values, series.local_times, 0, known, series.step_seconds)
     anchor = zero_shot_anchor(series, 0, known, lookback, horizon, seasons)
     inputs = config_for(config, series, anchor, 0, known).inputs
     builder = InputBuilder(

@@ -121,7 +121,7 @@ def zero_shot(
             f"A forecast begins right after the {series.n_steps} steps that there are at the latest, not at step {stop}."
         )
     if seasons_minutes is None and stop >= lookback + horizon:
-        seasons_minutes = find_seasons(series.values, series.local_times, 0, stop, series.step_seconds)
+        seasons_minutes = find_seasons(series.screened.values, series.local_times, 0, stop, series.step_seconds)
     anchor = zero_shot_anchor(series, 0, stop, lookback, horizon, seasons_minutes or ())
     cutoffs, gate, is_known = replayed(series, 0, stop, lookback, horizon), ShrinkageGate(), False
     if shared is not None and shared.is_dir():
@@ -170,7 +170,9 @@ def zero_shot_at(
 
 def replayed(series: SensorSeries, start: int, stop: int, lookback: int, horizon: int) -> np.ndarray:
     """(W,) cutoffs of the last fifth of the steps start .. stop - 1, up to the last reading; W > 0."""
-    told = int(np.flatnonzero(np.isfinite(series.values[start:stop]).any(axis=1))[-1]) + 1 + start  # a silent end tells nothing
+    told = (
+        int(np.flatnonzero(np.isfinite(series.screened.values[start:stop]).any(axis=1))[-1]) + 1 + start
+    )  # a silent end tells nothing
     end = max(told, start + lookback + horizon)
     fresh = max(start + lookback, min(end - (end - start) // FRESH, end - horizon))
     return thin(np.arange(fresh, end - horizon + 1), MOST_WINDOWS)

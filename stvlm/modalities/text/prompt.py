@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stvlm.core.windows import Window
 from stvlm.modalities.text.facts import Number, Standout, gather_facts
@@ -98,7 +98,7 @@ class Prompt:
 def describe_window(window: Window, config: PromptConfig, count_tokens: Callable[[str], int]) -> Prompt:
     """Put a window into words, with raw values and units.
 
-    Only readings before the cutoff are used, context before it, and in the horizon the columns in `known_ahead`.
+    Only readings before the cutoff are used, without far outliers, context before it, and in the horizon the columns in `known_ahead`.
 
     Args:
         window: what to tell of. config: template and budget.
@@ -107,6 +107,7 @@ def describe_window(window: Window, config: PromptConfig, count_tokens: Callable
     Raises:
         TemplateError: a template that cannot be used.
     """
+    window = replace(window, series=window.series.screened)
     facts, numbers = gather_facts(window, config.n_standouts, config.n_ahead)
     told = render_template(config.template, facts)
     kept, used = _within(told, config, count_tokens)

@@ -454,6 +454,8 @@ def _fitted(key: str, _window: Window, data: str) -> tuple[Forecaster, ...]:
         return ()
     sample = networks.sample(data)
     seasons = sample.seasons_minutes if sample else ()
-    seasons = seasons or find_seasons(series.values, series.local_times, split.train_start, split.train_end, series.step_seconds)
+    seasons = seasons or find_seasons(
+        series.screened.values, series.local_times, split.train_start, split.train_end, series.step_seconds
+    )
     training = TrainingData(series, split, _window.lookback, _window.horizon)
     return tuple(forecaster for family in BASELINES for forecaster in fit_baseline(family, training, seasons))
