@@ -1,4 +1,7 @@
-"""The command line, one function per verb: `python -m stvlm --help`."""
+"""The command line, one function per verb: `stvlm --help`.
+
+numpy, pandas and torch are loaded by the verbs that need them, so that --help answers at once.
+"""
 
 from __future__ import annotations
 
@@ -38,192 +41,14 @@ if TYPE_CHECKING:
     from stvlm.core.series import SensorSeries
     from stvlm.evaluation.methods import Report
 
-
-# The ablation panel on the command line.
-
-
-def run_panel(options: argparse.Namespace, series: SensorSeries, fit_options: dict[str, Any], stage: Report) -> dict[str, Any]:
-    """What `--ablations` asks for, as it goes into the result.
-
-    Args:
-        options: of the verb backtest. series: the readings. fit_options: further settings of FitConfig. stage: progress.
-
-    Raises:
-        ValueError: unknown names, or variants that cannot be made.
-    """
-    from stvlm.evaluation.ablation import run_ablations
-
-    return run_ablations(
-        series,
-        options.lookback,
-        options.horizon,
-        options.ablations,
-        options.split,
-        options.few_shot,
-        options.seeds,
-        options.device or "auto",
-        options.seasons,
-        fit_options,
-        options.json.with_name(f"{options.json.stem}.ablations.json"),
-        stage,
-    )
+SHOWN_EVERY = 100  # steps of a pretraining
 
 
-# The benchmark on the command line: every network of a folder, and one table of all.
-
-
-def benchmark(options: argparse.Namespace) -> int:
-    """Score models on all networks of a folder.
-
-    Returns:
-        Exit code: 0 done; 2 some networks or settings cannot be used; 1 something failed that is our fault.
-    """
-    check_out(options.json)
-    from stvlm.evaluation.benchmark import BenchmarkConfig, run_benchmark
-    from stvlm.evaluation.methods import MODELS, QUICK
-    from stvlm.training.fit import pick_device
-
-    names = tuple(re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK)
-    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "shared", "budget_minutes"
-    with about_input():
-        more = {name: getattr(options, name) for name in words}
-        config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)
-        pick_device(config.device)
-        check_training(names, config.fit_options, config.device)
-    result = run_benchmark(
-        options.data,
-        config,
-        options.datasets,
-        earlier=_earlier(options.json),
-        keep=lambda so_far: write_json(options.json, so_far),
-        say=complain,
-        progress=Stage(),
-    )
-    write_json(options.json, result)
-    say(table(result))
-    say(f"All of it is in {options.json}")
-    failed = result["failed"].values()
-    return 0 if not failed else 2 if all(one["is_input"] for one in failed) else 1
-
-
-def _earlier(path: Path) -> dict[str, Any] | None:
-    """What an earlier run of this verb left.
-
-    Raises:
-        InputError: something else is there, which is not to be written over.
-    """
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(one["settings"], dict) and one["scores"] and "code" in one for one in found["datasets"].values()):
-            return found
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    raise InputError(f"--json {path}: is there already and is no result of `benchmark`. Name another file.")
-
-
-def table(result: dict[str, Any]) -> str:
-    """The error of each model by network, the simplest methods as one column; and how all stand over the networks."""
-    import pandas as pd
-
-    from stvlm.evaluation.benchmark import NAIVE
-
-    best, summary = result["best_naive"], result["summary"]
-    if not summary:
-        return "No network was scored."
-    names = [name for name in result["datasets"] if any(name in row["mae"] for row in summary)]
-    errors: dict[str, list[Any]] = {"MAE": names, "unit": [result["datasets"][name]["unit"] for name in names]}
-    errors["best naive"] = [best[name]["mae"] if name in best else None for name in names]
-    for row in summary:
-        if not row["model"].startswith(NAIVE):
-            errors[row["model"]] = [row["mae"].get(name) for name in names]
-    standing = [[row[key] for key in ("model", "median_ratio", "wins", "datasets")] for row in summary]
-    titles = ["model", "median ratio to the best naive", "wins", "of networks"]
-    tables = pd.DataFrame(errors), pd.DataFrame(standing, columns=titles)
-    return "\n\n".join(one.to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4g}") for one in tables)
-
-
-# Sensors that are held out, on the command line.
-
-
-def score_unseen(
-    options: argparse.Namespace, series: SensorSeries, names: list[str], fit_options: dict[str, Any], stage: Report
-) -> dict[str, Any]:
-    """What `--hold-sensors` asks for: the result of `backtest_hidden`.
-
-    Args:
-        options: of the verb backtest. series: the readings. names: models asked for; only those that can forecast a sensor that was
-            never read are scored. fit_options: further settings of FitConfig. stage: progress.
-
-    Raises:
-        InputError: options that do not go together, or no model that can forecast such a sensor.
-    """
-    from stvlm.evaluation.unseen_sensors import MODELS, backtest_hidden
-
-    if options.ablations or options.drop_sensors is not None:
-        raise InputError("--hold-sensors does not go with --ablations or --drop-sensors: give one of them at a time.")
-    models = tuple(name for name in MODELS if name in names)
-    if not models:
-        raise InputError("Of sensors that are held out only anchor and stvlm can tell; name one of them in --models.")
-    return backtest_hidden(
-        series,
-        options.lookback,
-        options.horizon,
-        options.split,
-        options.hold_sensors,
-        models,
-        options.seeds,
-        options.few_shot,
-        options.seasons,
-        stage,
-        fit_options | {"max_minutes": options.max_minutes, "device": options.device or "auto"},
-    )
-
-
-# Weights that networks share, on the command line: trained on a folder of networks and on made-up fields.
-
-SHOWN_EVERY = 100  # steps
-
-
-def pretrain(options: argparse.Namespace) -> None:
-    """Train one set of weights on many networks and write it into a folder."""
-    check_out(options.out, is_folder=True)
-    from stvlm.datasets.folder import as_dataset, read_list
-    from stvlm.model.pretrained import save
-    from stvlm.training.pretrain import JointTraining, gather, manifest, tiny_config
-
-    entries = [(folder, name, entry) for folder in options.data for name, entry in read_list(folder).items()]
-    unknown = set(options.leave_out) - {name for _, name, _ in entries}
-    if unknown:
-        raise InputError(f"--leave-out {', '.join(sorted(unknown))}: no such network in {', '.join(map(str, options.data))}.")
-    networks = [(folder, as_dataset(name, entry)) for folder, name, entry in entries if name not in options.leave_out]
-    config = tiny_config(seed=options.seed)
-    with about_input():
-        tasks = gather(networks, options.fields, config, options.seed, complain)
-    training = JointTraining(tasks, config, options.steps, seed=options.seed)
-    losses, started = [], time.monotonic()
-    while training.step < training.total:
-        losses.append(training.advance())
-        if training.step % SHOWN_EVERY == 0 or training.step == training.total:
-            mean, losses = sum(losses) / len(losses), []
-            complain(f"step {training.step}/{training.total}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
-    model = training.finish()
-    gains = training.gains()
-    told = vars(options) | {"data": [folder.name for folder in options.data], "out": options.out.name}
-    save(
-        model,
-        options.out,
-        manifest(training, {name: told[name] for name in ("data", "leave_out", "fields", "steps", "seed")}, gains),
-    )
-    for name, ratio in gains.items():
-        say(f"{name}: {ratio:.3f} of its anchor's error on windows kept back")
-    say(
-        f"The weights are in {options.out}; they take {sum(f.stat().st_size for f in options.out.rglob('*') if f.is_file()) / 1e6:.1f} MB."
-    )
-
-
-# numpy, pandas and torch are loaded by the verbs that need them: --help answers at once
+def run() -> NoReturn:
+    """The program as a process of its own: run the verb on the command line and leave with its exit code."""
+    if not sys.warnoptions:  # stderr is for progress and for what is wrong with the input
+        warnings.simplefilter("ignore")
+    sys.exit(main())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -293,7 +118,7 @@ def fit(options: argparse.Namespace) -> None:
         chosen = {name: value if value is not None else sample_setting(options.sample, name) for name, value in chosen.items()}
     with about_input():
         config = FitConfig(**{name: value for name, value in chosen.items() if value is not None})
-    need_window(series, config.lookback, config.horizon)
+    _need_window(series, config.lookback, config.horizon)
     with about_input():
         learnt_from = coverage(split_of(series, config), series, config.lookback, config.horizon)
     if is_first:
@@ -359,7 +184,7 @@ def backtest(options: argparse.Namespace) -> None:
     check_out(options.json)
     terms = fill_terms(options)
     series = load_series(options)
-    need_window(series, options.lookback, options.horizon)
+    _need_window(series, options.lookback, options.horizon)
     from stvlm.core.windows import Split, coverage, few_shot
     from stvlm.evaluation.backtest import MODELS, QUICK, check_models, protocol_table, score_table
     from stvlm.evaluation.backtest import backtest as score
@@ -377,11 +202,9 @@ def backtest(options: argparse.Namespace) -> None:
         say(coverage(split, series, options.lookback, options.horizon))
     with about_input(still=lambda: not stage.message):
         if options.hold_sensors is not None:
-            from stvlm.cli.main import score_unseen
-
-            result, panel = score_unseen(options, series, names, more, stage), {}
+            result, panel = _score_unseen(options, series, names, more, stage), {}
         else:
-            panel = run_panel(options, series, more, stage) if options.ablations else {}
+            panel = _run_panel(options, series, more, stage) if options.ablations else {}
             result = score(
                 series,
                 options.lookback,
@@ -404,12 +227,182 @@ def backtest(options: argparse.Namespace) -> None:
         steps = tuple(step for step in terms.report_steps if step <= options.horizon)
         kind = "over all steps up to each" if terms.is_cumulative else "of that step alone"
         say(f"\n{terms.title}; scores {kind}:")
-        table = protocol_table(result, steps, terms.is_cumulative)
-        say(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4f}"))
+        shown = protocol_table(result, steps, terms.is_cumulative)
+        say(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4f}"))
     windows = ", ".join(f"{count} {part}" for part, count in result["windows"].items())
     for row in panel.get("ablations", ()):
         say(row["verdict"])
     say(f"Windows: {windows}. Errors in {series.unit or 'the unit of the readings'}. All of it is in {options.json}")
+
+
+def _run_panel(options: argparse.Namespace, series: SensorSeries, fit_options: dict[str, Any], stage: Report) -> dict[str, Any]:
+    """What `--ablations` asks for, as it goes into the result.
+
+    Args:
+        options: of the verb backtest. series: the readings. fit_options: further settings of FitConfig. stage: progress.
+
+    Raises:
+        ValueError: unknown names, or variants that cannot be made.
+    """
+    from stvlm.evaluation.ablation import run_ablations
+
+    return run_ablations(
+        series,
+        options.lookback,
+        options.horizon,
+        options.ablations,
+        options.split,
+        options.few_shot,
+        options.seeds,
+        options.device or "auto",
+        options.seasons,
+        fit_options,
+        options.json.with_name(f"{options.json.stem}.ablations.json"),
+        stage,
+    )
+
+
+def _score_unseen(
+    options: argparse.Namespace, series: SensorSeries, names: list[str], fit_options: dict[str, Any], stage: Report
+) -> dict[str, Any]:
+    """What `--hold-sensors` asks for: the result of `backtest_hidden`.
+
+    Args:
+        options: of the verb backtest. series: the readings. names: models asked for; only those that can forecast a sensor that was
+            never read are scored. fit_options: further settings of FitConfig. stage: progress.
+
+    Raises:
+        InputError: options that do not go together, or no model that can forecast such a sensor.
+    """
+    from stvlm.evaluation.unseen_sensors import MODELS, backtest_hidden
+
+    if options.ablations or options.drop_sensors is not None:
+        raise InputError("--hold-sensors does not go with --ablations or --drop-sensors: give one of them at a time.")
+    models = tuple(name for name in MODELS if name in names)
+    if not models:
+        raise InputError("Of sensors that are held out only anchor and stvlm can tell; name one of them in --models.")
+    return backtest_hidden(
+        series,
+        options.lookback,
+        options.horizon,
+        options.split,
+        options.hold_sensors,
+        models,
+        options.seeds,
+        options.few_shot,
+        options.seasons,
+        stage,
+        fit_options | {"max_minutes": options.max_minutes, "device": options.device or "auto"},
+    )
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Score models on all networks of a folder.
+
+    Returns:
+        Exit code: 0 done; 2 some networks or settings cannot be used; 1 something failed that is our fault.
+    """
+    check_out(options.json)
+    from stvlm.evaluation.benchmark import BenchmarkConfig, run_benchmark
+    from stvlm.evaluation.methods import MODELS, QUICK
+    from stvlm.training.fit import pick_device
+
+    names = tuple(re.sub("[-_]", " ", name) if name not in MODELS else name for name in options.models or QUICK)
+    words = "max_minutes", "max_steps", "few_shot", "context_steps", "backbone", "views", "shared", "budget_minutes"
+    with about_input():
+        more = {name: getattr(options, name) for name in words}
+        config = BenchmarkConfig(names, options.seeds, device=options.device or "auto", **more)
+        pick_device(config.device)
+        check_training(names, config.fit_options, config.device)
+    result = run_benchmark(
+        options.data,
+        config,
+        options.datasets,
+        earlier=_earlier(options.json),
+        keep=lambda so_far: write_json(options.json, so_far),
+        say=complain,
+        progress=Stage(),
+    )
+    write_json(options.json, result)
+    say(_table(result))
+    say(f"All of it is in {options.json}")
+    failed = result["failed"].values()
+    return 0 if not failed else 2 if all(one["is_input"] for one in failed) else 1
+
+
+def _earlier(path: Path) -> dict[str, Any] | None:
+    """What an earlier run of this verb left.
+
+    Raises:
+        InputError: something else is there, which is not to be written over.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(one["settings"], dict) and one["scores"] and "code" in one for one in found["datasets"].values()):
+            return found
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise InputError(f"--json {path}: is there already and is no result of `benchmark`. Name another file.")
+
+
+def _table(result: dict[str, Any]) -> str:
+    """The error of each model by network, the simplest methods as one column; and how all stand over the networks."""
+    import pandas as pd
+
+    from stvlm.evaluation.benchmark import NAIVE
+
+    best, summary = result["best_naive"], result["summary"]
+    if not summary:
+        return "No network was scored."
+    names = [name for name in result["datasets"] if any(name in row["mae"] for row in summary)]
+    errors: dict[str, list[Any]] = {"MAE": names, "unit": [result["datasets"][name]["unit"] for name in names]}
+    errors["best naive"] = [best[name]["mae"] if name in best else None for name in names]
+    for row in summary:
+        if not row["model"].startswith(NAIVE):
+            errors[row["model"]] = [row["mae"].get(name) for name in names]
+    standing = [[row[key] for key in ("model", "median_ratio", "wins", "datasets")] for row in summary]
+    titles = ["model", "median ratio to the best naive", "wins", "of networks"]
+    tables = pd.DataFrame(errors), pd.DataFrame(standing, columns=titles)
+    return "\n\n".join(one.to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4g}") for one in tables)
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Train one set of weights on many networks and write it into a folder."""
+    check_out(options.out, is_folder=True)
+    from stvlm.datasets.folder import as_dataset, read_list
+    from stvlm.model.pretrained import save
+    from stvlm.training.pretrain import JointTraining, gather, manifest, tiny_config
+
+    entries = [(folder, name, entry) for folder in options.data for name, entry in read_list(folder).items()]
+    unknown = set(options.leave_out) - {name for _, name, _ in entries}
+    if unknown:
+        raise InputError(f"--leave-out {', '.join(sorted(unknown))}: no such network in {', '.join(map(str, options.data))}.")
+    networks = [(folder, as_dataset(name, entry)) for folder, name, entry in entries if name not in options.leave_out]
+    config = tiny_config(seed=options.seed)
+    with about_input():
+        tasks = gather(networks, options.fields, config, options.seed, complain)
+    training = JointTraining(tasks, config, options.steps, seed=options.seed)
+    losses, started = [], time.monotonic()
+    while training.step < training.total:
+        losses.append(training.advance())
+        if training.step % SHOWN_EVERY == 0 or training.step == training.total:
+            mean, losses = sum(losses) / len(losses), []
+            complain(f"step {training.step}/{training.total}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
+    model = training.finish()
+    gains = training.gains()
+    told = vars(options) | {"data": [folder.name for folder in options.data], "out": options.out.name}
+    save(
+        model,
+        options.out,
+        manifest(training, {name: told[name] for name in ("data", "leave_out", "fields", "steps", "seed")}, gains),
+    )
+    for name, ratio in gains.items():
+        say(f"{name}: {ratio:.3f} of its anchor's error on windows kept back")
+    say(
+        f"The weights are in {options.out}; they take {sum(f.stat().st_size for f in options.out.rglob('*') if f.is_file()) / 1e6:.1f} MB."
+    )
 
 
 def backbones(options: argparse.Namespace) -> None:
@@ -428,7 +421,7 @@ def serve(options: argparse.Namespace) -> None:
     os.execve(sys.executable, words, child_environment())  # noqa: S606  no shell; the options are the caller's own
 
 
-def need_window(series: Any, lookback: int, horizon: int) -> None:
+def _need_window(series: Any, lookback: int, horizon: int) -> None:
     """Refuse a series that holds no window."""
     from stvlm.quality.report import need_steps
 
