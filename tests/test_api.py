@@ -73,7 +73,7 @@ def test_files_may_come_as_bytes_and_problems_are_named():
         stvlm.read(readings)
 
 
-def test_a_forecast_without_training_covers_a_length_of_time_and_looks_at_nothing_after_its_cutoff(wind):
+def test_a_forecast_without_training_sees_nothing_after_its_cutoff(wind):
     forecast = stvlm.forecast(wind, horizon="7d", cutoff="1975-06-01")
     assert (len(forecast.times), str(forecast.times[0])[:10]) == (7, "1975-06-01")
     cut = wind.slice(0, wind.step_at("1975-06-01"))

@@ -118,7 +118,7 @@ def test_written_and_read_again_it_forecasts_bit_equally(series, anchor, tmp_pat
     np.testing.assert_array_equal(serialize.load(tmp_path).forecast(series, cutoffs), anchor.forecast(series, cutoffs))
 
 
-def test_members_that_read_the_same_features_forecast_together_what_each_does_alone(series, anchor):
+def test_members_of_the_same_features_forecast_together_as_each_alone(series, anchor):
     first = anchor.frame
     other = replace(first, offset="mean" if first.offset != "mean" else "last", weights=first.weights * 0.5)
     usual = replace(first, profile=replace(first.profile, table=first.profile.table + 1))
@@ -138,7 +138,7 @@ def test_a_network_read_again_finds_its_operators_and_another_does_not(series):
     assert first.nbytes >= first.directions.nnz * 8
 
 
-def test_a_profile_has_the_mean_of_each_phase_and_falls_back_where_a_phase_was_never_seen():
+def test_a_profile_has_the_mean_of_each_phase_and_falls_back_for_unseen_ones():
     values = np.arange(48, dtype="f4")[:, None] % 24
     values[[5, 29]] = np.nan
     profile = SeasonalProfile.fit(values, np.arange(48) * 3600, DAY, 3600)
@@ -154,7 +154,7 @@ def test_a_yearly_profile_finds_a_yearly_wave():
     np.testing.assert_allclose(profile.at(days * 86400)[:, 0], values[:, 0], atol=0.05)
 
 
-def test_the_spread_of_a_sensor_that_stands_still_is_the_networks_and_a_small_one_is_its_own():
+def test_a_still_sensor_has_the_spread_of_the_network_a_small_spread_is_kept():
     departures = np.stack([np.tile([-2.0, 2.0], 50), np.tile([-1e-6, 1e-6], 50), np.tile([-1e-3, 1e-3], 50)], axis=1)
     scale = anomaly_scale(departures, np.add(departures, [50, 7, 1]))
     assert scale[0] == pytest.approx(2)

@@ -221,7 +221,7 @@ def test_a_cutoff_before_the_time_of_a_recall_reads_what_there_is(daily):
         assert not np.array_equal(recall.forecast_from(past, cutoffs)[3], np.zeros((6, 7), "f4"))
 
 
-def test_a_step_is_found_where_the_clock_of_the_readings_is_no_multiple_of_the_step():
+def test_a_step_is_found_where_the_clock_is_no_multiple_of_the_step():
     series = made(np.ones((40, 2)), DAY)
     series = SensorSeries(series.network, series.times + np.timedelta64(6, "h"), series.values)
     past, first = History(series, 2), int(series.times[0].astype("int64"))

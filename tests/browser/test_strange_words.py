@@ -102,6 +102,7 @@ class Watch:
         assert (self.ran, self.stolen) == ([], [])
 
 
+@pytest.mark.slow
 def test_hostile_words_are_shown_on_every_page_and_do_nothing(page, app_url, app_home, tmp_path):
     watch = Watch(page)
     page.goto(f"{app_url}/data?source=own")

@@ -22,7 +22,7 @@ def test_news_written_by_hand_slow_their_sensor_and_the_link_says_so(page, app_u
     assert page.locator("iframe").count() == 3
 
 
-def test_an_exercise_is_solved_in_german_and_the_language_follows_to_the_next_page(page, app_url):
+def test_an_exercise_is_solved_in_german_and_the_next_page_stays_german(page, app_url):
     page.goto(f"{app_url}/learn?data=sample:synthetic_city&sensor=C021&lesson=3")
     page.get_by_text("Deutsch", exact=True).click(timeout=SLOW)
     page.get_by_role("heading", name="Lernen").wait_for()

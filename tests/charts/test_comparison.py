@@ -48,7 +48,7 @@ def test_titles_are_text(small_series, forecast):
     assert "&lt;b&gt;" in figure.layout.yaxis.title.text
 
 
-def test_the_map_of_the_difference_is_symmetric_about_nothing_and_pale_where_there_is_none(forecast):
+def test_the_map_of_the_difference_is_symmetric_about_zero_and_pale_there(forecast):
     values = forecast.values.copy()
     values[:, 1, 3] -= 12
     found = change_map(forecast, replace(forecast, values=values), 1, "change", selected=3).legend

@@ -102,7 +102,7 @@ def test_hostile_names_stay_text_everywhere(report):
     assert reader.text.count(HOSTILE) >= 8  # title, heading, maker, plot, table, prompt, settings twice
 
 
-def test_the_page_tells_scores_bands_fusion_prompt_settings_and_the_way_to_repeat_it(report):
+def test_the_page_tells_scores_bands_fusion_prompt_and_how_to_repeat_it(report):
     text = " ".join(read(report_html(report)).text.split())
     for part in (
         "held 79 % of 12,345 readings",

@@ -142,7 +142,7 @@ def test_hostile_names_stay_text(series, forecast):
     assert "%{y}%{y}" not in text
 
 
-def test_long_series_are_thinned_but_keep_their_highest_and_lowest_and_their_gaps():
+def test_long_series_are_thinned_but_keep_extremes_and_gaps():
     rng = np.random.default_rng(0)
     values = rng.normal(size=100_000)
     values[31_234], values[77_777] = 99, -99

@@ -28,7 +28,7 @@ def features(view) -> list[dict]:
     return [f["properties"] for layer in layers for f in layer.data["features"]]
 
 
-def test_the_residual_is_forecast_minus_measured_in_colours_that_hold_for_every_step(forecast):
+def test_the_residual_is_forecast_minus_measured_in_one_scale_for_all_steps(forecast):
     truth = np.array([[30.0, 60.0, np.nan], [45.0, 45.0, 45.0]])
     first, second = (residual_map(forecast, truth, step) for step in (0, 1))
     assert [p["value"].replace("\u2212", "-") for p in features(first)] == ["10.0 km/h", "-10.0 km/h", "missing"]

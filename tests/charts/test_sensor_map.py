@@ -239,7 +239,7 @@ def test_no_value_at_all_still_makes_a_map():
     assert [f["properties"]["value"] for f in sensor_features(view)] == ["missing"] * 3
 
 
-def test_level_scales_rise_in_lightness_so_that_they_survive_grey_print_and_colour_blindness():
+def test_level_scales_rise_in_lightness_for_grey_print_and_colour_blindness():
     for stops in (VIRIDIS, CIVIDIS):
         lightness = colour_table(stops) @ np.array([0.2126, 0.7152, 0.0722])
         assert (np.diff(lightness) > -1.0).all()
@@ -330,7 +330,7 @@ def test_arcs_are_wider_for_heavier_weights_and_never_loops():
     assert widths[0, 1] > widths[0, 2]
 
 
-def test_a_network_across_the_antimeridian_stays_together_and_has_land_beside_it():
+def test_a_network_across_the_antimeridian_stays_together_beside_its_land():
     network = SensorNetwork(("a", "b", "c"), np.array([-17.8, -16.6, -18.2]), np.array([178.4, 179.9, -178.8]))
     view = sensor_map.sensor_map(network)
     lon = [f["geometry"]["coordinates"][0] for f in sensor_features(view)]

@@ -131,7 +131,7 @@ def test_the_time_plot_shows_bands_median_and_truth_at_their_height(series, fore
     np.testing.assert_allclose([a.y - b.y for a, b in zip(came, median, strict=True)], per_unit, rtol=1e-3)  # 1 km/h above
 
 
-def test_a_gap_parts_the_lines_and_a_wholly_missing_sensor_still_makes_a_picture(series, forecast):
+def test_a_gap_parts_the_lines_and_a_missing_sensor_still_makes_a_picture(series, forecast):
     forecast.values[:, 2, 0] = np.nan
     scene = lines_scene(series, forecast, 0)
     assert sum(isinstance(shape, Area) and len(shape.rings[0]) == 4 and shape.opacity < 0.2 for shape in scene.shapes) == 2

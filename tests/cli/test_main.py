@@ -140,7 +140,7 @@ def test_nothing_that_is_quoted_steers_the_terminal(arguments, capsys):
     assert not set(evil) & set(told) - set("[2J]0;owned")
 
 
-def test_every_line_of_the_command_line_goes_through_one_function_that_makes_it_harmless():
+def test_every_line_of_the_command_line_goes_through_one_harmless_function():
     for path in (ROOT / "stvlm" / "cli").glob("*.py"):
         prints = re.findall(r"(?<![\w.])print\(|sys\.std(?:out|err)\.write", path.read_text("utf-8"))
         assert len(prints) == (2 if path.name == "outputs.py" else 0), path.name
@@ -323,6 +323,7 @@ def test_serve_becomes_streamlit_and_hands_options_on(monkeypatch):
     assert called == [([sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", "8600"], "1")]
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_it_was_killed(small_files, tmp_path):
     out = tmp_path / "model"
     command = [sys.executable, "-m", "stvlm", "fit", *data(small_files), "--out", str(out), "--lookback", "12", "--horizon", "3"]

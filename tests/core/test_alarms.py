@@ -32,7 +32,7 @@ def test_between_two_quantiles_the_chance_is_between_their_levels(forecast):
     assert chance_beyond(forecast, 45.0)[0, 0] == pytest.approx(1 - (0.5 + 0.75) / 2)
 
 
-def test_beyond_the_outermost_quantile_the_chance_falls_and_never_reaches_the_end(forecast):
+def test_beyond_the_outermost_quantile_the_chance_falls_and_never_ends(forecast):
     chances = [chance_beyond(forecast, x)[0, 0] for x in (70, 71, 75, 90)]
     assert chances[0] == pytest.approx(0.025)
     assert chances == sorted(chances, reverse=True)

@@ -14,7 +14,7 @@ ROADS = BaseLayer(
 )
 
 
-def test_a_base_layer_becomes_a_table_of_shapes_and_comes_back_from_any_coordinate_system():
+def test_a_base_layer_becomes_a_table_of_shapes_and_comes_back_from_any_crs():
     table = ROADS.to_geodataframe()
     assert list(table.geometry.geom_type) == ["LineString", "LineString", "Polygon"]
     assert (set(table["name"]), table.crs.to_epsg()) == ({"roads"}, 4326)

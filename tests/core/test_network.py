@@ -122,7 +122,7 @@ def test_the_fingerprint_changes_with_everything_that_matters():
     assert network([1, 2], [1, 2]).fingerprint == net.fingerprint
 
 
-def test_a_network_becomes_a_table_of_points_and_comes_back_from_any_coordinate_system():
+def test_a_network_becomes_a_table_of_points_and_comes_back_from_any_crs():
     facts = pd.DataFrame({"road": ["B1", "B2"], "geometry": ["straight", "bend"]})
     network = SensorNetwork(("01", "2"), np.array([48.1, 48.2]), np.array([11.5, 11.6]), facts=facts)
     table = network.to_geodataframe()

@@ -155,7 +155,7 @@ def test_choosing_never_gets_more_windows_than_learning(shots, lookback, horizon
     assert few.val_end <= split.val_end
 
 
-def test_coverage_says_what_is_learnt_from_and_that_few_windows_make_rough_bands():
+def test_coverage_says_what_is_learnt_and_that_few_windows_make_rough_bands():
     split = Split.from_shares(1000, (0.6, 0.2, 0.2))
     text = coverage(few_shot(split, 0.1, series(1000), 12, 3), series(1000), 12, 3)
     assert text == "Learns from 60 of 600 training steps (10.0%), 2021-11-21 12:00 to 2021-11-23 23:00: 46 windows. Chooses by 46."

@@ -75,7 +75,7 @@ def test_pems_bay_has_tables_without_headers_and_an_hour_that_the_clock_skips(tm
     assert set(raw.adjacency["to"]) == {"400001", "400017"}
 
 
-def test_a_speed_network_without_its_sensor_table_is_refused_with_the_name_of_the_table(tmp_path):
+def test_a_speed_network_without_its_sensor_table_is_refused_by_its_name(tmp_path):
     write_h5(tmp_path / "metr-la.h5", speeds(), IDS, "2012-03-01")
     with pytest.raises(InputError, match=r"needs its sensor table, --sensors graph_sensor_locations\.csv"):
         read_preset("metr-la", tmp_path / "metr-la.h5")

@@ -302,7 +302,7 @@ def test_the_usual_step_is_not_moved_by_validations():
     assert ablation._usual_step([(0, 0.0)]) == 0.0
 
 
-def test_the_command_line_writes_rows_beside_the_scores_and_refuses_unknown_names(small_files, tmp_path, capsys):
+def test_the_command_line_writes_rows_and_refuses_unknown_names(small_files, tmp_path, capsys):
     out = tmp_path / "result.json"
     sensors, readings = map(str, small_files)
     words = ["backtest", "--sensors", sensors, "--series", readings, "--lookback", "12", "--horizon", "6", "--split", "0.6,0.2,0.2"]

@@ -132,7 +132,7 @@ def test_a_network_finished_before_the_stop_is_kept(two, monkeypatch):
     assert whole["datasets"]["calm"] == result["datasets"]["calm"]
 
 
-def test_some_networks_are_added_to_those_that_are_there_and_other_settings_do_not_mix(two):
+def test_networks_are_added_to_those_there_and_other_settings_do_not_mix(two):
     _, first = ask(two, "--datasets", "rough")
     assert list(first["datasets"]) == ["rough"]
     _, both = ask(two, "--datasets", "calm")
@@ -182,7 +182,7 @@ def test_terms_that_do_not_fit_the_readings_are_named(more, words, two, capsys):
     assert list(result["datasets"]) == ["rough"]
 
 
-def test_an_error_of_the_program_is_shown_with_its_place_the_others_run_and_the_exit_code_is_1(two, capsys, monkeypatch):
+def test_an_error_of_the_program_shows_its_place_the_others_run_and_it_exits_1(two, capsys, monkeypatch):
     honest = module.backtest
 
     def spoilt(series, lookback, horizon, *arguments, progress, **more):
@@ -277,7 +277,7 @@ def test_a_list_that_is_none_is_refused(tmp_path):
         read_list(tmp_path)
 
 
-def test_a_budget_is_shared_by_the_trainings_of_a_network_and_never_more_than_the_limit_of_each():
+def test_a_budget_is_shared_by_the_trainings_within_the_limit_of_each():
     shared = BenchmarkConfig(("ridge", "stid", "stvlm"), seeds=2, budget_minutes=8)
     assert shared.minutes_each == 2
     assert BenchmarkConfig(("ridge", "stid", "stvlm"), 2, budget_minutes=8, max_minutes=1).minutes_each == 1
@@ -285,7 +285,7 @@ def test_a_budget_is_shared_by_the_trainings_of_a_network_and_never_more_than_th
     assert BenchmarkConfig(("stvlm",), max_minutes=3).minutes_each == 3
 
 
-def test_settings_that_nobody_gave_leave_no_trace_so_that_older_results_stay_finished():
+def test_settings_nobody_gave_leave_no_trace_so_older_results_stay_finished():
     assert set(BenchmarkConfig().to_dict()) == {
         "models", "seeds", "max_minutes", "max_steps", "few_shot", "device", "version",
     }  # fmt: skip

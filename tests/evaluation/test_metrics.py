@@ -94,7 +94,7 @@ def test_a_truth_of_zeros_has_no_accuracy():
 
 
 @pytest.mark.parametrize("value", [NAN, np.inf])
-def test_a_forecast_that_is_not_finite_is_an_error_even_where_the_truth_is_missing(value):
+def test_a_forecast_not_finite_is_an_error_even_where_the_truth_is_missing(value):
     forecast = MEDIAN.copy()
     forecast[0, 0, 1] = value
     with pytest.raises(FloatingPointError, match="1 of 4 forecast values"):

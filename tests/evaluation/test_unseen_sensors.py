@@ -39,7 +39,7 @@ def test_a_seed_holds_out_its_share_and_another_seed_holds_out_others():
         hidden_sensors(8, 0.6)
 
 
-def test_readings_of_hidden_sensors_change_no_forecast_and_scores_only_through_the_truth(series):
+def test_readings_of_hidden_sensors_change_scores_only_through_the_truth(series):
     hidden = hidden_sensors(20, 0.2)
     values = series.values.copy()
     values[: int(480 * 0.8), hidden] = 500.0  # before the test part: nothing that is scored
@@ -66,7 +66,7 @@ def test_what_is_known_of_hidden_sensors_is_what_was_learnt_on_the_others(series
         assert np.isfinite(hold.sites.there[:, place]).all()
 
 
-def test_a_hidden_sensor_below_the_sea_does_not_take_the_logarithm_of_the_others(series):
+def test_a_hidden_sensor_below_the_sea_leaves_the_others_their_logarithm(series):
     hidden = hidden_sensors(20, 0.2)
     elevation = np.random.default_rng(2).permutation(np.geomspace(1.0, 3000.0, 20))
     elevation[hidden[0]] = -4.0
@@ -90,12 +90,12 @@ def test_only_hidden_sensors_are_scored_and_rows_are_plain_json(series):
     assert anchor["placement"][0]["share"] > 0
 
 
-def test_a_wave_is_carried_to_unseen_places_better_than_ridge_forecasts_are_interpolated(series):
+def test_a_wave_is_carried_to_unseen_places_better_than_interpolated_ridge(series):
     rows = {row["model"]: row["mae"] for row in backtest_hidden(series, 12, 4, SPLIT, seasons=())["scores"]}
     assert rows["anchor"] < 0.9 * min(rows["inverse distance of ridge"], rows["kriging of ridge"])
 
 
-def test_several_seeds_give_a_mean_and_each_sensor_the_error_of_the_seeds_that_hid_it(series):
+def test_several_seeds_give_a_mean_over_the_seeds_that_hid_each_sensor(series):
     result = backtest_hidden(series, 12, 4, SPLIT, seeds=2, seasons=())
     rows = {row["model"]: row for row in result["scores"]}
     mean = rows["anchor"]
@@ -107,7 +107,7 @@ def test_several_seeds_give_a_mean_and_each_sensor_the_error_of_the_seeds_that_h
     assert mean["mae_per_sensor"][node] == pytest.approx(np.mean(seen))
 
 
-def test_forecasts_of_stvlm_are_carried_to_hidden_sensors_as_those_of_the_anchor_are(series):
+def test_stvlm_is_carried_to_hidden_sensors_as_the_anchor_is(series):
     untrained = {"max_steps": 0, "modalities": ("series",), "device": "cpu"}
     result = backtest_hidden(series, 12, 4, SPLIT, models=("anchor", "stvlm"), seasons=(), fit_options=untrained)
     rows = {row["model"]: row for row in result["scores"]}

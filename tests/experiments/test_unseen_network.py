@@ -42,7 +42,7 @@ def builder(land):
     return PlacedBuilder(course.series, anchor, hold.sites, placement, course.split.train_end, config, len, truth)
 
 
-def test_a_place_has_an_empty_past_its_own_anchor_and_a_target_where_sensors_have_none(builder):
+def test_a_place_has_an_empty_past_its_own_anchor_and_a_target(builder):
     cutoffs = np.array([130, 131])
     batch, n = builder.build(cutoffs), builder.series.network.n_sensors
     assert (batch.series[:, n:, : 2 * LOOKBACK] == 0).all()
@@ -79,7 +79,7 @@ def test_a_glimpse_is_the_pixel_at_the_place_and_those_around_it():
     assert (glimpses(images, places, torch.zeros(1)) == 0).all()
 
 
-def test_at_the_start_the_kernel_is_inverse_distance_and_alike_places_then_count_more():
+def test_the_kernel_starts_as_inverse_distance_and_alike_places_count_more():
     kernel = PictureKernel(4, Transform()).eval()
     places = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.25, 0.0]])
     glimpse = torch.tensor([[[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 1.0, 0, 0]]])

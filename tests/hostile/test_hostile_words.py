@@ -104,14 +104,14 @@ def cells_of(text: str, end: str) -> list[str]:
 @given(st.lists(texts, min_size=1, max_size=4))
 @example(["=1", "'=1", " =1", '"=1"', "\t=1", "\u00a0＝1"])
 @example(["a;=cmd|' /C calc'!A0", "x;+1+1", "x;+1+1;", "x\t=1", "x\n=1", "x\r\n@SUM(1)", 'x; "=1"', 'x;""=1', "x;'=1"])
-def test_no_cell_of_a_csv_starts_as_a_formula_wherever_a_spreadsheet_ends_a_cell(names):
+def test_no_cell_of_a_csv_starts_as_a_formula_wherever_cells_end(names):
     text = table_csv(pd.DataFrame({"time": "2024-03-04 00:00:00", "=name;=name": names, "n": 1.5}))
     for end in ",;\t":
         assert [cell for cell in cells_of(text, end) if FORMULA.match(cell)] == []
     assert [escape.read_cell(escape.cell(name)) for name in names] == names
 
 
-def test_numbers_and_times_of_a_table_stay_what_they_are_and_texts_without_formulas_too():
+def test_numbers_times_and_texts_without_formulas_stay_what_they_are():
     table = pd.DataFrame(
         {
             "below zero": [-1.5, float("nan")],

@@ -35,7 +35,7 @@ def long(times: pd.DatetimeIndex, values: np.ndarray) -> tuple[str, bytes]:
 @pytest.mark.parametrize(
     ("zone", "start", "minutes"), [("Europe/Berlin", "2021-10-29", 60), ("Australia/Lord_Howe", "2021-04-02", 10)]
 )
-def test_a_file_that_begins_with_the_newest_reading_keeps_the_two_equal_hours_run_isolated(write, zone, start, minutes):
+def test_a_file_that_begins_with_the_newest_reading_keeps_equal_hours_apart(write, zone, start, minutes):
     n_steps = 4 * 1440 // minutes
     times, values = hours(start, zone, n_steps, minutes), np.arange(n_steps)
     for order in (slice(None), slice(None, None, -1)):

@@ -45,7 +45,7 @@ def test_values_from_the_cutoff_on_change_nothing(series, model):
     assert (forecast_at(model, Window(changed, 450, 12, 6), *at).values == before).all()
 
 
-def test_a_model_that_tells_of_no_validation_part_learns_from_the_windows_before_the_cutoff(series, model):
+def test_without_a_validation_part_it_learns_from_windows_before_the_cutoff(series, model):
     known, model.manifest = model.manifest, {}
     try:
         lat, lon = series.network.lat.mean(), series.network.lon.mean()

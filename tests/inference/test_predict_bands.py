@@ -54,7 +54,7 @@ def test_a_shorter_horizon_has_the_same_bands(model, rough):
     assert (whole[:, :2] == short).all()
 
 
-def test_a_model_that_was_not_taken_forecasts_the_same_without_running_its_network(model, rough):
+def test_a_model_not_taken_forecasts_the_same_without_running_its_network(model, rough):
     assert model.is_anchor
     cutoffs = np.array([200, 300, 480])
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_a_model_that_has_changed_is_replayed_anew(model, rough):
 
 
 @pytest.mark.parametrize("start", [60, -60], ids=["the readings begin later", "the readings begin earlier"])
-def test_windows_of_the_training_are_known_by_their_time_not_by_their_place_in_the_file(rough, start):
+def test_windows_of_the_training_are_known_by_their_time_not_their_row(rough, start):
     learnt, given = (rough, rough.slice(60, 500)) if start > 0 else (rough.slice(60, 500), rough)
     model = list(fit(learnt, FitConfig(lookback=12, horizon=6, seasons_minutes=(1440,), max_steps=0)))[-1].model
     end = model.manifest["split"]["train_end"] - start

@@ -17,7 +17,7 @@ def test_no_change_forecasts_exactly_what_predict_does(city_model, city_window):
     assert outcome.images.shape == (1, 3, 32, 32)
 
 
-def test_a_crash_in_the_text_slows_its_own_sensor_by_over_ten_and_hardly_any_other(city_model, city_window):
+def test_a_crash_in_the_text_slows_its_sensor_by_over_ten_and_hardly_others(city_model, city_window):
     node = 20
     before = forecast_scenario(city_model, city_window, Scenario()).forecast.median
     after = forecast_scenario(city_model, city_window, Scenario(event=f"crash near {city_window.series.network.name(node)}"))

@@ -67,7 +67,7 @@ def test_where_patches_lie_matters_only_to_views_with_a_place(series, anchor, vi
     assert torch.equal(before.tokens, after.tokens) is not moves
 
 
-def test_a_model_with_geography_paints_the_same_when_loaded_and_refuses_another_ground(series, tmp_path):
+def test_a_loaded_model_paints_the_same_geography_and_refuses_another(series, tmp_path):
     config = FitConfig(
         lookback=12, horizon=6, seasons_minutes=(1440,), views=("field", "geography"), max_steps=2, batch_size=4, device="cpu"
     )

@@ -37,7 +37,7 @@ def test_a_run_goes_from_queued_to_done_and_leaves_losses_a_log_and_a_model(home
     assert [path.name for path in run_folder(run_id).iterdir() if path.name.startswith(".")] == []
 
 
-def test_the_real_worker_trains_on_an_uploaded_network_and_leaves_a_model_that_loads(home, small_series):
+def test_the_real_worker_trains_on_an_upload_and_leaves_a_model_that_loads(home, small_series):
     from stvlm.io.store import save_series
     from stvlm.model.stvlm import STVLM
 
@@ -67,7 +67,7 @@ def test_an_ended_worker_does_not_stay_a_zombie(home):
     assert not psutil.pid_exists(pid)
 
 
-def test_a_killed_worker_is_lost_and_the_resumed_run_ends_as_if_it_had_never_stopped(home):
+def test_a_killed_worker_is_lost_and_the_resumed_run_ends_as_one_never_stopped(home):
     run_id = LOCAL.submit(spec(40))
     os.kill(wait(run_id, "running", step=8).pid, signal.SIGKILL)
     lost = wait(run_id, "lost", seconds=3)

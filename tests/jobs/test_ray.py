@@ -132,9 +132,7 @@ def free_ports(n: int) -> list[int]:
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_works_on_a_cluster_shows_its_states_and_log_and_the_next_one_is_cancelled(
-    data, tmp_path, address, monkeypatch, small_series
-):
+def test_a_run_on_a_cluster_shows_states_and_log_and_the_next_is_cancelled(data, tmp_path, address, monkeypatch, small_series):
     monkeypatch.setenv("STVLM_RAY_ADDRESS", address)
     monkeypatch.setenv("STVLM_RAY_STORAGE", f"file://{tmp_path / 'shared'}")
     monkeypatch.setenv("STVLM_RAY_PYTHON", sys.executable)
@@ -216,7 +214,7 @@ def test_without_ray_the_backend_says_in_one_line_what_to_install(data, monkeypa
         api.submit(spec())
 
 
-def test_settings_come_from_the_environment_before_the_workspace_and_a_wrong_one_is_named(home, monkeypatch):
+def test_settings_come_from_the_environment_first_and_a_wrong_one_is_named(home, monkeypatch):
     assert read_settings() is None
     with pytest.raises(ClusterError, match="No Ray cluster is set: give STVLM_RAY_ADDRESS"):
         RayBackend().devices("auto")
@@ -289,7 +287,7 @@ def on_a_node(storage: str, run_id: str, job_id: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, storage, run_id, job_id], env=env, start_new_session=True)
 
 
-def test_the_clusters_side_carries_losses_checkpoint_and_cancel_and_another_node_goes_on(data, tmp_path):
+def test_a_node_carries_losses_checkpoint_and_cancel_and_another_goes_on(data, tmp_path):
     shared = tmp_path / "shared"
     run_id = waiting_run("stvlm-1", storage=str(shared))
     folder, remote = run_folder(run_id), shared / "runs" / run_id

@@ -27,7 +27,7 @@ def test_a_name_gives_its_place_to_its_clause():
     ]
 
 
-def test_a_clause_that_names_nobody_goes_with_the_name_before_it_in_the_sentence():
+def test_a_clause_that_names_nobody_goes_with_the_name_before_it():
     assert parts(names("Mill road"), "Rain, fire at Mill road, two lanes closed; clear elsewhere.") == [
         (" fire at Mill road,", 0),
         (" two lanes closed;", 0),

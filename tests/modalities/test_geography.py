@@ -95,7 +95,7 @@ def test_a_slanting_line_has_its_whole_length():
     assert (found > 0).sum() == 12  # it enters a new pixel at 7 columns and 5 rows, of which none coincide but the corner
 
 
-def test_areas_are_filled_at_half_within_their_bright_outline_and_holes_stay_empty():
+def test_areas_are_half_filled_within_bright_outlines_and_holes_stay_empty():
     outer, hole = [(1, 1), (7, 1), (7, 7), (1, 7)], [(3, 3), (5, 3), (5, 5), (3, 5)]
     layer = BaseLayer(areas=shapely.MultiPolygon([shapely.Polygon(outer, [hole])]), name="park")
     shapes = paint_ground(layer, (0.01, 0.01, 8.01, 8.01), 8).shapes
@@ -235,7 +235,7 @@ def test_a_collection_of_very_many_parts_is_gone_through_once():
     assert time.process_time() - started < 5  # a list that loses its head half a million times takes several times as long
 
 
-def test_a_line_folded_over_the_whole_image_many_times_is_painted_in_bounded_memory():
+def test_a_line_folded_over_the_image_many_times_takes_bounded_memory():
     zigzag = np.tile([[0.0, 0.0], [8.0, 8.0]], (100_000, 1))
     shapes = paint_ground(BaseLayer(lines=shapely.MultiLineString([zigzag]), name="zigzag"), SQUARE, 128).shapes
     assert (np.diagonal(np.fliplr(shapes)) == 1).all()

@@ -68,7 +68,7 @@ def test_numbers_of_sentences_that_were_dropped_do_not_shift_the_others(window):
     assert all(prompt.text[o.start : o.end] == o.text for o in trace_numbers(prompt))
 
 
-def test_in_a_template_of_ones_own_readings_are_found_by_name_and_its_own_numbers_are_said_to_be(window):
+def test_in_an_own_template_readings_are_found_and_its_own_numbers_told_apart(window):
     prompt = tell(window, template="Rule 3: {{ lowest|first }} is low, mean {{ level }}, {{ n_sensors }} sensors.")
     found = [(o.text, o.source, o.sensor != "") for o in trace_numbers(prompt)]
     assert [f[1:] for f in found if f[0] in ("3", "6")] == [("template", False), ("n_sensors", False)]
@@ -91,7 +91,7 @@ def test_tokens_and_numbers_are_spans_and_text_of_a_user_stays_text(window):
         prompt_links_html(prompt.text, tokens[1:], marks, window.series.network, WORDS)
 
 
-def test_two_prompts_stand_beside_each_other_by_what_they_tell_and_differences_are_marked():
+def test_two_prompts_stand_side_by_side_and_differences_are_marked():
     rows = align(
         [("when", "It is Monday."), ("level", "The mean is 5 <b>km</b>.")],
         [("level", "The mean is 6 <b>km</b>."), ("event", "Fire.")],

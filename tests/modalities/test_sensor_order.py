@@ -127,7 +127,7 @@ def test_more_sensors_than_pixels_are_averaged_over_pairs():
     np.testing.assert_allclose(correlation_view(curve, past, everything(past))[0, 0], expected, atol=1e-4)
 
 
-def test_closeness_is_of_the_links_given_with_their_direction_else_of_the_distance():
+def test_closeness_is_of_the_directed_links_given_else_of_the_distance():
     curve = SensorCurve.build(in_a_row(4), 4)
     assert (curve.closeness.diagonal() == 1).all()
     assert (curve.closeness[curve.pixel_of(0), rows_of(curve, 0, 1, 2, 3)].diff() < 0).all()

@@ -49,7 +49,7 @@ def test_the_pixel_of_a_sensor_has_its_reading_in_the_unit(window, raster):
     assert read(window, raster, "field", 1).about_zero
 
 
-def test_a_sensor_left_out_takes_its_reading_from_the_picture_and_changes_no_other_sensor(window, raster):
+def test_a_sensor_left_out_takes_its_reading_along_and_changes_no_other(window, raster):
     whole, less = (read(window, raster, "field", 0, silent) for silent in ((), (2,)))
     assert np.isnan(less.values[2])
     keep = [0, 1, 3, 4, 5]

@@ -98,7 +98,7 @@ def test_a_missing_sensor_changes_its_surroundings_only(network, raster):
     assert change[km > 60].max() < 1e-6
 
 
-def test_a_missing_sensor_is_filled_from_its_neighbours_and_marked_as_not_observed(network, raster):
+def test_a_missing_sensor_is_filled_by_neighbours_and_marked_not_observed(network, raster):
     values, observed = torch.full((network.n_sensors,), 2.0), everywhere(network)
     row, column = (int(x[3]) for x in raster.pixel_of(network.lat, network.lon))
     assert raster.support(observed)[row, column] == pytest.approx(1.0)
@@ -128,7 +128,7 @@ def test_the_short_way_for_complete_readings_gives_the_same(network, raster):
     torch.testing.assert_close(raster.paint(values[0], observed[0]), raster.paint(values, observed)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_a_mask_that_frames_share_paints_as_one_for_each_and_a_picture_in_parts_as_in_whole(network):
+def test_a_shared_mask_paints_as_one_a_frame_and_parts_paint_as_the_whole(network):
     raster = SpatialRaster.build(network, 64)
     assert PART < 64**2
     n = network.n_sensors
@@ -215,7 +215,7 @@ def test_shades_can_be_read_back_and_bend_only_far_out():
     assert 0 < float(to_shade(torch.tensor(-1e6))) < float(to_shade(torch.tensor(1e6))) < 1
 
 
-def test_the_legend_names_three_channels_of_each_view_and_the_support_is_read_back_as_a_share(network):
+def test_the_legend_names_three_channels_and_support_is_read_back_as_a_share(network):
     small = build_raster(network, ALL_VIEWS)
     past = torch.randn(1, 5, network.n_sensors)
     observed = torch.ones_like(past, dtype=torch.bool)

@@ -87,7 +87,7 @@ def test_a_freshly_adapted_backbone_computes_exactly_what_it_did_before(strategy
         torch.testing.assert_close(adapted.run(mine, hidden), plain.run(other, hidden), rtol=0, atol=0)
 
 
-def test_fresh_parts_of_the_modalities_change_nothing_in_the_fusion_and_trained_ones_change_their_own_modality():
+def test_fresh_modality_parts_change_no_fusion_and_trained_ones_only_their_own():
     backbone, fusion = backbones.load("tiny").eval(), FirstLayerFusion(64, 4)
     generator = torch.Generator().manual_seed(0)
     series, image, text = (torch.randn(2, n, 64, generator=generator) for n in (5, 4, 7))

@@ -197,7 +197,7 @@ def test_qwen_gets_the_patches_that_its_own_processor_makes(loaded, folders):
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
-def test_a_dual_encoder_gives_the_patch_states_of_its_tower_and_words_with_places(family, loaded):
+def test_a_dual_encoder_gives_patch_states_and_words_with_places(family, loaded):
     backbone = loaded[family]
     images = torch.rand(1, 1, 3, 32, 32)
     mean, spread = (torch.tensor(c)[:, None, None] for c in (backbone.card.mean, backbone.card.spread))

@@ -29,6 +29,7 @@ def trained(command: list[str], files: tuple[Path, Path], out: Path) -> subproce
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_model_of_one(small_files, tmp_path):
     alone = trained(["stvlm"], small_files, tmp_path / "alone")
     launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]

@@ -141,7 +141,7 @@ def test_a_sensor_reads_the_words_that_speak_of_a_place_near_it(backbone, parts)
     assert (change[:, far] < 0.1).all()
 
 
-def test_what_is_drawn_comes_from_what_has_a_place_and_is_told_of_no_sensor_in_common(backbone, parts):
+def test_what_is_drawn_has_a_place_and_no_sensor_in_common_is_said(backbone, parts):
     fusion = opened(backbone)
     torch.testing.assert_close(
         fuse(fusion, backbone, parts).drawn.mean(dim=1), torch.zeros(2, backbone.hidden_size), atol=1e-5, rtol=0

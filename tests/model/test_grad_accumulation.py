@@ -59,7 +59,7 @@ def gradients(training: Training) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("micro", [1, 4])
-def test_a_batch_in_parts_has_the_loss_and_the_gradient_of_the_whole_with_dropout_and_missing_readings(small_series, anchor, micro):
+def test_a_batch_in_parts_has_the_loss_and_gradient_of_the_whole(small_series, anchor, micro):
     whole, parts = made(small_series, anchor), made(small_series, anchor, replace(CONFIG, micro_batch=micro))
     assert any(isinstance(m, nn.Dropout) and m.p > 0 for m in whole.model.modules())
     for training in (whole, parts):
@@ -72,7 +72,7 @@ def test_a_batch_in_parts_has_the_loss_and_the_gradient_of_the_whole_with_dropou
     assert all(m.training for m in parts.model.modules() if isinstance(m, nn.Dropout))
 
 
-def test_where_memory_runs_out_the_training_goes_on_in_smaller_parts_to_the_same_result_and_says_so(small_series, anchor, tmp_path):
+def test_a_training_short_of_memory_goes_on_in_parts_to_the_same_result(small_series, anchor, tmp_path):
     free, short = made(small_series, anchor), made(small_series, anchor)
     tried = no_room_for_more_than(2, short)
     for training in (free, short):
@@ -97,7 +97,7 @@ def test_no_room_for_one_window_is_one_clear_line(small_series, anchor):
         training.advance()
 
 
-def test_where_memory_runs_out_a_forecast_is_made_in_smaller_parts_and_without_room_for_one_window_says_so(small_series, anchor):
+def test_a_forecast_short_of_memory_is_made_in_parts_or_says_so(small_series, anchor):
     training = made(small_series, anchor)
     model, cutoffs = training.model.eval(), np.arange(100, 120)
     whole = predict_many(model, small_series, cutoffs)

@@ -133,7 +133,7 @@ def test_a_network_on_the_antarctic_ice_is_suspected_to_be_swapped():
     assert [(p.severity, p.fix) for p in warned] == [("warning", "swap-lat-lon")]
 
 
-def test_swapped_places_that_are_possible_are_suspected_when_only_the_swap_lies_on_land():
+def test_swapped_places_are_suspected_when_only_the_swap_lies_on_land():
     ireland = sensors(lat=(-8.8, -7.3, -6.2), lon=(53.3, 54.1, 53.4))
     found = [p for p in inspect(raw(places=ireland)).problems if p.code == "swapped-at-sea"]
     assert [(p.severity, p.fix) for p in found] == [("warning", "swap-lat-lon")]
@@ -159,7 +159,7 @@ def test_a_fix_is_tried_before_it_is_applied():
     assert (list(before.index).count(moment), list(after.index).count(moment)) == (2, 1)
 
 
-def test_still_runs_and_far_outliers_may_be_taken_as_missing_and_nothing_else_is():
+def test_still_runs_and_far_outliers_alone_may_be_taken_as_missing():
     series = table()
     series.iloc[50:110, 0] = 51.5
     series.iloc[150, 1] = 4000.0

@@ -41,7 +41,7 @@ def test_who_waits_is_answered_by_a_process_of_its_own_and_its_errors_come_back(
     assert beside.run(os.getpid) == other
 
 
-def test_answers_and_errors_that_cannot_be_copied_are_made_here_and_the_process_goes_on(beside):
+def test_answers_and_errors_that_cannot_be_copied_are_made_here(beside):
     ready(beside)
     other = beside.run(os.getpid)
     with pytest.raises(OddError, match=r"r\.csv, row 7"):

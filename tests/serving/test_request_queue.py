@@ -19,7 +19,7 @@ from tests.support.paths import CHECKPOINTS
 MODEL = CHECKPOINTS / "irish_wind"
 
 
-def test_ten_threads_at_once_get_the_answers_of_one_alone_from_one_copy_of_the_model():
+def test_ten_threads_get_the_answers_of_one_from_one_copy_of_the_model():
     series, model = load_sample("irish_wind"), STVLM.load(MODEL)
     windows = [Window(series, series.n_steps - 10 - i, model.config.lookback, model.config.horizon) for i in range(3)]
     alone = [predict(model, window).values for window in windows]
@@ -85,7 +85,7 @@ def test_who_waited_too_long_is_told_so_and_what_nobody_waits_for_is_not_begun()
     assert resident._open == {}
 
 
-def test_an_error_of_the_work_reaches_all_who_asked_and_the_next_question_is_answered():
+def test_an_error_reaches_all_who_asked_and_the_next_question_is_answered():
     def work() -> None:
         raise ValueError("The window has 3 steps.")
 
@@ -95,7 +95,7 @@ def test_an_error_of_the_work_reaches_all_who_asked_and_the_next_question_is_ans
     assert resident.submit("a", lambda: 1) == 1
 
 
-def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_those_made_alone():
+def test_waiting_forecasts_are_made_in_one_batch_and_equal_those_made_alone():
     series, model = load_sample("irish_wind"), STVLM.load(MODEL)
     model.shrinkage.fill_(1.0)  # so that the network runs
     windows = [Window(series, series.n_steps - 10 - 40 * i, model.config.lookback, model.config.horizon) for i in range(5)]
@@ -126,7 +126,7 @@ def test_forecasts_that_wait_at_the_same_time_are_made_in_one_batch_and_equal_th
     assert not any(resident._waiting.values())
 
 
-def test_one_bad_item_of_a_batch_spoils_no_other_and_a_batch_is_not_longer_than_it_may():
+def test_one_bad_item_of_a_batch_spoils_no_other_and_batches_are_bounded():
     resident, gate, batches = RequestQueue(), threading.Event(), []
 
     def work(items: list[int]) -> list[float]:

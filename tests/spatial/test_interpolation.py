@@ -69,7 +69,7 @@ def test_where_a_sensor_stands_its_own_forecast_counts_almost_alone():
     )
 
 
-def test_kriging_gives_back_a_plane_between_the_sensors_better_than_inverse_distances():
+def test_kriging_gives_back_a_plane_better_than_inverse_distances():
     network = network_of(60)
     sites = locations_at(network, np.array([48.5, 48.3]), np.array([2.7, 2.4]))
     plane = 2 * network.position_km[:, 0] - network.position_km[:, 1]
@@ -95,7 +95,7 @@ def test_the_weighted_median_is_the_least_value_at_half_of_the_weight():
     assert weighted_median(values, weights).tolist() == [[3.0, 5.0, 1.0]]
 
 
-def test_folds_hold_each_sensor_once_and_their_forecasts_do_not_depend_on_what_is_left_out():
+def test_folds_hold_each_sensor_once_and_forecasts_ignore_what_is_left_out():
     series = wave_series(8)
     assert sorted(np.concatenate(spatial_folds(series.network, 3))) == list(range(8))
     split = Split.from_shares(series.n_steps, (0.6, 0.2, 0.2))
@@ -137,7 +137,7 @@ def test_levels_that_follow_the_ground_are_carried_by_the_map():
     assert Interpolator(found, network, sites, np.repeat(values, 5, axis=0))(values)[0] == pytest.approx([10, 30], abs=4)
 
 
-def test_what_the_ground_tells_is_no_error_where_the_sensors_left_all_stand_on_the_same():
+def test_the_same_ground_below_all_sensors_left_is_no_error():
     base = BaseLayer(areas=shapely.MultiPolygon([shapely.box(2.0, 48.0, 2.7, 48.6)]), name="lake")
     network = network_of(60, base_layer=base)
     wet = (network.lon < 2.7) & (network.lat < 48.6)

@@ -53,7 +53,7 @@ def test_a_network_with_a_context_does_not_stand_beside_those_that_had_none():
     assert "| 2.5 | STID |" not in page({"benchmark.json": told}, NOTE)
 
 
-def test_each_file_is_a_section_named_by_its_kind_and_levels_stand_by_the_first_alone():
+def test_each_file_is_a_section_named_by_its_kind_with_levels_at_the_first():
     text = page(
         {"benchmark.few-shot.json": result(few_shot="0.1"), "benchmark.json": result(), "benchmark-odd-one.json": result()}, NOTE
     )

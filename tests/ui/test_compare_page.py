@@ -42,7 +42,7 @@ def test_a_result_of_ones_own_is_compared_mapped_and_put_in_words(app):
     assert {b.proto.label for b in app.get("download_button")} == {"CSV", "LaTeX"}
 
 
-def test_results_with_more_and_less_training_give_a_curve_and_the_link_says_which_is_in_view(app):
+def test_results_with_more_and_less_training_give_a_curve_named_by_the_link(app):
     less = content(few_shot=0.1, windows={"train": 10, "val": 40, "test": 40})
     app = with_results(app, ("wind.json", content()), ("less.json", less))
     assert len(app.get("plotly_chart")) == 3

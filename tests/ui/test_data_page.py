@@ -26,7 +26,7 @@ def test_one_file_alone_is_not_enough_and_the_page_says_which_is_missing(app):
     assert "Still needed: the sensor table" in words(app)
 
 
-def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_link(app):
+def test_the_example_files_become_a_network_that_opens_by_its_link(app):
     app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
     assert not app.error
     button = next(b for b in app.button if b.label == "Use this network")
@@ -39,7 +39,7 @@ def test_the_example_files_become_a_network_that_a_fresh_session_opens_by_its_li
     assert [m.value for m in fresh.metric][:2] == ["3", "3"]
 
 
-def test_a_message_of_the_browser_that_still_names_the_left_address_does_not_bring_the_files_back(app, monkeypatch):
+def test_a_late_message_of_the_browser_does_not_bring_the_files_back(app, monkeypatch):
     app = upload(app, ("sensors.csv", uploads.SENSORS_EXAMPLE), ("readings.csv", uploads.SERIES_EXAMPLE))
     left = dict(app.query_params)
     assert left["source"] == "own"
@@ -115,7 +115,7 @@ def test_a_column_taken_for_something_else_is_corrected_by_hand(app):
     assert networks.load(param(app, "data")).network.lat.tolist() == [53.35, 53.34, 53.36]
 
 
-def test_a_folder_of_the_workspace_is_opened_where_it_lies_and_nothing_beyond_it(app, home, tmp_path):
+def test_a_folder_of_the_workspace_is_opened_and_nothing_beyond_it(app, home, tmp_path):
     (home / "shared" / "town").mkdir(parents=True)
     (home / "shared" / "town" / "sensors.csv").write_text(uploads.SENSORS_EXAMPLE)
     (home / "shared" / "town" / "readings.csv").write_text(uploads.SERIES_EXAMPLE)

@@ -126,7 +126,7 @@ def test_alarms_are_listed_with_their_times(forecast):
     assert set(table.columns) == {"Sensor", "First alarm", "Highest chance, %", "Then", "Steps"}
 
 
-def test_a_sample_and_the_same_files_as_an_upload_are_read_by_models_of_their_own(home):
+def test_a_sample_and_its_files_as_an_upload_have_models_of_their_own(home):
     series = load_sample("irish_wind")
     upload = networks.add(series, "Mine", [], ())
     found = [{c.name: c.fingerprint for c in forecasters.choices(data, networks.load(data))} for data in (IRISH, upload)]

@@ -59,7 +59,7 @@ def test_news_at_the_sensor_solve_the_prompt_and_news_elsewhere_do_not(app):
     assert "Mean change over the horizon, with its sign: −" in words(app)
 
 
-def test_a_misspelt_name_hides_the_sensor_and_another_sentence_is_no_misspelling(app):
+def test_a_misspelt_name_hides_the_sensor_another_sentence_does_not(app):
     app = at_step(app, "tokens", sensor="C021")
     app.text_input[0].set_value("a crash near Ring west 5").run()
     assert "The name is still found" in app.info[0].value

@@ -156,7 +156,7 @@ def test_a_finished_run_is_listed_chosen_first_and_explained(app, finished_run):
     assert "Shares and attention say where the model looked, not that it needed what it saw there" in words(app)
 
 
-def test_a_network_on_which_nothing_was_trained_has_a_fusion_to_explain_and_to_learn_from(app, small_series):
+def test_an_untrained_network_has_a_fusion_to_explain_and_to_learn_from(app, small_series):
     data = networks.add(small_series, "Fresh", ["a.csv"], ())
     app = visit(app, "fusion", data=data, sensor="03")
     assert param(app, "model") == "zero-shot"

@@ -48,7 +48,7 @@ def shake_hands(url: str, **headers: str) -> int:
 @pytest.mark.parametrize(
     "path", ["/", "/forecast", "/_stcore/health", "/component/streamlit_folium.st_folium/index.html", "/media/no"]
 )
-def test_every_answer_forbids_frames_of_other_websites_and_requests_to_other_hosts(app_url, path):
+def test_every_answer_forbids_foreign_frames_and_requests_to_other_hosts(app_url, path):
     _, headers = ask(app_url + path)
     policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
     assert policy["frame-ancestors"] == policy["connect-src"] == policy["default-src"] == "'self'"

@@ -23,7 +23,7 @@ from tests.support.runs import LOCAL, spec, wait
 pytestmark = pytest.mark.usefixtures("end_workers")
 
 
-def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is_lost(app: AppTest):
+def test_the_train_page_shows_queue_memory_and_why_a_run_is_lost(app: AppTest):
     first, second = LOCAL.submit(spec(400, title="First")), LOCAL.submit(spec(1, title="Second"))
     wait(first, "running", step=1)
     while api.status(second).ahead is None:
@@ -42,7 +42,7 @@ def test_the_train_page_shows_the_place_in_the_queue_the_memory_and_why_a_run_is
     assert not run_folder(first).exists()
 
 
-def test_a_run_says_how_long_it_takes_and_its_buttons_act_even_where_the_page_is_cut_short(
+def test_a_run_says_how_long_it_takes_and_its_buttons_act_on_a_cut_page(
     app: AppTest,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -66,7 +66,7 @@ def test_a_forecaster_without_time_is_one_clear_line_on_the_page(app: AppTest, m
     assert [warning.value for warning in app.warning] == [inputs.plain(told)]
 
 
-def test_a_model_that_cannot_be_loaded_is_one_clear_line_and_another_one_can_be_chosen(app, monkeypatch, tmp_path):
+def test_a_model_that_cannot_be_loaded_is_one_line_and_another_can_be_chosen(app, monkeypatch, tmp_path):
     shutil.copytree(forecasters.CHECKPOINTS / "irish_wind", tmp_path / "irish_wind")
     (tmp_path / "irish_wind" / "model.safetensors").write_bytes(b"half")
     monkeypatch.setattr(forecasters, "CHECKPOINTS", tmp_path)
@@ -137,7 +137,7 @@ def test_a_command_of_a_run_is_one_that_the_program_reads():
     assert (options.tuning, options.seed, options.views, options.few_shot) == ("lora", 3, ("field", "spread"), None)
 
 
-def test_where_the_operator_says_so_a_tab_lists_the_networks_and_runs_that_it_opened(finished_run, monkeypatch):
+def test_where_the_operator_says_so_a_tab_lists_what_it_opened(finished_run, monkeypatch):
     data, _ = finished_run
 
     def listed(app: AppTest) -> tuple[bool, bool]:

@@ -81,7 +81,7 @@ def test_nonsense_in_the_url_falls_back_to_the_default(app, word):
     assert Scenario.of(param(app, "change")).event == "crash near Ring north 1"
 
 
-def test_where_no_network_was_accepted_a_silent_sensor_is_the_default_and_the_page_says_why(app):
+def test_where_no_network_was_accepted_a_silent_sensor_is_the_default(app):
     app = visit(app, "whatif", data="sample:irish_wind", sensor="DUB")
     assert json.loads(param(app, "change")) == {"dropped": ["DUB"]}
     assert "Image and prompt cannot move it" in app.warning[0].value

@@ -106,7 +106,7 @@ def test_what_a_killed_server_was_writing_is_swept_up_later():
     assert not part.exists()
 
 
-def test_a_workspace_that_cannot_be_written_is_one_clear_line_and_keeps_nothing_half(monkeypatch, small_series):
+def test_a_workspace_that_cannot_be_written_is_one_line_and_nothing_half(monkeypatch, small_series):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
