@@ -13,8 +13,9 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stvlm import __version__
 from stvlm.cli.inputs import (
