@@ -1,5 +1,6 @@
 """The public Python API: the README's example runs as it stands, results become tables, figures and maps that need no network."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import stvlm
 from stvlm.core.windows import steps_in
+from stvlm.runtime import environment
 from tests.support.paths import ROOT
 
 
@@ -49,6 +51,16 @@ def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 def test_importing_is_cheap():
     code = "import sys, stvlm; stvlm.__version__; sys.exit('numpy' in sys.modules or 'torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_importing_changes_no_setting_of_the_host_program():
+    code = (
+        "import os; before = dict(os.environ); import stvlm; stvlm.SensorNetwork; assert os.environ == before; stvlm.read; "
+        "print(*{*os.environ} - {*before})"
+    )
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=bare, capture_output=True, text=True)
+    assert {*done.stdout.split()} & {*environment.DEFAULTS, "HF_HUB_OFFLINE"} == set()  # torch and its kin may set their own
 
 
 def test_every_public_name_is_there_and_no_other():

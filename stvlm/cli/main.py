@@ -45,13 +45,6 @@ if TYPE_CHECKING:
 SHOWN_EVERY = 100  # steps of a pretraining
 
 
-def run() -> NoReturn:
-    """The program as a process of its own: run the verb on the command line and leave with its exit code."""
-    if not sys.warnoptions:  # stderr is for progress and for what is wrong with the input
-        warnings.simplefilter("ignore")
-    sys.exit(main())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb.
 
