@@ -55,6 +55,7 @@ def test_a_reading_that_takes_too_long_is_ended():
         ("r.csv.gz", gzip.compress(b"timestamp,01,02,NA\n2020-01-01 00:00,1,2,3\n")),
         ("r.npz", b"PK\x05\x06" + bytes(18)),
     ],
+    ids=("large", "gzip", "npz"),  # a gzip holds the time, and the workers of a test run must name a test alike
 )
 def test_what_is_large_or_packed_is_read_apart_too(name, content):
     with pytest.raises(InputError, match=r"could not be read within 3 GiB and 0\.01 s"):
