@@ -13,9 +13,8 @@ import re
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from stvlm import __version__
 from stvlm.cli.inputs import (
