@@ -83,6 +83,21 @@ def end_workers(home: Path) -> Iterator[None]:
             local.end(found, patience_seconds=0.0)
 
 
+@pytest.fixture
+def json_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every JSON file whose text is read from now on."""
+    found: list[Path] = []
+    read = Path.read_text
+
+    def counted(path: Path, *args: object, **how: object) -> str:
+        if path.suffix == ".json":
+            found.append(path)
+        return read(path, *args, **how)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    return found
+
+
 @pytest.fixture(scope="session")
 def small_series() -> SensorSeries:
     """Six made-up sensors, 14 days by the hour, in km/h: a daily wave, one level per sensor, noise, a few gaps."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stvlm
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.logs import note
 from stvlm.runtime.settings import settings
 from stvlm.workspace.paths import size_of, workspace
@@ -171,8 +172,8 @@ def read_status(folder: Path) -> RunStatus:
         RunError: no such run, or one that cannot be read.
     """
     try:
-        spec = RunSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
-        written = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        spec = parsed_file(folder / "spec.json", RunSpec.model_validate_json)
+        written = parsed_file(folder / "status.json", json.loads)
         heartbeat = (folder / "status.json").stat().st_mtime
         return RunStatus.model_validate({**written, "run_id": folder.name, "spec": spec, "heartbeat": heartbeat})
     except FileNotFoundError as error:

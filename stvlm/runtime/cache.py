@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -49,3 +50,19 @@ class LRUCache:
                 while self._is_full():
                     self._results.popitem(last=False)
         return [found[key] for key in keys]
+
+
+_FILES = LRUCache(4096)
+
+
+def parsed_file(path: Path, parse: Callable[[str], Any]) -> Any:
+    """What `parse` makes of a text file, made anew only after the file has changed: by its inode, time or size.
+
+    Files are replaced whole (`stvlm.runtime.atomic`), so a changed one is another inode. The result is shared: never change it in place.
+
+    Raises:
+        OSError: no such file, or one that cannot be read. Else whatever `parse` raises, each time.
+    """
+    found = path.stat()
+    key = (parse, path, found.st_ino, found.st_mtime_ns, found.st_size)
+    return _FILES.get(key, lambda: parse(path.read_text(encoding="utf-8")))

@@ -19,6 +19,7 @@ from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
 from stvlm.io.source import InputError
 from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.cache import parsed_file
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, view_state
@@ -45,7 +46,7 @@ def saved() -> dict[str, str]:
     found = {}
     for path in _root().glob("*.json") if _root().is_dir() else []:
         try:
-            note = json.loads(path.read_text("utf-8"))
+            note = parsed_file(path, json.loads)
             found[str(note["name"])] = str(note["template"])
         except (ValueError, KeyError, OSError):  # half a file, or one of another tool
             continue

@@ -15,6 +15,7 @@ from stvlm.core.series import SensorSeries
 from stvlm.jobs import api
 from stvlm.jobs.ray.client import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.settings import settings
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
@@ -38,7 +39,7 @@ def about(run: RunStatus) -> None:
             st.code(command, language="bash", wrap_lines=True)
         manifest = run.model_folder / "manifest.json"
         if run.state == "done" and manifest.is_file():
-            content = manifest.read_text("utf-8")
+            content = parsed_file(manifest, str)
             st.caption(t("train.manifest"))
             st.json(content, expanded=False)
             name, icon = f"manifest_{run.run_id}.json", ":material/download:"

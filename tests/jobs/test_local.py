@@ -284,3 +284,26 @@ def test_a_harmed_run_does_not_hide_the_others(home):
     assert [run.run_id for run in api.list_runs()] == [good]
     api.delete("0123456789ab")
     assert not (home / "runs" / "0123456789ab").exists()
+
+
+def test_runs_that_did_not_change_are_not_read_again_and_each_change_is_seen_at_once(home, json_reads):
+    run_id = LOCAL.submit(spec(1))
+    wait(run_id, "done")
+    seen = api.list_runs()
+    json_reads.clear()
+    assert api.list_runs() == seen
+    assert json_reads == []
+    second = LOCAL.submit(spec(400))
+    assert [run.run_id for run in api.list_runs()] == [second, run_id]
+    wait(second, "running", step=2)
+    assert next(run for run in api.list_runs() if run.run_id == second).step >= 2
+    api.cancel(second)
+    wait(second, "cancelled")
+    assert [run.state for run in api.list_runs()] == ["cancelled", "done"]
+    api.rename(run_id, "the first")
+    assert [run.title for run in api.list_runs() if run.run_id == run_id] == ["the first"]
+    json_reads.clear()
+    assert len(api.list_runs()) == 2
+    assert json_reads == []
+    api.delete(run_id)
+    assert [run.run_id for run in api.list_runs()] == [second]

@@ -214,3 +214,13 @@ def test_one_module_reads_the_address():
         path for path in (*ROOT.glob("stvlm/**/*.py"), *ROOT.glob("pages/*.py"), ROOT / "app.py") if path.name != "view_state.py"
     ]
     assert [str(path) for path in others if "st.query_params" in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("name", ["forecast", "train"])
+def test_a_page_that_is_run_again_reads_no_state_of_a_run_again(app, finished_run, json_reads, name):
+    data, run = finished_run
+    app = visit(app, name, data=data, run=run)
+    app.run()
+    json_reads.clear()
+    app.run()
+    assert [path for path in json_reads if "home" in path.parts] == []

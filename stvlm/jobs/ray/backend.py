@@ -23,6 +23,7 @@ from stvlm.jobs.ray.client import ClusterError, cluster, read_settings
 from stvlm.jobs.ray.storage import MODEL, Storage, is_done_by, unpack
 from stvlm.jobs.run import LAST_WORD, RunError, RunSpec, RunStatus, read_status, run_folder
 from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.settings import RaySettings
 from stvlm.workspace.paths import workspace
 
@@ -173,7 +174,7 @@ class RayBackend(Backend):
 def read_attempt(folder: Path) -> Attempt | None:
     """The job that works, or worked last, on a run; None before the first, and in the copy on the cluster."""
     try:
-        return Attempt.model_validate_json((folder / ATTEMPT).read_text(encoding="utf-8"))
+        return parsed_file(folder / ATTEMPT, Attempt.model_validate_json)
     except FileNotFoundError:
         return None
 

@@ -22,6 +22,7 @@ from stvlm.core.windows import Split, Window
 from stvlm.evaluation.baselines.simple import BASELINES, Forecaster, TrainingData, fit_baseline
 from stvlm.jobs import api
 from stvlm.runtime.assets import asset
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.memory import MemoryShortError
 from stvlm.serving import helper_process
 from stvlm.serving.helper_process import HelperProcess
@@ -315,7 +316,7 @@ def manifest(choice: Choice, series: SensorSeries) -> dict:
     """What is known of how a forecaster was made: settings, data, scores."""
     if choice.folder is None:
         return load_model(choice, series).manifest
-    return json.loads((choice.folder / "manifest.json").read_text("utf-8"))
+    return parsed_file(choice.folder / "manifest.json", json.loads)
 
 
 def truth(window: Window) -> np.ndarray:
@@ -409,7 +410,7 @@ def _model_inputs(
 
 
 def _of_folder(name: str, label: str, folder: Path) -> Choice:
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = parsed_file(folder / "config.json", json.loads)
     return Choice(name, label, folder, int(config["lookback"]), int(config["horizon"]))
 
 

@@ -22,6 +22,7 @@ from stvlm.jobs.run import DataSource, RunSpec
 from stvlm.quality import report as quality
 from stvlm.runtime import logs
 from stvlm.runtime.atomic import write_atomic
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.settings import settings
 from stvlm.ui.shell import view_state
 from stvlm.ui.shell.i18n import t, told
@@ -97,7 +98,7 @@ def card(data: str) -> dict[str, object]:
     """
     note = None
     with suppress(OSError, ValueError, RecursionError):
-        note = json.loads(folder(data).with_suffix(".json").read_text("utf-8"))
+        note = parsed_file(folder(data).with_suffix(".json"), json.loads)
     return note if _is_card(note) else {"title": data, "files": [], "fixes": []}
 
 

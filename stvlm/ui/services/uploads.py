@@ -19,6 +19,7 @@ from stvlm.io.source import KINDS, InputError, Source, show
 from stvlm.quality import report as quality
 from stvlm.quality.preview import Effect, preview_fix
 from stvlm.runtime.atomic import write_atomic, write_folder
+from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.logs import note
 from stvlm.ui.shell import view_state
 from stvlm.workspace import quota
@@ -209,7 +210,7 @@ def is_held(upload: str) -> bool:
 
 def names(upload: str) -> dict[str, str]:
     """role -> name of the file, of an upload that `is_held`."""
-    return json.loads((workspace() / "uploads" / upload / "names.json").read_text("utf-8"))
+    return parsed_file(workspace() / "uploads" / upload / "names.json", json.loads)
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the files …")
