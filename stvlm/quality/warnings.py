@@ -12,7 +12,7 @@ import shapely
 
 from stvlm.core.base_layer import COARSE, FINE, load
 from stvlm.core.network import SensorNetwork
-from stvlm.core.outliers import outlier_limit
+from stvlm.core.outliers import OUTSIZED, outlier_limit, outsized
 from stvlm.io.read import RawTables
 from stvlm.io.source import show
 from stvlm.io.text import look_alike
@@ -20,6 +20,7 @@ from stvlm.quality.errors import Problem, finding, preview_ids, usual_step
 from stvlm.runtime.messages import Message, duration
 
 BLOCK = 4_000_000  # cells looked at in one go
+FEWEST_ALIKE, MOST_ALIKE = 24, 32  # readings that two sensors must share; different sensors of one place that are compared
 SENTINELS = (-9999.0, -999.0, -99.9, -99.0)
 
 
@@ -29,7 +30,7 @@ class Columns:
 
     Attributes:
         observed: number of readings. longest_gap: steps missing in a row between two readings. longest_run: steps of one value
-            other than 0 in a row.
+            other than 0 in a row. silent_end: steps after the last reading.
         zeros, after_drop: zeros, and zeros that come straight after a reading of at least 3/4 of the usual level.
         zero_falls: times that a reading is followed by a zero.
         sentinels: readings that are -999 or the like.
@@ -41,6 +42,7 @@ class Columns:
     observed: np.ndarray
     longest_gap: np.ndarray
     longest_run: np.ndarray
+    silent_end: np.ndarray
     zeros: np.ndarray
     zero_falls: np.ndarray
     after_drop: np.ndarray
@@ -87,6 +89,7 @@ def _measure_block(values: np.ndarray) -> tuple[np.ndarray, ...]:
         seen.sum(axis=0),
         _longest(between),
         np.where(seen.any(axis=0), _longest(same) + 1, 0),
+        np.where(seen.any(axis=0), seen[::-1].argmax(axis=0), n_steps),
         zero.sum(axis=0),
         falls.sum(axis=0),
         drop.sum(axis=0),
@@ -137,6 +140,7 @@ def find_oddities(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     """Warnings and notes on tables that may still hold errors."""
     yield from _silence(raw, columns)
     yield from _odd_values(raw, columns)
+    yield from _duplicates(raw, columns)
     yield from _odd_clock(raw)
     yield from _odd_places(raw)
 
@@ -153,11 +157,24 @@ def _silence(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     thin = tuple(ids[(share > 0) & (share < 0.5)])
     if thin:
         yield finding("low-coverage", "warning", file, None, thin, n=len(thin), ids=preview_ids(thin))
-    long = columns.longest_gap >= max(24, n_steps // 20)
+    is_long = max(24, n_steps // 20)  # steps
+    long = columns.longest_gap >= is_long
     if long.any():
         names, worst = tuple(ids[long]), int(columns.longest_gap.argmax())
         about = {"n": len(names), "sensor": show(ids[worst], 24), "steps": columns.longest_gap[worst]}
         yield finding("long-gaps", "warning", file, None, names, **about)
+    since = np.where(columns.observed > 0, columns.silent_end, 0)
+    newest = int(since[columns.observed > 0].min(initial=n_steps))
+    if not raw.readings.index.is_monotonic_increasing:
+        return  # named as an error
+    if is_long <= newest < n_steps:
+        about = {"time": raw.readings.index[n_steps - 1 - newest], "steps": newest}
+        yield finding("silent-end", "warning", file, None, tuple(ids[since > 0]), what="what_all", **about)
+    stopped = since - (newest if newest < n_steps else 0) >= is_long
+    if stopped.any():
+        names, worst = tuple(ids[stopped]), int(since.argmax())
+        about = {"n": len(names), "all": len(ids), "sensor": show(ids[worst], 24), "steps": since[worst]}
+        yield finding("silent-end", "warning", file, None, names, **about)
 
 
 def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
@@ -183,6 +200,43 @@ def _odd_values(raw: RawTables, columns: Columns) -> Iterator[Problem]:
         where = Message("place.time_sensor", file=file, sensor=show(ids[i], 24), time=time)
         about = {"n": columns.outliers.sum(), "n_sensors": far.sum(), "value": columns.worst[i], "usual": columns.middle[i]}
         yield finding("outliers", "warning", where, "outliers-are-missing", tuple(ids[far]), **about)
+    large = outsized(columns.spread)
+    if large.any():
+        names = tuple(ids[large])
+        yield finding("outsized", "warning", file, None, names, n=len(names), ids=preview_ids(names), factor=int(OUTSIZED))
+
+
+def _duplicates(raw: RawTables, columns: Columns) -> Iterator[Problem]:
+    """Sensors that read exactly what another reads: always, or wherever both read and they share their place."""
+    values, ids = raw.readings.to_numpy(), raw.readings.columns
+    moving = np.flatnonzero((columns.observed >= FEWEST_ALIKE) & (columns.worst != columns.middle))
+    place = raw.sensors.drop_duplicates("sensor_id").set_index("sensor_id")[["lat", "lon"]].round(5).reindex(ids)
+    alike: dict[object, list[int]] = {}  # by figures that are equal of equal columns, and by place
+    for node in moving:
+        alike.setdefault(tuple(figure[node] for figure in vars(columns).values()), []).append(node)
+        if place.iloc[node].notna().all():
+            alike.setdefault(tuple(place.iloc[node]), []).append(node)
+    twin_of: dict[int, int] = {}
+    for nodes in alike.values():
+        apart: list[int] = []  # of those compared so far, no two are alike
+        for node in nodes:
+            twin = next((one for one in apart if _read_alike(values[:, one], values[:, node])), None)
+            if twin is not None:
+                twin_of.setdefault(node, twin)
+            elif len(apart) < MOST_ALIKE:
+                apart.append(node)
+    if twin_of:
+        names = tuple(ids[node] for node in twin_of)
+        pairs = [f"{show(ids[node], 24)} = {show(ids[first], 24)}" for node, first in twin_of.items()]
+        yield finding("duplicate-readings", "warning", raw.names["series"], None, names, n=len(names), ids=preview_ids(pairs))
+
+
+def _read_alike(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two sensors (T,) read the same wherever both read, often enough and not always one number."""
+    both = np.isfinite(first) & np.isfinite(second)
+    if both.sum() < max(FEWEST_ALIKE, 0.5 * np.isfinite(second).sum()) or (first[both] != second[both]).any():
+        return False
+    return bool(np.ptp(first[both]) > 0)
 
 
 def _odd_clock(raw: RawTables) -> Iterator[Problem]:

@@ -281,6 +281,59 @@ def test_sensors_that_stand_still_fall_silent_or_jump_are_named():
     assert str(found["outliers"].where) == "r.csv, sensor C, 2020-01-01 07:00:00"
 
 
+def test_a_sensor_that_is_there_twice_is_named():
+    series = table()
+    series["B"] = series["A"]
+    found = {p.code: p for p in inspect(raw(series)).problems}
+    assert found["duplicate-readings"].severity == "warning"
+    assert found["duplicate-readings"].sensors == ("B",)
+    assert "1 sensors read exactly the same as another: B = A." in str(found["duplicate-readings"].what)
+    series.iloc[50:60, 1] = np.nan  # other gaps: only where they share their place
+    assert "duplicate-readings" not in codes(raw(series))
+    assert "duplicate-readings" in codes(raw(series, sensors((48, 48, 49), (11, 11, 12))))
+    series["B"] = series["B"] + 0.25
+    assert "duplicate-readings" not in codes(raw(series, sensors((48, 48, 49), (11, 11, 12))))
+    assert "duplicate-readings" not in codes(raw(table(np.full((200, 3), 5.0))))  # they stand still, which is another finding
+
+
+def test_many_copies_of_one_sensor_are_all_counted():
+    ids = tuple(f"S{i}" for i in range(50))
+    series = table(np.repeat(table().to_numpy()[:, :1], 50, axis=1), ids=ids)
+    where = np.linspace(48, 49, 50), np.linspace(11, 12, 50)
+    (found,) = (p for p in inspect(raw(series, sensors(*where, ids))).problems if p.code == "duplicate-readings")
+    assert found.sensors == ids[1:]
+
+
+def test_silence_at_the_end_is_named_for_all_and_for_some():
+    series = table()
+    series.iloc[150:] = np.nan
+    found = {p.code: p for p in inspect(raw(series)).problems}
+    assert found["silent-end"].severity == "warning"
+    assert str(found["silent-end"].what) == "No sensor has a reading after 2020-01-07 05:00:00: the last 50 steps are empty."
+    assert found["silent-end"].sensors == ("A", "B", "C")
+    series.iloc[:, 2] = table().iloc[:, 2]
+    (found,) = (p for p in inspect(raw(series)).problems if p.code == "silent-end")
+    assert str(found.what) == "2 of 3 sensors have no reading at the end, A for the longest (50 steps)."
+    assert found.sensors == ("A", "B")
+    short = table()
+    short.iloc[180:] = np.nan
+    assert "silent-end" not in codes(raw(short))
+    all_three = table()
+    all_three.iloc[150:] = np.nan
+    all_three.iloc[100:, 0] = np.nan
+    assert sorted(len(p.sensors) for p in inspect(raw(all_three)).problems if p.code == "silent-end") == [1, 3]
+
+
+def test_a_sensor_in_another_unit_is_named():
+    series = table()
+    series["B"] = 1e6 * series["B"]
+    (found,) = (p for p in inspect(raw(series)).problems if p.code == "outsized")
+    assert str(found.what) == "1 sensors vary over 100,000 times as far as the usual one: B."
+    assert found.sensors == ("B",)
+    series["B"] = series["B"] / 1e3
+    assert "outsized" not in codes(raw(series))
+
+
 def test_zeros_amid_usual_readings_look_missing_and_counts_do_not():
     series = table()
     series.iloc[::20] = 0
