@@ -64,8 +64,7 @@ def pick() -> tuple[tuple[Result, ...], Result]:
             chosen,
             key=key,
             format_func=labels.get,
-            on_change=view_state.sync_to_url,
-            args=("result", key, str),
+            on_change=view_state.sync_to_url("result", key, chosen),
         )
     return tuple(found[name] for name in chosen), found[one]
 

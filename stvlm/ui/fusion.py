@@ -217,8 +217,7 @@ def _pick_head(choice: forecasters.Choice, window: Window) -> int | None:
         options,
         key=key,
         format_func=lambda option: t("fusion.all_heads") if option == "mean" else t("fusion.one_head", n=option),
-        on_change=view_state.sync_to_url,
-        args=("head", key, str),
+        on_change=view_state.sync_to_url("head", key, options),
         help=t("fusion.head_help"),
         width=360,
     )

@@ -285,10 +285,8 @@ def pick_other(window: Window) -> int | None:
     series = window.series
     start = max(first, window.cutoff - max(window.horizon, 1))
 
-    def take() -> None:
-        moment = str(series.times_after(start, 1)[0])
-        view_state.set_param("other", moment if st.session_state[key] else "")
-
+    moment = str(series.times_after(start, 1)[0])
+    take = view_state.sync_to_url("other", key, (False, True), lambda is_on: moment if is_on else "")
     if not st.toggle(t("images.compare"), key=key, on_change=take):
         return None
     return inputs.pick_time(series, "other", first, last, start, t("images.other"))
@@ -355,8 +353,7 @@ def _pick_view(views: dict[str, View]) -> str:
             format_func=lambda other: told("view", views[other].title),
             wrap=True,
             required=True,
-            on_change=view_state.sync_to_url,
-            args=("channel", key, lambda other: f"{other} 1"),
+            on_change=view_state.sync_to_url("channel", key, views, lambda other: f"{other} 1"),
         )
     return name
 

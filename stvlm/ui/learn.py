@@ -518,8 +518,7 @@ def _navigation(place: int) -> None:
         format_func=labels.get,
         required=True,
         wrap=True,
-        on_change=view_state.sync_to_url,
-        args=("lesson", key, str),
+        on_change=view_state.sync_to_url("lesson", key, labels),
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,14 @@ from stvlm.runtime.cache import parsed_file
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import inputs, layout, view_state
+from stvlm.ui.shell.callbacks import Rows, Text, accept
 from stvlm.ui.shell.i18n import format_number, t, text_of
 from stvlm.workspace import quota
 from stvlm.workspace.paths import workspace
 
 if TYPE_CHECKING:
+    from streamlit.elements.arrow import DataframeState
+
     from stvlm.modalities.text.prompt import Origin, Prompt, PromptConfig
     from stvlm.modalities.text.template import TemplateError
 
@@ -104,7 +108,7 @@ def edit(window: Window, config: PromptConfig, count: Callable[[str], int]) -> P
         key=key,
         height=280,
         max_chars=LONGEST,
-        on_change=lambda: view_state.store("template", st.session_state[key]),
+        on_change=accept({key: Text(LONGEST)}, partial(view_state.store, "template")),
     )
     template = view_state.load("template", config.template)
     try:
@@ -326,16 +330,15 @@ def _number_table(origins: tuple[Origin, ...], series: SensorSeries, window: Win
         for o in origins
     ]
 
-    def take() -> None:
-        chosen = [origins[row].sensor for row in st.session_state["number-table"].selection.rows if origins[row].sensor]
+    def take(state: DataframeState) -> None:
+        chosen = [origins[row].sensor for row in state.selection.rows if origins[row].sensor]
         if chosen:
             view_state.set_param("sensor", chosen[-1])
 
     if rows:
-        table = pd.DataFrame(rows).astype({t("prompts.exactly"): "float64"})
-        inputs.table(
-            table, t("prompts.numbers_alt", n=len(rows)), 4, key="number-table", on_select=take, selection_mode="single-row"
-        )
+        table, key = pd.DataFrame(rows).astype({t("prompts.exactly"): "float64"}), "number-table"
+        look = {"key": key, "on_select": accept({key: Rows(len(rows))}, take), "selection_mode": "single-row"}
+        inputs.table(table, t("prompts.numbers_alt", n=len(rows)), 4, **look)
         st.caption(t("prompts.numbers_note"))
 
 

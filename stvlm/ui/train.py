@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -19,8 +21,12 @@ from stvlm.runtime.cache import parsed_file
 from stvlm.runtime.settings import settings
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
+from stvlm.ui.shell.callbacks import Rows, Several, Text, accept
 from stvlm.ui.shell.i18n import format_duration, format_number, format_short, t, told
 from stvlm.workspace.paths import WorkspaceError
+
+if TYPE_CHECKING:
+    from streamlit.elements.arrow import DataframeState
 
 # How a run was made: its title, to be changed; the command that makes it again; its manifest.
 
@@ -29,7 +35,7 @@ def about(run: RunStatus) -> None:
     """The title of a run, the line that repeats it, and what its model says of itself once there is one."""
     with st.expander(t("train.making"), icon=":material/receipt_long:"):
         key = view_state.bind(f"title-{run.run_id}", run.title)
-        st.text_input(t("train.title"), key=key, max_chars=200, on_change=_rename, args=(run.run_id, key))
+        st.text_input(t("train.title"), key=key, max_chars=200, on_change=accept({key: Text(200)}, partial(_rename, run.run_id)))
         try:
             command = networks.fit_command(run.spec, networks.load(networks.of_run(run.spec.data)))
         except networks.UnknownNetworkError:
@@ -46,9 +52,9 @@ def about(run: RunStatus) -> None:
             st.download_button(t("train.get_manifest"), content, name, "application/json", icon=icon, on_click="ignore")
 
 
-def _rename(run_id: str, key: str) -> None:
-    """Callback: call the run by what was typed, or keep why that cannot be."""
-    title = " ".join(str(st.session_state[key]).split())
+def _rename(run_id: str, typed: str) -> None:
+    """Call the run by what was typed, or keep why that cannot be."""
+    title = " ".join(typed.split())
     if not title:
         return
     try:
@@ -106,8 +112,8 @@ def every() -> None:
     ids = [run.run_id for run in runs]
     key = f"runs-{'-'.join(ids)}"
 
-    def take() -> None:
-        chosen = st.session_state[key].selection.rows
+    def take(state: DataframeState) -> None:
+        chosen = state.selection.rows
         if len(chosen) == 1:
             view_state.set_param("run", ids[chosen[0]])
 
@@ -115,11 +121,11 @@ def every() -> None:
         pd.DataFrame(rows),
         t("train.runs_alt", n=len(rows)),
         key=key,
-        on_select=take,
+        on_select=accept({key: Rows(len(ids))}, take),
         selection_mode="multi-row",
         column_config={started: st.column_config.DatetimeColumn(format=t("format.moment"))},
     )
-    chosen = [runs[row] for row in table.selection.rows if row < len(runs)]
+    chosen = [runs[row] for row in table.selection.rows if row in range(len(runs))]
     if len(chosen) > 1:
         _beside(chosen)
     elif len(runs) > 1:
@@ -336,32 +342,40 @@ def new_run(series: SensorSeries) -> None:
     lookback, horizon, split = networks.window_sizes(data, series)
     keys = {name: f"new-{name}-{data}" for name in ("lookback", "horizon", "split", "few_shot", "backbone", "tuning")}
     keys |= {name: f"new-{name}-{data}" for name in ("device", "max_minutes", "seed", "views")}
+    splits = list(dict.fromkeys([tuple(split), *SPLITS]))
+    backbones = {name: f"{name}: {told('below', title)}" for name, title in _backbones().items()}
+    places = _places()
+    offered: dict[str, Container] = {"lookback": range(2, 513), "horizon": range(1, 513), "split": splits, "few_shot": FEW}
+    offered |= {"backbone": backbones, "tuning": TUNING, "device": places, "max_minutes": range(1, 1441), "seed": range(2**31)}
+    offered |= {"views": Several(VIEWS, least=1)}
+    chosen: dict[str, Any] = {}
     with st.container(border=True):
         st.subheader(t("train.new_run"), anchor=False)
         a, b, c = st.columns(3)
         step = format_duration(series.step_seconds)
-        a.number_input(t("train.lookback", step=step), 2, 512, lookback, key=keys["lookback"], help=t("train.lookback_help"))
-        b.number_input(t("train.horizon", step=step), 1, 512, horizon, key=keys["horizon"], help=t("train.horizon_help"))
-        c.selectbox(
+        label, help_ = t("train.lookback", step=step), t("train.lookback_help")
+        chosen["lookback"] = a.number_input(label, 2, 512, lookback, key=keys["lookback"], help=help_)
+        label, help_ = t("train.horizon", step=step), t("train.horizon_help")
+        chosen["horizon"] = b.number_input(label, 1, 512, horizon, key=keys["horizon"], help=help_)
+        chosen["split"] = c.selectbox(
             t("train.split"),
-            list(dict.fromkeys([tuple(split), *SPLITS])),
+            splits,
             key=keys["split"],
             format_func=lambda shares: " / ".join(format_number(100 * share, 0) for share in shares) + " %",
             help=t("train.split_help"),
         )
         a, b, c = st.columns(3)  # a row each, so that they stay level whatever the labels take
-        a.selectbox(t("train.few"), FEW, key=keys["few_shot"], format_func=_few_words, help=t("train.few_help"))
-        offered = {name: f"{name}: {told('below', title)}" for name, title in _backbones().items()}
-        help_ = t("train.backbone_help")
-        b.selectbox(t("train.backbone"), list(offered), key=keys["backbone"], format_func=offered.get, help=help_)
-        tuning = c.selectbox(t("train.tuning"), TUNING, key=keys["tuning"])
-        st.caption(t(f"train.tuning_{tuning}"))
-        places = _places()
+        label, help_ = t("train.few"), t("train.few_help")
+        chosen["few_shot"] = a.selectbox(label, FEW, key=keys["few_shot"], format_func=_few_words, help=help_)
+        label, help_ = t("train.backbone"), t("train.backbone_help")
+        chosen["backbone"] = b.selectbox(label, list(backbones), key=keys["backbone"], format_func=backbones.get, help=help_)
+        chosen["tuning"] = c.selectbox(t("train.tuning"), TUNING, key=keys["tuning"])
+        st.caption(t(f"train.tuning_{chosen['tuning']}"))
         a, b, c = st.columns(3)
-        device = a.selectbox(t("train.device"), list(places), key=keys["device"], format_func=places.get)
-        b.number_input(t("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
-        c.number_input(t("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=t("train.seed_help"))
-        st.multiselect(
+        chosen["device"] = a.selectbox(t("train.device"), list(places), key=keys["device"], format_func=places.get)
+        chosen["max_minutes"] = b.number_input(t("train.minutes"), 1, 1440, 10, key=keys["max_minutes"])
+        chosen["seed"] = c.number_input(t("train.seed"), 0, 2**31 - 1, 0, key=keys["seed"], help=t("train.seed_help"))
+        chosen["views"] = st.multiselect(
             t("train.views"),
             VIEWS,
             ["field"],
@@ -369,25 +383,21 @@ def new_run(series: SensorSeries) -> None:
             format_func=lambda name: t(f"train.view_{name.replace('-', '_')}"),
             help=t("train.views_help"),
         )
-        config = _config(keys)
-        st.caption(inputs.plain(told("below", _coverage(series, config))))
-        where = forecasters.device_label("auto") if device == "auto" else places[str(device)]
+        st.caption(inputs.plain(told("below", _coverage(series, chosen))))
+        where = forecasters.device_label("auto") if chosen["device"] == "auto" else places[chosen["device"]]
         st.caption(inputs.plain(t("train.runs_on", device=where)))
         refusal("refused-start")
         st.button(
             t("train.start"),
             type="primary",
             icon=":material/play_arrow:",
-            disabled=not config["views"],
-            on_click=_submit,  # a callback runs whole; the page itself may be cut short by the next message of the browser
-            args=(keys,),
+            disabled=not chosen["views"],
+            # a callback runs whole; the page itself may be cut short by the next message of the browser
+            on_click=accept(
+                {keys[name]: values for name, values in offered.items()},
+                lambda *said: _submit(dict(zip(offered, said, strict=True))),
+            ),
         )
-
-
-def _config(keys: dict[str, str]) -> dict[str, object]:
-    """What the form says now: a setting of `FitConfig` for each widget, by the widget's key."""
-    config = {name: st.session_state[key] for name, key in keys.items()}
-    return config | {"few_shot": config["few_shot"] or None, "max_minutes": float(config["max_minutes"])}
 
 
 def _few_words(few: str) -> str:
@@ -431,9 +441,14 @@ def _coverage(series: SensorSeries, config: dict[str, object]) -> str:
     return windows.coverage(split, series, lookback, horizon)
 
 
-def _submit(keys: dict[str, str]) -> None:
-    """Callback: start a run with what the form says, and look at it; why that cannot be is kept to be shown."""
-    config, data = _config(keys), view_state.data_id()
+def _submit(chosen: dict[str, Any]) -> None:
+    """Start a run with what the form says, and look at it; why that cannot be is kept to be shown.
+
+    Args:
+        chosen: settings of `FitConfig`.
+    """
+    config = chosen | {"few_shot": chosen["few_shot"] or None, "max_minutes": float(chosen["max_minutes"])}
+    data = view_state.data_id()
     sample = networks.sample(data)
     source = DataSource(sample=sample.name) if sample else DataSource(dataset=data)
     title = f"{networks.title(data)[:120]}, {config['backbone']}, {config['tuning']}"

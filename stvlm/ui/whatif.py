@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.windows import Window
 from stvlm.ui.services import forecasters, scenarios
 from stvlm.ui.shell import i18n, inputs, layout, render, view_state
+from stvlm.ui.shell.callbacks import Between, Several, Text, accept
 from stvlm.ui.shell.i18n import t
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def _words(window: Window, can: scenarios.Abilities, change: Scenario, prompt: s
     off = "text" in change.without
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _widget(
-            st.text_input, "event", change, change.event, t("whatif.event"), lambda text: text.strip(),
+            st.text_input, "event", change, change.event, t("whatif.event"), Text(LONGEST_EVENT), lambda text: text.strip(),
             max_chars=LONGEST_EVENT, disabled=off or bool(change.prompt), placeholder=incident(window, sensor), width="stretch",
         )  # fmt: skip
         st.button(
@@ -130,7 +132,8 @@ def _words(window: Window, can: scenarios.Abilities, change: Scenario, prompt: s
     with st.expander(t("whatif.own_prompt"), expanded=bool(change.prompt)):
         shown = change.prompt or prompt
         _widget(
-            st.text_area, "prompt", change, shown, t("whatif.prompt"), lambda text: "" if text == prompt else text.strip(),
+            st.text_area, "prompt", change, shown, t("whatif.prompt"), Text(LONGEST_PROMPT),
+            lambda text: "" if text == prompt else text.strip(),
             max_chars=LONGEST_PROMPT, disabled=off, height=150,
         )  # fmt: skip
         if change.prompt:
@@ -144,7 +147,7 @@ def _sensors(network: SensorNetwork, change: Scenario, sensor: str) -> None:
     labels = {"": t("whatif.moved_none")} | inputs.sensor_labels(network)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _widget(
-            st.multiselect, "dropped", change, list(change.dropped), t("whatif.dropped"), tuple,
+            st.multiselect, "dropped", change, list(change.dropped), t("whatif.dropped"), Several(network.ids, most=MOST_DROPPED), tuple,
             options=network.ids, format_func=labels.get, max_selections=MOST_DROPPED,
             placeholder=t("whatif.dropped_none"), width="stretch",
         )  # fmt: skip
@@ -158,13 +161,14 @@ def _sensors(network: SensorNetwork, change: Scenario, sensor: str) -> None:
     columns = st.columns([2, 1, 1])
     with columns[0]:
         _widget(
-            st.selectbox, "moved", change, change.moved, t("whatif.moved"), str,
+            st.selectbox, "moved", change, change.moved, t("whatif.moved"), labels, str,
             options=("", *network.ids), format_func=labels.get,
         )  # fmt: skip
     for column, field in zip(columns[1:], ("east_km", "north_km"), strict=True):
         with column:
             _widget(
-                st.number_input, field, change, float(getattr(change, field)), t(f"whatif.{field}"), float,
+                st.number_input, field, change, float(getattr(change, field)), t(f"whatif.{field}"),
+                Between(-FARTHEST_KM, FARTHEST_KM), float,
                 min_value=-FARTHEST_KM, max_value=FARTHEST_KM, step=0.5, format="%.1f", disabled=not change.moved,
             )  # fmt: skip
     st.caption(t("whatif.sensors_note"))
@@ -177,7 +181,7 @@ def _noise(can: scenarios.Abilities, change: Scenario) -> None:
     left, right = st.columns(2)
     with left:
         _widget(
-            st.slider, "noise", change, change.noise, t("whatif.noise"), int,
+            st.slider, "noise", change, change.noise, t("whatif.noise"), range(MOST_NOISE + 1), int,
             min_value=0, max_value=MOST_NOISE, step=10, format="%d %%",
         )  # fmt: skip
     needs = {name: "text" if "prompt" in name else "vision" for name in DISTURBANCES}
@@ -185,7 +189,7 @@ def _noise(can: scenarios.Abilities, change: Scenario) -> None:
     options |= {name: t(f"spoilt.{name.replace(' ', '_')}") for name, modality in needs.items() if modality in can.modalities}
     with right:
         _widget(
-            st.selectbox, "spoilt", change, change.spoilt if change.spoilt in options else "", t("whatif.spoilt"), str,
+            st.selectbox, "spoilt", change, change.spoilt if change.spoilt in options else "", t("whatif.spoilt"), options, str,
             options=list(options), format_func=options.get,
         )  # fmt: skip
     st.caption(t("whatif.noise_note"))
@@ -194,22 +198,36 @@ def _noise(can: scenarios.Abilities, change: Scenario) -> None:
 def _modalities(can: scenarios.Abilities, change: Scenario) -> None:
     options = {m: t(f"modality.{m}") for m in MODALITIES if m in can.modalities}
     _widget(
-        st.pills, "without", change, [m for m in change.without if m in options], t("whatif.without"),
+        st.pills, "without", change, [m for m in change.without if m in options], t("whatif.without"), Several(options),
         lambda chosen: tuple(m for m in MODALITIES if m in chosen),
         options=list(options), selection_mode="multi", format_func=options.get,
     )  # fmt: skip
     st.caption(t("whatif.modalities_note"))
 
 
-def _widget(kind: Callable, field: str, change: Scenario, value: object, label: str, to_value: Callable, **options: object) -> None:
+def _widget(
+    kind: Callable,
+    field: str,
+    change: Scenario,
+    value: object,
+    label: str,
+    offered: Container,
+    to_value: Callable,
+    **options: object,
+) -> None:
     """A widget that shows one field of the change and puts what is chosen into the URL.
 
     Args:
-        kind: of Streamlit. field: of Change. change: in view. value: to show. label: of the widget.
+        kind: of Streamlit. field: of Change. change: in view. value: to show. label: of the widget. offered: what it can hold.
         to_value: from what the widget holds to what the field holds. options: for the widget.
     """
     key = view_state.bind(f"change-{field}", value)
-    kind(label, key=key, on_change=lambda: _put(replace(change, **{field: to_value(st.session_state[key])})), **options)
+    kind(
+        label,
+        key=key,
+        on_change=accept({key: offered}, lambda chosen: _put(replace(change, **{field: to_value(chosen)}))),
+        **options,
+    )
 
 
 def _put(change: Scenario) -> None:
@@ -261,8 +279,7 @@ def pick_step(forecast: Forecast) -> int:
             options,
             key=key,
             format_func=labels.get,
-            on_change=view_state.sync_to_url,
-            args=("step", key, str),
+            on_change=view_state.sync_to_url("step", key, options),
         )
     return int(step) - 1
 

@@ -26,15 +26,16 @@ class Tab:
 
     def __init__(self, url: str, origin: str | None = None) -> None:
         address = f"ws://{urlsplit(url).netloc}/_stcore/stream"
-        self._line = connect(address, origin=origin or url, subprotocols=["streamlit"], max_size=None, open_timeout=30)
+        self._opening = connect(address, origin=origin or url, subprotocols=["streamlit"], max_size=None, open_timeout=30)
         self.pages: dict[str, str] = {}  # path in the address -> hash
         self.elements: list[Element] = []  # of the last run
 
     def __enter__(self) -> Self:
+        self._line = self._opening.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._line.close()
+    def __exit__(self, *error: object) -> None:
+        self._opening.__exit__(*error)
 
     def open(self, page: str = "", seconds: float = 120, **query: str) -> Self:
         """Run a page, by its path in the address; "" is the first one."""
@@ -73,10 +74,9 @@ class Tab:
             answer = ForwardMsg.FromString(self._line.recv(timeout=max(deadline - time.monotonic(), 0)))
             kind = answer.WhichOneof("type")
             if kind == "new_session":
-                self.pages = {
-                    page.url_pathname if not page.is_default else "": page.page_script_hash for page in answer.new_session.app_pages
-                }
                 self.elements.clear()
+            elif kind == "navigation":
+                self.pages = {page.url_pathname: page.page_script_hash for page in answer.navigation.app_pages}
             elif kind == "delta" and answer.delta.WhichOneof("type") == "new_element":
                 self.elements.append(answer.delta.new_element)
             elif kind == "script_finished" and answer.script_finished == DONE:

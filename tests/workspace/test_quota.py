@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 
 from stvlm.io.source import InputError
 from stvlm.io.store import load_series
@@ -187,16 +186,13 @@ def test_a_network_that_lies_damaged_is_written_again(small_series):
 
 def test_one_session_has_a_bounded_number_of_runs_at_once(monkeypatch):
     monkeypatch.setattr(train, "MOST_LIVE", 2)
-    config = {"few_shot": "", "max_minutes": 1, "backbone": "tiny", "tuning": "auto", "device": "cpu"}
-    for name, value in config.items():
-        monkeypatch.setitem(st.session_state, name, value)
     for run in ("00000000000a", "00000000000b"):
         run_folder(run).mkdir(parents=True)
         write_atomic(run_folder(run) / "spec.json", RunSpec(data=DataSource(sample="irish_wind")))
         write_atomic(run_folder(run) / "status.json", {"state": "queued", "created": 1.0, "queued": 1.0})
     view_state.open_network("sample:irish_wind")
     view_state.store("runs", ("00000000000a", "00000000000b"))
-    train._submit({name: name for name in config})
+    train._submit({"few_shot": "", "max_minutes": 1, "backbone": "tiny", "tuning": "auto", "device": "cpu"})
     assert "2 runs of yours wait or work already" in view_state.load("refused-start")
     view_state.store("runs", ())
     view_state.store("refused-start", "")

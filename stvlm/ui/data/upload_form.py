@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from functools import partial
+from typing import Any
 from zoneinfo import available_timezones
 
 import streamlit as st
@@ -13,6 +16,7 @@ from stvlm.quality import report as quality
 from stvlm.ui.data import findings, sensor_stats
 from stvlm.ui.services import networks, uploads
 from stvlm.ui.shell import inputs, view_state
+from stvlm.ui.shell.callbacks import Several, Text, accept
 from stvlm.ui.shell.i18n import t
 
 # The last step of an upload: the words that files lack, and the button that makes it the network in view.
@@ -27,14 +31,17 @@ def save_form(upload: str, raw: RawTables, report: quality.QualityReport, clock:
     """
     stop = bool(report.errors)
     with st.form("words"):
-        keys = _words(upload, raw)
+        fields = _words(upload, raw)
         st.form_submit_button(
             t("data.use"),
             type="primary",
             disabled=stop,
             icon=":material/check:",
-            on_click=_put_in_view,  # a callback runs whole; the page itself may be cut short by the next message of the browser
-            args=(upload, raw, clock, columns, keys),
+            # a callback runs whole; the page itself may be cut short by the next message of the browser
+            on_click=accept(
+                dict(fields.values()),
+                lambda *said: _put_in_view(upload, raw, clock, columns, dict(zip(fields, said, strict=True))),
+            ),
         )
     if stop:
         st.caption(t("data.use_stopped"))
@@ -44,16 +51,15 @@ def save_form(upload: str, raw: RawTables, report: quality.QualityReport, clock:
         findings.show_problems(refused)
 
 
-def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Columns, keys: dict[str, str]) -> None:
-    """Callback: the upload, with the words of the form, becomes the network in view; what is against it is kept to be shown."""
-    said = {word: st.session_state.get(key, "") for word, key in keys.items()}
+def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Columns, said: dict[str, Any]) -> None:
+    """The upload, with what was said in the form, becomes the network in view; what is against it is kept to be shown."""
     fixes = view_state.load("fixes", ())
     try:
         if said["zone"] and said["clock_times"] and not raw.zoned:
             fixes = (*fixes, f"local-time:{said['zone']}")
             view_state.store("fixes", fixes)
-        raw = uploads.tables(upload, fixes, *clock, columns, said["grid_unit"])
-        ahead, zone = tuple(said["ahead"]), said["zone"] or None
+        raw = uploads.tables(upload, fixes, *clock, columns, said.get("grid_unit", ""))
+        ahead, zone = tuple(said.get("ahead", ())), said["zone"] or None
         series = quality.to_series(raw, quantity=said["quantity"], unit=said["unit"], known_ahead=ahead, timezone=zone)
         data = networks.add(series, said["name"], list(uploads.names(upload).values()), raw.fixes, upload, columns)
     except InputError as error:
@@ -62,12 +68,14 @@ def _put_in_view(upload: str, raw: RawTables, clock: tuple, columns: uploads.Col
     view_state.open_network(data)
 
 
-def _words(upload: str, raw: RawTables) -> dict[str, str]:
-    """The fields of the form: what the files do not say. Returns the key of each, for those that stand there."""
+def _words(upload: str, raw: RawTables) -> dict[str, tuple[str, Container]]:
+    """The fields of the form: what the files do not say. Returns the key of each that stands there, and what it offers."""
     keys = {word: f"word-{word}-{upload}" for word in ("name", "quantity", "unit", "grid_unit", "ahead")}
     keys |= {word: f"word-{word}-{upload}-{raw.timezone}" for word in ("zone", "clock_times")}  # a fix may tell the zone
     a, b, c, d = st.columns(4)
     zones = ["", *sorted(available_timezones())]
+    offered: dict[str, Container] = {"name": Text(80), "quantity": Text(60), "unit": Text(20), "zone": zones}
+    offered["clock_times"] = (False, True)
     a.text_input(t("data.name"), uploads.names(upload)["series"].rsplit(".", 1)[0][:80], max_chars=80, key=keys["name"])
     b.text_input(t("data.quantity"), "reading", max_chars=60, help=t("data.quantity_help"), key=keys["quantity"])
     c.text_input(t("data.unit"), "", max_chars=20, help=t("data.unit_help"), key=keys["unit"])
@@ -87,10 +95,12 @@ def _words(upload: str, raw: RawTables) -> dict[str, str]:
     )
     if raw.base_layer is not None and raw.base_layer.grid is not None:
         st.text_input(t("data.grid_unit"), "", max_chars=20, help=t("data.grid_unit_help"), key=keys["grid_unit"])
+        offered["grid_unit"] = Text(20)
     if raw.context is not None:
         columns = [str(c) for c in raw.context.columns if c != "timestamp"]
         st.multiselect(t("data.ahead"), columns, help=t("data.ahead_help"), key=keys["ahead"])
-    return keys
+        offered["ahead"] = Several(columns)
+    return {word: (keys[word], values) for word, values in offered.items()}
 
 
 def render() -> None:
@@ -251,13 +261,12 @@ def _columns_of(upload: str, role: str, header: Header) -> None:
             options,
             key=key,
             format_func=lambda c: c or t("data.no_column"),
-            on_change=_said,
-            args=(role, word, key),
+            on_change=accept({key: options}, partial(_said, role, word)),
         )
 
 
-def _said(role: str, word: str, key: str) -> None:
-    """Callback: a column was said to be something."""
+def _said(role: str, word: str, column: str) -> None:
+    """A column was said to be something."""
     rest = tuple(entry for entry in view_state.load("columns", ()) if entry[:2] != (role, word))
-    view_state.store("columns", (*rest, (role, word, st.session_state[key])))
+    view_state.store("columns", (*rest, (role, word, column)))
     view_state.store("fixes", ())

@@ -11,6 +11,7 @@ import streamlit as st
 from stvlm.core.alarms import AlarmRule, raised_alarms
 from stvlm.core.forecast import Forecast
 from stvlm.ui.shell import inputs, render, view_state
+from stvlm.ui.shell.callbacks import Between, accept
 from stvlm.ui.shell.i18n import format_number, format_short, format_times, t
 
 LARGEST_LEVEL, LARGEST_CHANCE = float(np.finfo("f4").max), 99  # that of a reading, in its unit; %
@@ -48,12 +49,13 @@ def ask(forecast: Forecast, now: AlarmRule) -> None:
         view_state.bind("alarm-chance", round(100 * now.chance)),
     )
 
-    def take() -> None:
-        side, level, chance = (st.session_state[key] for key in keys)
+    def put(side: str, level: float, chance: int) -> None:
         view_state.set_param("alarm", write_rule(AlarmRule(float(level), side == "above", chance / 100)))
 
     left, middle, right = st.columns(3, vertical_alignment="bottom")
     sides = {side: t(f"forecast.{side}") for side in ("above", "below")}
+    offered = sides, Between(-LARGEST_LEVEL, LARGEST_LEVEL), range(LARGEST_CHANCE + 1)
+    take = accept(dict(zip(keys, offered, strict=True)), put)
     left.segmented_control(
         t("forecast.alarm_when"), tuple(sides), key=keys[0], format_func=sides.get, required=True, on_change=take
     )

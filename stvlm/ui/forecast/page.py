@@ -314,8 +314,7 @@ def _pick_step(forecast: Forecast) -> int:
         options,
         key=key,
         format_func=lambda s: t("common.step_option", time=times[int(s) - 1], step=s),
-        on_change=view_state.sync_to_url,
-        args=("step", key, str),
+        on_change=view_state.sync_to_url("step", key, options),
     )
     return int(step) - 1
 

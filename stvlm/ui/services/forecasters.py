@@ -199,8 +199,7 @@ def _pick_model(series: SensorSeries, explains: bool) -> Choice:
         tuple(at_hand),
         key=key,
         format_func=lambda n: at_hand[n].label,
-        on_change=view_state.sync_to_url,
-        args=("model", key, str),
+        on_change=view_state.sync_to_url("model", key, at_hand),
     )
     return at_hand[name]
 

@@ -16,6 +16,7 @@ from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries, to_local
 from stvlm.ui.services import networks
 from stvlm.ui.shell import layout, view_state
+from stvlm.ui.shell.callbacks import Between
 from stvlm.ui.shell.i18n import format_number, t, translate_calendar
 
 
@@ -48,8 +49,7 @@ def pick_sensor(network: SensorNetwork, label: str = "") -> int:
         network.ids,
         key=key,
         format_func=sensor_labels(network).get,
-        on_change=view_state.sync_to_url,
-        args=("sensor", key, str),
+        on_change=view_state.sync_to_url("sensor", key, network.ids),
     )
     return network.ids.index(sensor)
 
@@ -82,16 +82,15 @@ def pick_time(series: SensorSeries, name: str, first: int, last: int, default: i
         st.text(f"{label}: {clock(series, step)}")
         return step
     key = view_state.bind(name, _local(series, step))
+    ends = _local(series, first), _local(series, last)
     with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
         st.slider(
             f"{label} ({series.timezone})" if series.timezone else label,
-            _local(series, first),
-            _local(series, last),
+            *ends,
             step=timedelta(seconds=series.step_seconds),
             format=t("format.day" if is_daily(series) else "format.minute"),
             key=key,
-            on_change=view_state.sync_to_url,
-            args=(name, key, lambda value: _word(series, _nearest(series, value))),
+            on_change=view_state.sync_to_url(name, key, Between(*ends), lambda value: _word(series, _nearest(series, value))),
         )
         for move, icon in ((-1, ":material/chevron_left:"), (1, ":material/chevron_right:")):
             st.button(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -17,9 +17,15 @@ from stvlm.charts.maps.legend import legend_html
 from stvlm.charts.maps.sensor_map import MapView
 from stvlm.core.network import SensorNetwork
 from stvlm.ui.shell import inputs, view_state
+from stvlm.ui.shell.callbacks import Rows, accept
 from stvlm.ui.shell.i18n import language, sentences, t
 
+if TYPE_CHECKING:
+    from streamlit.elements.arrow import DataframeState
+    from streamlit.elements.plotly_chart import PlotlyState
+
 T = TypeVar("T")
+FARTHEST = 1e6  # degrees that a place may be told to lie away: a map can be dragged round the world many times
 _PLOT = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
@@ -57,13 +63,14 @@ def plot(figure: object, key: str, alt: str, height: int = 400, on_click: Callab
         st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt)
         return
 
-    def take() -> None:
-        points = st.session_state[key].selection.points
-        if points:
-            on_click(points[0])
+    def take(state: PlotlyState) -> None:
+        if state.selection.points:
+            on_click(state.selection.points[0])
 
     figure.update_traces(unselected_marker_opacity=1, selector={"type": "scatter"})  # a click chooses a step, it hides nothing
-    st.plotly_chart(figure, key=key, config=_PLOT, theme=None, alt=alt, on_select=take, selection_mode="points")
+    st.plotly_chart(
+        figure, key=key, config=_PLOT, theme=None, alt=alt, on_select=accept({key: _POINTS}, take), selection_mode="points"
+    )
 
 
 def show_map(
@@ -95,7 +102,7 @@ def show_map(
         use_container_width=True,
         height=height,
         render=False,  # it is rendered all the same; this spares a second time
-        on_change=lambda: _take_click(key, network, on_pick, on_place),
+        on_change=accept({key: _CLICKS}, lambda click: _take_click(key, click or {}, network, on_pick, on_place)),
     )
     if view.legend:
         st.html(legend_html(view.legend, wording()))
@@ -112,25 +119,46 @@ def sensor_table(
         decimals: digits after the point. nodes: of the rows.
     """
 
-    def take() -> None:
-        selected = st.session_state[key].selection.rows
-        picked = [row if nodes is None else nodes[row] for row in selected]
+    def take(state: DataframeState) -> None:
+        picked = [row if nodes is None else nodes[row] for row in state.selection.rows]
         if picked:
             view_state.set_param("sensor", network.ids[picked[-1]])
         if len(picked) > 1:
             inputs.choose(picked)
 
-    inputs.table(rows, alt, decimals, key=key, on_select=take, selection_mode="multi-row")
+    inputs.table(rows, alt, decimals, key=key, on_select=accept({key: Rows(len(rows))}, take), selection_mode="multi-row")
+
+
+class _Points:
+    """Clicks on a figure: what was hit is one of the figure's points by its coordinates, which `on_click` compares with them."""
+
+    def __contains__(self, state: Any) -> bool:
+        return all(isinstance(point, dict) for point in state["selection"]["points"])
+
+
+class _Clicks:
+    """Clicks on a map: how many hit a sensor, the last place, and what was hit, whose ids are compared with those of the network."""
+
+    def __contains__(self, click: Any) -> bool:
+        if not click:
+            return True
+        count, place, hit = (click.get(name) for name in ("last_object_clicked_count", "last_clicked", "last_active_drawing"))
+        is_place = not place or all(isinstance(place[at], int | float) and abs(place[at]) < FARTHEST for at in ("lat", "lng"))
+        is_hit = not hit or isinstance(hit.get("properties") or {}, dict)
+        return (count is None or isinstance(count, int)) and is_place and is_hit
+
+
+_POINTS, _CLICKS = _Points(), _Clicks()
 
 
 def _take_click(
     key: str,
+    click: dict,
     network: SensorNetwork,
     on_pick: Callable[[list[int]], None] | None,
     on_place: Callable[[float, float], None] | None,
 ) -> None:
-    answer = st.session_state.get(key) or {}
-    count, place = int(answer.get("last_object_clicked_count") or 0), answer.get("last_clicked") or {}
+    count, place = click.get("last_object_clicked_count") or 0, click.get("last_clicked") or {}
     if on_place is not None:
         before = view_state.load(f"clicks-{key}", (0, {}))
         view_state.store(f"clicks-{key}", (count, place))
@@ -139,7 +167,7 @@ def _take_click(
                 on_place(float(place["lat"]), float(place["lng"]))
             return
         view_state.set_param("place", "")
-    facts = (answer.get("last_active_drawing") or {}).get("properties") or {}
+    facts = (click.get("last_active_drawing") or {}).get("properties") or {}
     caught = facts.get("lasso")
     if on_pick is not None:
         on_pick(inputs.nodes_of(caught if isinstance(caught, list) else [facts.get("id", "")], network))

@@ -7,11 +7,13 @@ page, and a map click, a table row and a select box must all be able to set the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Container, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from stvlm.ui.shell.callbacks import accept
 
 T = TypeVar("T")
 NETWORK_PARAMS = (
@@ -131,9 +133,9 @@ def bind(key: str, value: object) -> str:
     return key
 
 
-def sync_to_url(name: str, key: str, to_word: Callable[[object], str]) -> None:
-    """Callback of a tied widget: what was chosen becomes a word of the view."""
-    set_param(name, to_word(st.session_state[key]))
+def sync_to_url(name: str, key: str, offered: Container, to_word: Callable[[Any], str] = str) -> Callable[[], None]:
+    """The callback of a tied widget: what was chosen, if it was offered, becomes a word of the view."""
+    return accept({key: offered}, lambda value: set_param(name, to_word(value)))
 
 
 def segmented_control(name: str, label: str, options: Sequence[str], to_text: Callable[[str], str] = str, **how: object) -> str:
@@ -146,7 +148,7 @@ def segmented_control(name: str, label: str, options: Sequence[str], to_text: Ca
     picked = param_in(name, options, options[0])
     key = bind(name, picked)
     st.segmented_control(
-        label, options, key=key, format_func=to_text, required=True, on_change=sync_to_url, args=(name, key, str), **how
+        label, options, key=key, format_func=to_text, required=True, on_change=sync_to_url(name, key, options), **how
     )
     return picked
 
