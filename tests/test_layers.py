@@ -147,3 +147,20 @@ def test_scripts_live_in_files_of_their_own():
         assert "addEventListener" not in text, f"{place(path)}: scripts of the browser belong to stvlm/charts/browser"
     for path in (ROOT / "stvlm/charts/browser").iterdir():  # maps read their scripts as templates once more
         assert not re.search(r"\{[{%#]", path.read_text(encoding="utf-8")), f"{place(path)} would be read as a template"
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=place)
+def test_tests_share_what_lies_in_support_alone_and_have_names_of_one_line(path):
+    shared = [module for _, module in imports(path) if re.search(r"(^|\.)test_\w+$|(^|\.)conftest$", module)]
+    assert shared == []
+    names = [node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+    assert [name for name in names if name.startswith("test_") and len(name) > 75] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_the_package_imports_nothing_from_beside_it(path):
+    beside = ("benchmarks", "experiments", "tests", "tools")
+    assert [module for _, module in imports(path) if module.split(".")[0] in beside] == []

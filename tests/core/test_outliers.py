@@ -27,7 +27,7 @@ def test_wild_cells_are_found_and_no_others(share, value):
     np.testing.assert_array_equal(series.values[np.isfinite(seen.values)], seen.values[np.isfinite(seen.values)])
 
 
-def test_a_sensor_that_is_wild_for_two_days_and_one_that_is_wild_now_and_then_are_found():
+def test_sensors_that_are_wild_for_days_or_now_and_then_are_found():
     values = sine_series().values.copy()
     values[300:350, 0] = 1e7
     values[np.random.default_rng(3).random(900) < 0.12, 1] = -1e6

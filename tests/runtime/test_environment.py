@@ -31,7 +31,7 @@ def test_importing_the_package_changes_no_variable():
 
 
 @pytest.mark.parametrize("entry", ["import benchmarks", "import experiments", "import app"])
-def test_the_app_and_the_benches_say_how_threads_wait_before_numpy_is_loaded_and_keep_what_was_said_outside(entry):
+def test_how_threads_wait_is_set_before_numpy_is_loaded_unless_set_outside(entry):
     watch = "import builtins, os, sys\nload = builtins.__import__\ndef find(name, *more):\n    "
     watch += "assert not name.startswith('numpy') or os.environ['OPENBLAS_NUM_THREADS']\n    return load(name, *more)\n"
     names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS"
@@ -114,7 +114,7 @@ def test_no_child_imports_from_the_current_folder(trap, home):
     assert list(trap.iterdir()) == []
 
 
-def test_the_command_line_imports_nothing_from_the_current_folder_and_reads_files_there(trap, small_files):
+def test_the_command_line_imports_nothing_from_the_current_folder(trap, small_files):
     sensors, readings = (Path(name).read_bytes() for name in small_files)
     Path("s.csv").write_bytes(sensors)
     Path("r.csv").write_bytes(readings)
