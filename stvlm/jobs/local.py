@@ -20,12 +20,7 @@ from stvlm.jobs.backend import Backend
 from stvlm.jobs.run import RunSpec
 from stvlm.runtime import subprocess as children
 from stvlm.runtime.atomic import write_atomic
-<<<<<<< ours
-=======
 from stvlm.runtime.cache import parsed_file
-from stvlm.runtime.subprocess import child_environment
-from stvlm.workspace.paths import workspace
->>>>>>> theirs
 
 SOFT_SECONDS = 0.6  # from the soft signal to the hard one: checkpoints are whole at any moment
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # what tells libraries how many to take
