@@ -212,7 +212,7 @@ def _duplicates(raw: RawTables, columns: Columns) -> Iterator[Problem]:
     moving = np.flatnonzero((columns.observed >= FEWEST_ALIKE) & (columns.worst != columns.middle))
     place = raw.sensors.drop_duplicates("sensor_id").set_index("sensor_id")[["lat", "lon"]].round(5).reindex(ids)
     alike: dict[object, list[int]] = {}  # by figures that are equal of equal columns, and by place
-    for node in moving:
+    for node in map(int, moving):
         alike.setdefault(tuple(figure[node] for figure in vars(columns).values()), []).append(node)
         if place.iloc[node].notna().all():
             alike.setdefault(tuple(place.iloc[node]), []).append(node)
