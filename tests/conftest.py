@@ -10,12 +10,6 @@ os.environ.update(environment.variables())  # before numpy and torch are loaded,
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +22,8 @@ import pytest
 from stvlm.core.network import SensorNetwork
 from stvlm.core.series import SensorSeries
 from stvlm.core.windows import Window
-from tests.support.paths import CHECKPOINTS, ROOT, SHARED_DATA
+from tests.support.paths import CHECKPOINTS, SHARED_DATA
+from tests.support.processes import served
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -173,37 +168,8 @@ def app_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_url(app_home: Path) -> Iterator[str]:
     """The address of a freshly started app with an empty workspace."""
-    folder = app_home.parent
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
-    environment = os.environ | {"STVLM_HOME": str(app_home)}
-    with (folder / "app.log").open("wb") as log:
-        options = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-        server = subprocess.Popen([*command, "--server.headless", "true"], **options)
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, folder / "app.log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait(timeout=10)
-
-
-def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.2)
-    pytest.fail(f"The app did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    with served(os.environ | {"STVLM_HOME": str(app_home)}, app_home.parent / "app.log") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

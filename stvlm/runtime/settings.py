@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ PREFIX = "STVLM_"
 Count = Annotated[int, Field(ge=0)]
 Gigabytes = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 
 
 class SettingsError(ValueError):
@@ -65,6 +69,11 @@ class Settings(BaseModel):
     max_gb: Gigabytes = Field(50.0, description="GB of all runs together")
     max_live_runs: Count = Field(20, description="runs that wait or work at once")
     ray: RaySettings = Field(default_factory=lambda: RaySettings.model_validate({}))
+
+
+def without_credentials(text: str) -> str:
+    """A text that people read, without the user name and password of any address in it."""
+    return _CREDENTIALS.sub("://", text)
 
 
 def settings() -> Settings:

@@ -18,7 +18,7 @@ from stvlm.jobs import api
 from stvlm.jobs.ray.client import ClusterError, read_settings
 from stvlm.jobs.run import DataSource, RunError, RunSpec, RunStatus
 from stvlm.runtime.cache import parsed_file
-from stvlm.runtime.settings import settings
+from stvlm.runtime.settings import settings, without_credentials
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs, layout, render, view_state
 from stvlm.ui.shell.callbacks import Rows, Several, Text, accept
@@ -418,7 +418,7 @@ def _places() -> dict[str, str]:
     except ClusterError as error:
         st.warning(inputs.plain(str(error)), icon=":material/warning:")
         return places
-    return places | ({RAY: t("train.device_ray", address=settings.address)} if settings else {})
+    return places | ({RAY: t("train.device_ray", address=without_credentials(settings.address))} if settings else {})
 
 
 @st.cache_data(ttl=60, show_spinner=False)

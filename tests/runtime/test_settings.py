@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stvlm.cli.main import main
-from stvlm.runtime.settings import RaySettings, Settings, SettingsError, settings, variables
+from stvlm.runtime.settings import RaySettings, Settings, SettingsError, settings, variables, without_credentials
 from tests.support.paths import ROOT
 
 
@@ -76,3 +76,8 @@ def test_nothing_else_reads_these_variables():
     assert [str(path) for path in files if reads.search(path.read_text("utf-8"))] == []
     assert reads.search('os.environ.get("STVLM_HOME")')
     assert not reads.search('os.environ["STVLM_HOME"] = home')
+
+
+def test_a_password_in_an_address_is_never_shown():
+    assert without_credentials("The cluster at http://ann:s3cret@host:8265 refuses.") == "The cluster at http://host:8265 refuses."
+    assert without_credentials("http://host:8265/a@b") == "http://host:8265/a@b"

@@ -24,7 +24,7 @@ from stvlm.jobs.ray.storage import MODEL, Storage, is_done_by, unpack
 from stvlm.jobs.run import LAST_WORD, RunError, RunSpec, RunStatus, read_status, run_folder
 from stvlm.runtime.atomic import write_atomic
 from stvlm.runtime.cache import parsed_file
-from stvlm.runtime.settings import RaySettings
+from stvlm.runtime.settings import RaySettings, without_credentials
 from stvlm.workspace.paths import workspace
 
 ATTEMPT = "attempt.json"
@@ -195,7 +195,9 @@ def _follow(folder: Path) -> str:
         with FileLock(folder / "follow.lock", timeout=patience):
             trouble = _look(folder, attempt)
     except (TimeoutError, OSError) as error:
-        trouble = "" if isinstance(error, TimeoutError) else f"The storage {attempt.storage} cannot be read: {error}"
+        trouble = (
+            "" if isinstance(error, TimeoutError) else without_credentials(f"The storage {attempt.storage} cannot be read: {error}")
+        )
     _looked[folder] = (time.monotonic(), trouble)
     return trouble
 

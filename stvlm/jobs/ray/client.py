@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from stvlm.jobs.run import RunError
 from stvlm.runtime.assets import PACKAGE
-from stvlm.runtime.settings import RaySettings, settings
+from stvlm.runtime.settings import RaySettings, settings, without_credentials
 from stvlm.workspace.paths import workspace
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Cluster:
     """A Ray cluster by its address. One that did not answer is left alone for a while, so that no page waits for it again and again."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address, self.shown = address, without_credentials(address)
         self._client: Any = None
         self._silent_until, self._why = 0.0, ""
 
@@ -96,7 +96,7 @@ class Cluster:
         try:
             found = self._ask(lambda client: client.get_job_info(job_id), ANSWER_SECONDS)
         except _UnknownJobError:
-            return JobState(False, True, f"The cluster at {self.address} does not know the job: it was started anew, perhaps.")
+            return JobState(False, True, f"The cluster at {self.shown} does not know the job: it was started anew, perhaps.")
         return JobState(found.status == "PENDING", found.status.is_terminal(), (found.message or "").split("\n")[0])
 
     def stop(self, job_id: str) -> None:
@@ -140,9 +140,9 @@ class Cluster:
         if isinstance(error, RuntimeError | ValueError) and not isinstance(error, OSError):
             if "status code 404" in str(error):
                 raise _UnknownJobError(str(error)) from error
-            raise ClusterError(f"The Ray cluster at {self.address} refuses: {_first_line(error)}") from error
+            raise ClusterError(f"The Ray cluster at {self.shown} refuses: {_first_line(error)}") from error
         why = f"does not answer ({_first_line(error)})" if error else f"did not answer within {seconds:g} s"
-        self._why = f"The Ray cluster at {self.address} {why}. Is it running, and in reach of this machine?"
+        self._why = f"The Ray cluster at {self.shown} {why}. Is it running, and in reach of this machine?"
         self._silent_until = time.monotonic() + REST_SECONDS
         raise ClusterError(self._why) from error
 
@@ -152,7 +152,7 @@ class _UnknownJobError(Exception):
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return without_credentials((str(error).splitlines() or [type(error).__name__])[0])[:300]
 
 
 @lru_cache(maxsize=16)

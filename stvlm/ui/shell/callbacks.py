@@ -57,7 +57,7 @@ class Rows:
     n: int
 
     def __contains__(self, state: Any) -> bool:
-        return all(isinstance(row, int) and row in range(self.n) for row in state["selection"]["rows"])
+        return all(type(row) is int and row in range(self.n) for row in state["selection"]["rows"])
 
 
 def accept(offered: Mapping[str, Container], then: Callable[..., None]) -> Callable[[], None]:
