@@ -62,10 +62,10 @@ def test_files_wrong_in_three_ways_are_mended_forecast_explained_and_reported(pa
     page.locator("input[type=file]").set_input_files(damage(tmp_path))
     page.get_by_text("the decimal sign ',' among others with '.'").first.wait_for(timeout=SLOW)
     page.get_by_text("all sensors lie at sea").first.wait_for()
-    page.get_by_text("1 time(s) stand there again, first 2017-01-05 03:00:00.").first.wait_for()
+    page.get_by_text("1 time(s) are repeated, the first is 2017-01-05 03:00:00.").first.wait_for()
     use = page.get_by_role("button", name="Use this network")
     assert use.is_disabled()
-    mend(page, "Average repeated times", "Rows of readings")
+    mend(page, "Average duplicate times", "Rows of readings")
     mend(page, "Swap latitude and longitude", "Where the sensors lie before and after")
     from playwright.sync_api import expect
 
@@ -75,7 +75,7 @@ def test_files_wrong_in_three_ways_are_mended_forecast_explained_and_reported(pa
     page.get_by_role("textbox", name="Unit", exact=True).fill("°C")
     use.click()
     page.wait_for_url("**data=*", timeout=SLOW)
-    page.get_by_text("Fixes applied: Swap latitude and longitude, Average repeated times").wait_for(timeout=SLOW)
+    page.get_by_text("Fixes applied: Swap latitude and longitude, Average duplicate times").wait_for(timeout=SLOW)
     map_frame(page)
 
     page.get_by_role("link", name="Forecast").click()

@@ -208,7 +208,7 @@ def test_a_missing_row_is_closed_as_the_protocol_counts_and_the_result_says_so(t
     found = result["datasets"]["gappy"]
     assert code == 0
     assert found["fixes"] == ["close-gaps"]
-    assert "1 step(s) are missing" in found["notes"][0]
+    assert "1 time step(s) are missing" in found["notes"][0]
     assert f"gappy: {found['notes'][0]}" in capsys.readouterr().err
     split = Split.from_shares(239, (0.6, 0.2, 0.2))
     assert found["windows"]["test"] == len(split.cutoffs("test", 12, 3))

@@ -286,7 +286,7 @@ def test_a_harmed_run_does_not_hide_the_others(home):
     assert not (home / "runs" / "0123456789ab").exists()
 
 
-def test_runs_that_did_not_change_are_not_read_again_and_each_change_is_seen_at_once(home, json_reads):
+def test_unchanged_runs_are_not_read_again_and_each_change_is_seen_at_once(home, json_reads):
     run_id = LOCAL.submit(spec(1))
     wait(run_id, "done")
     seen = api.list_runs()
