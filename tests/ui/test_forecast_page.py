@@ -16,7 +16,7 @@ from stvlm.core.alarms import AlarmRule, chance_beyond
 from stvlm.core.forecast import LEVELS, Forecast
 from stvlm.core.windows import Window
 from stvlm.datasets.samples import load_sample
-from stvlm.ui.forecast import alarms, downloads, location, page
+from stvlm.ui.forecast import alarms, downloads, location, tables
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import inputs
 from stvlm.ui.shell.i18n import language, use_language
@@ -62,11 +62,11 @@ def test_a_wide_lasso_over_ten_thousand_sensors_still_fits_the_address():
 
 def test_the_page_says_what_the_bands_held():
     scores = {"test_coverage_50": 0.494, "test_coverage_80": 0.7856, "test_coverage_95": 0.9458, "test_cells": 12345}
-    said = page.band_sentences(scores)
+    said = tables.band_sentences(scores)
     assert said == (
         "of 12,345 readings of the test part the 50 % band held 49 %, the 80 % band held 79 %, the 95 % band held 95 %",
     )
-    assert page.band_sentences({}) == ()
+    assert tables.band_sentences({}) == ()
 
 
 def test_this_forecast_is_held_against_what_came(forecast, window):
@@ -74,23 +74,23 @@ def test_this_forecast_is_held_against_what_came(forecast, window):
     truth[np.isnan(truth)] = 0
     truth[:, 0] += 2.5  # outside of the 80 % band, inside of the 95 % band: 4 of 24
     wide = replace(forecast, values=forecast.values)
-    said = page.held_here(wide, truth)[0]
+    said = tables.held_here(wide, truth)[0]
     inside = 100 * (np.isfinite(window.future[:, 1:]).sum()) / 24
     assert "24 readings" in said
     assert f"the 80 % band held {inside:.0f} %" in said
-    assert page.held_here(forecast, np.full((4, 6), np.nan)) == ()
+    assert tables.held_here(forecast, np.full((4, 6), np.nan)) == ()
 
 
 def test_errors_are_of_the_same_readings_for_all(forecast, window):
     other = replace(forecast, name="persistence", levels=(0.5,), values=forecast.values[3:4] + 2)
     other.values[:, 0, 0] = np.nan  # this method says nothing there: it counts for nobody
-    table = page.scores_table(forecast, (other,), window.future)
+    table = tables.scores_table(forecast, (other,), window.future)
     known = np.isfinite(window.future)
     known[0, 0] = False
     assert table["Forecaster"].tolist() == ["stvlm", "persistence"]
     assert table["Mean error, km/h"].tolist() == pytest.approx([0, 2], abs=1e-5)
     assert table["Readings"].tolist() == [known.sum()] * 2
-    assert page.scores_table(forecast, (), np.full((4, 6), np.nan)).empty
+    assert tables.scores_table(forecast, (), np.full((4, 6), np.nan)).empty
 
 
 @pytest.mark.parametrize("rule", [AlarmRule(60.0), AlarmRule(-3.25, False, 0.05), AlarmRule(1e-9, True, 0.0)])
@@ -270,9 +270,9 @@ def test_where_nothing_came_yet_the_page_says_so(app, finished_run, small_series
 
 def test_the_page_says_how_far_a_network_of_other_networks_is_believed():
     gate = {"shrinkage": 0.5, "mae": 1.9, "anchor_mae": 2.0}
-    assert "lowered the error by 5.0 %, and 50 % of what it adds count" in page.belief_sentence({"believed": gate})
-    assert "the closed form forecasts alone" in page.belief_sentence({"believed": gate | {"shrinkage": 0.0, "mae": 2.0}})
-    assert page.belief_sentence({"believed": gate | {"mae": None}}) == page.belief_sentence({}) == ""
+    assert "lowered the error by 5.0 %, and 50 % of what it adds count" in tables.belief_sentence({"believed": gate})
+    assert "the closed form forecasts alone" in tables.belief_sentence({"believed": gate | {"shrinkage": 0.0, "mae": 2.0}})
+    assert tables.belief_sentence({"believed": gate | {"mae": None}}) == tables.belief_sentence({}) == ""
 
 
 def test_zero_shot_says_on_the_page_how_far_its_network_is_believed(app):

@@ -21,7 +21,7 @@ from stvlm.core.alarms import AlarmRule
 from stvlm.core.forecast import Forecast
 from stvlm.core.windows import Window
 from stvlm.io.read import write_forecast
-from stvlm.ui.forecast import alarms, page
+from stvlm.ui.forecast import alarms, tables
 from stvlm.ui.services import forecasters, networks
 from stvlm.ui.shell import i18n as words
 from stvlm.ui.shell import view_state
@@ -157,13 +157,13 @@ def report(shown: Shown) -> Report:
     truth = forecasters.truth(window)
     explanation = forecasters.explanation(choice, window) if choice.explains else None
     when = format_times(forecast.times, forecast.timezone)[shown.step]
-    scores = page.scores_table(forecast, shown.rivals, truth)
-    tables = [
+    scores = tables.scores_table(forecast, shown.rivals, truth)
+    shown_tables = [
         (
             f"{forecast.network.name(shown.sensor)}, all steps",
-            page.one_sensor(window, forecast, shown.drawn, shown.sensor),
+            tables.one_sensor(window, forecast, shown.drawn, shown.sensor),
         ),
-        (f"All sensors, {when}", page.one_step(window, forecast, shown.step)),
+        (f"All sensors, {when}", tables.one_step(window, forecast, shown.step)),
         (f"Alarms: {shown.rule.words(forecast.unit)}", alarms.alarm_table(forecast, shown.rule)),
     ]
     return Report(
@@ -174,8 +174,8 @@ def report(shown: Shown) -> Report:
         step=shown.step,
         series=window.series,
         rivals=shown.drawn,
-        held=(*page.band_sentences(shown.manifest.get("scores", {})), *page.held_here(forecast, truth)),
-        tables=tables if scores.empty else [*tables, ("Errors of this one forecast", scores)],
+        held=(*tables.band_sentences(shown.manifest.get("scores", {})), *tables.held_here(forecast, truth)),
+        tables=shown_tables if scores.empty else [*shown_tables, ("Errors of this one forecast", scores)],
         explanation=explanation,
         fusion_note=""
         if _is_taken(shown)

@@ -13,7 +13,7 @@ import streamlit as st
 from stvlm.charts.figures import lines
 from stvlm.core.forecast import Forecast
 from stvlm.core.windows import Window
-from stvlm.ui.forecast import page
+from stvlm.ui.forecast import tables
 from stvlm.ui.services import forecasters
 from stvlm.ui.shell import inputs, layout, render, view_state
 from stvlm.ui.shell.i18n import format_number, format_short, format_times, t
@@ -56,7 +56,7 @@ def plot(choice: forecasters.Choice, window: Window, forecast: Forecast, place: 
     render.plot(figure, "here", t("forecast.alt_place_plot"), height=320)
     st.caption(inputs.plain(place_words(here, forecast)))
     with st.expander(t("format.as_table")):
-        inputs.table(place_table(here), t("forecast.alt_place_table"), decimals=page.decimals(forecast))
+        inputs.table(place_table(here), t("forecast.alt_place_table"), decimals=tables.decimals(forecast))
 
 
 def forecast_at(choice: forecasters.Choice, window: Window, name: str, place: tuple[float, float]) -> Forecast:
@@ -97,6 +97,6 @@ def place_words(here: Forecast, forecast: Forecast) -> str:
 def place_table(here: Forecast) -> pd.DataFrame:
     """A row for each step: time, forecast, bands."""
     times = {t("forecast.time"): format_times(here.times, here.timezone)}
-    columns = page.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
+    columns = tables.columns(here, np.index_exp[:, 0], np.full(len(here.times), np.nan, "f4"))
     unknown = (t("forecast.came"), t("forecast.off"))
     return pd.DataFrame(times | {name: column for name, column in columns.items() if not name.startswith(unknown)})
